@@ -1,0 +1,109 @@
+//! The validated settings: what the rest of the house sees of config.toml.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+
+use crate::model::{EndpointUrl, Limits, NetworkPolicy, RetryPolicy, TransformStep, WebhookId};
+use crate::routing::{Filter, Pattern};
+use crate::signing::{Secret, SignatureSpec};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    pub server: ServerSettings,
+    /// Empty on a loopback listener: an admin token is made at first start.
+    pub tokens: Vec<TokenSettings>,
+    pub storage: StorageSettings,
+    pub retention: RetentionSettings,
+    pub network: NetworkPolicy,
+    pub webhooks: BTreeMap<WebhookId, Arc<WebhookSettings>>,
+    pub transformers: BTreeMap<String, TransformerSettings>,
+    /// `transformers/` beside config.toml, whether it exists or not.
+    pub transformers_dir: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    /// Bytes of one event as published; default 1 MiB.
+    pub max_event_size: usize,
+    /// How long attempts may finish after SIGTERM; default 10 s.
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenSettings {
+    /// Its TOML key, for the audit log.
+    pub name: String,
+    pub token: Secret,
+    pub scopes: Vec<Scope>,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    Publish,
+    Read,
+    /// Implies the others.
+    Manage,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct StorageSettings {
+    /// Absolute, or relative to the working directory; a relative one in the file is meant from the file's directory.
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetentionSettings {
+    pub events: Duration,
+    pub failed: Duration,
+}
+
+/// One webhook, `[defaults]` already merged in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookSettings {
+    pub id: WebhookId,
+    pub url: EndpointUrl,
+    pub events: Vec<Pattern>,
+    pub filter: Option<Filter>,
+    /// The pipeline, first stage first; empty without a transformer.
+    pub transform: Vec<TransformStep>,
+    /// `None`: one is generated and kept in the store, unless nothing is signed.
+    pub secret: Option<Secret>,
+    /// Empty: `"none"`.
+    pub signature: Vec<SignatureSpec>,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub enabled: bool,
+    pub description: Option<String>,
+    pub tenant: Option<Arc<str>>,
+    pub retry: RetryPolicy,
+    pub timeout: Duration,
+    pub connect_timeout: Duration,
+    pub concurrency: usize,
+    pub metadata: serde_json::Map<String, serde_json::Value>,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransformerSettings {
+    /// `None`: the file of that name in `transformers_dir`, or the built-in.
+    pub path: Option<PathBuf>,
+    pub sha256: Option<[u8; 32]>,
+    pub limits: Limits,
+    pub place: Place,
+}
+
+/// Where something was declared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    pub file: PathBuf,
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+}

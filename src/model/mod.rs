@@ -1,0 +1,23 @@
+//! The values that every other module speaks in: ids, events, deliveries, attempts, and the pure decision of what
+//! comes after an attempt. Refuses I/O, clocks and handles: everything here can be made in a test by hand.
+
+mod delivery;
+mod event;
+mod id;
+mod network;
+mod retry;
+mod status;
+mod time;
+mod webhook;
+
+pub use delivery::{
+    Attempt, AttemptOutcome, Cause, DeliveryState, Failure, LogLevel, LogLine, Outcome, ReceivedResponse, SentRequest, Timings,
+    Trigger,
+};
+pub use event::{EVENT_TYPE_CHARS_MAX, Event, EventType, InvalidEventType};
+pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, WebhookId};
+pub use network::{NetworkPolicy, Refused};
+pub use retry::{RETRY_AFTER_MAX, RetryOn, RetryPolicy, Schedule, Settlement};
+pub use status::{InvalidStatusClass, StatusSet};
+pub use time::{InvalidTimestamp, Timestamp};
+pub use webhook::{EndpointUrl, Limits, TransformStep};

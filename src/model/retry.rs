@@ -1,0 +1,227 @@
+//! What comes after an attempt: one pure decision.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use rand::{Rng, RngExt};
+
+use super::{Cause, Failure, Outcome, StatusSet, Timestamp};
+
+/// `Retry-After` is honoured up to a day: a longer one is a broken clock or a joke.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When a webhook's failed attempts are made again, and which of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetryPolicy {
+    pub schedule: Schedule,
+    /// Each delay is drawn from ± this share of itself, 0 to 1.
+    pub jitter: f64,
+    pub on: RetryOn,
+    /// Statuses that count as delivered.
+    pub success: StatusSet,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Schedule {
+    /// `initial_delay × multiplier^n`, at most `max_delay`, `max_retries` times.
+    Curve { max_retries: u32, initial_delay: Duration, multiplier: f64, max_delay: Duration },
+    /// One retry after each of these delays.
+    List(Vec<Duration>),
+}
+
+/// Which failures are worth another attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryOn {
+    /// Resolving, connecting, TLS, a broken connection, an answer that is not HTTP.
+    pub network: bool,
+    pub timeout: bool,
+    pub statuses: StatusSet,
+}
+
+/// What happens to a delivery after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    Succeed,
+    RetryAt(Timestamp),
+    Fail,
+    Drop {
+        reason: String,
+    },
+    /// Its webhook is disabled: kept until it is enabled again.
+    Hold,
+    /// Its webhook is gone.
+    Cancel {
+        reason: String,
+    },
+}
+
+impl Default for RetryPolicy {
+    /// Product contract §2: three retries after 1, 2 and 4 s.
+    fn default() -> Self {
+        let mut success = StatusSet::default();
+        let mut statuses = StatusSet::default();
+        let mut fill = |set: &mut StatusSet, texts: &[&str]| texts.iter().try_for_each(|text| set.add(text));
+        fill(&mut success, &["2xx"]).expect("a class is a valid status set");
+        fill(&mut statuses, &["408", "425", "429", "5xx"]).expect("codes and classes are valid status sets");
+        Self {
+            schedule: Schedule::Curve {
+                max_retries: 3,
+                initial_delay: Duration::from_secs(1),
+                multiplier: 2.0,
+                max_delay: Duration::from_secs(60 * 60),
+            },
+            jitter: 0.2,
+            on: RetryOn { network: true, timeout: true, statuses },
+            success,
+        }
+    }
+}
+
+impl Schedule {
+    /// The delay after scheduled attempt number `attempt`; `None` when the budget is spent.
+    fn delay(&self, attempt: NonZeroU32) -> Option<Duration> {
+        match self {
+            Self::Curve { max_retries, initial_delay, multiplier, max_delay } => {
+                let retries_made = attempt.get() - 1;
+                if retries_made >= *max_retries {
+                    return None;
+                }
+                let exponent = i32::try_from(retries_made).unwrap_or(i32::MAX);
+                let seconds = initial_delay.as_secs_f64() * multiplier.powi(exponent);
+                Some(Duration::try_from_secs_f64(seconds).unwrap_or(*max_delay).min(*max_delay))
+            }
+            Self::List(delays) => delays.get(usize::try_from(attempt.get() - 1).unwrap_or(usize::MAX)).copied(),
+        }
+    }
+}
+
+impl RetryOn {
+    fn covers(&self, cause: Cause) -> bool {
+        match cause {
+            Cause::Status(status) => self.statuses.contains(status),
+            Cause::Resolve | Cause::BlockedAddress | Cause::Connect | Cause::Tls | Cause::Connection | Cause::Protocol => {
+                self.network
+            }
+            Cause::Timeout => self.timeout,
+            // Nothing was sent; the module or its options may be mended meanwhile, so it is always worth another try.
+            Cause::Transform => true,
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// `attempt` counts the scheduled attempts made, this one included; a manual one does not spend the budget and
+    /// is settled with the number of those before it (at least 1).
+    pub fn settle(&self, attempt: NonZeroU32, outcome: &Outcome, now: Timestamp, rng: &mut impl Rng) -> Settlement {
+        match outcome {
+            Outcome::Delivered { .. } => Settlement::Succeed,
+            Outcome::Dropped { reason } => Settlement::Drop { reason: reason.clone() },
+            Outcome::Failed(Failure { cause, retry_after }) => {
+                if !self.on.covers(*cause) {
+                    return Settlement::Fail;
+                }
+                let Some(delay) = self.schedule.delay(attempt) else { return Settlement::Fail };
+                let jitter = self.jitter.clamp(0.0, 1.0);
+                let factor = if jitter > 0.0 { rng.random_range(1.0 - jitter..=1.0 + jitter) } else { 1.0 };
+                let drawn = Duration::try_from_secs_f64(delay.as_secs_f64() * factor).unwrap_or(delay);
+                let asked = retry_after.unwrap_or(Duration::ZERO).min(RETRY_AFTER_MAX);
+                Settlement::RetryAt(now.after(drawn.max(asked)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn settle(policy: &RetryPolicy, attempt: u32, outcome: &Outcome) -> Settlement {
+        let attempt = NonZeroU32::new(attempt).unwrap();
+        policy.settle(attempt, outcome, Timestamp::from_millis(NOW), &mut StdRng::seed_from_u64(1))
+    }
+
+    fn failed(cause: Cause) -> Outcome {
+        Outcome::Failed(Failure { cause, retry_after: None })
+    }
+
+    fn delay_of(settlement: &Settlement) -> Option<i64> {
+        match settlement {
+            Settlement::RetryAt(at) => Some(at.as_millis() - NOW),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_default_curve_retries_after_1_2_and_4_seconds_and_then_fails() {
+        let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
+        let delays: Vec<_> = (1..=4).map(|n| delay_of(&settle(&policy, n, &failed(Cause::Status(500))))).collect();
+        assert_eq!(delays, [Some(1000), Some(2000), Some(4000), None]);
+        assert_eq!(settle(&policy, 4, &failed(Cause::Status(500))), Settlement::Fail);
+    }
+
+    #[test]
+    fn a_schedule_is_followed_to_its_end() {
+        let list = Schedule::List([15, 120, 600, 3600].map(Duration::from_secs).to_vec());
+        let policy = RetryPolicy { schedule: list, jitter: 0.0, ..RetryPolicy::default() };
+        let delays: Vec<_> = (1..=5).map(|n| delay_of(&settle(&policy, n, &failed(Cause::Timeout)))).collect();
+        assert_eq!(delays, [Some(15_000), Some(120_000), Some(600_000), Some(3_600_000), None]);
+    }
+
+    #[test]
+    fn redirects_and_most_client_errors_fail_at_once() {
+        for status in [301, 302, 400, 401, 403, 404, 410, 422] {
+            assert_eq!(settle(&RetryPolicy::default(), 1, &failed(Cause::Status(status))), Settlement::Fail, "{status}");
+        }
+        for status in [408, 425, 429, 500, 503, 599] {
+            assert!(delay_of(&settle(&RetryPolicy::default(), 1, &failed(Cause::Status(status)))).is_some(), "{status}");
+        }
+    }
+
+    #[test]
+    fn retry_after_only_extends_and_at_most_to_a_day() {
+        let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
+        let with = |seconds: u64| {
+            let outcome = Outcome::Failed(Failure { cause: Cause::Status(429), retry_after: Some(Duration::from_secs(seconds)) });
+            delay_of(&settle(&policy, 2, &outcome)).unwrap()
+        };
+        assert_eq!(with(0), 2000);
+        assert_eq!(with(1), 2000);
+        assert_eq!(with(30), 30_000);
+        assert_eq!(with(u64::MAX), 86_400_000);
+    }
+
+    proptest! {
+        #[test]
+        fn every_delivery_ends_and_no_retry_is_in_the_past(
+            retries in 0..50_u32, initial_ms in 0..100_000_u64, multiplier in 0.0..1e9_f64, jitter in 0.0..1.0_f64,
+            seed in any::<u64>(), retry_after in proptest::option::of(any::<u32>()),
+        ) {
+            let policy = RetryPolicy {
+                schedule: Schedule::Curve {
+                    max_retries: retries,
+                    initial_delay: Duration::from_millis(initial_ms),
+                    multiplier,
+                    max_delay: Duration::from_secs(3600),
+                },
+                jitter,
+                ..RetryPolicy::default()
+            };
+            let mut rng = StdRng::seed_from_u64(seed);
+            let now = Timestamp::from_millis(NOW);
+            let retry_after = retry_after.map(|s| Duration::from_secs(u64::from(s)));
+            let outcome = Outcome::Failed(Failure { cause: Cause::Status(503), retry_after });
+            let mut attempts = 1;
+            while let Settlement::RetryAt(at) = policy.settle(NonZeroU32::new(attempts).unwrap(), &outcome, now, &mut rng) {
+                prop_assert!(at >= now);
+                prop_assert!(at <= now.after(RETRY_AFTER_MAX.max(Duration::from_secs(2 * 3600))));
+                attempts += 1;
+            }
+            prop_assert_eq!(attempts, retries + 1);
+        }
+    }
+}
