@@ -59,6 +59,17 @@ impl WebhookId {
     }
 }
 
+/// The store's own number of a webhook id; it stays the same for as long as the store exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WebhookKey(pub i64);
+
+/// Why a webhook did not get an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmatched {
+    pub webhook: String,
+    pub reason: String,
+}
+
 fn check_id(what: &'static str, text: &str, max: usize, allowed: impl Fn(char) -> bool, names: &str) -> Result<(), InvalidId> {
     let problem = if text.is_empty() {
         "is empty".to_owned()

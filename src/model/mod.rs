@@ -15,7 +15,7 @@ pub use delivery::{
     Trigger,
 };
 pub use event::{EVENT_TYPE_CHARS_MAX, Event, EventType, InvalidEventType};
-pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, WebhookId};
+pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, Unmatched, WebhookId, WebhookKey};
 pub use network::{NetworkPolicy, Refused};
 pub use retry::{RETRY_AFTER_MAX, RetryOn, RetryPolicy, Schedule, Settlement};
 pub use status::{InvalidStatusClass, StatusSet};

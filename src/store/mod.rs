@@ -1,0 +1,374 @@
+//! Where events and deliveries live. The only thing between `http` and `dispatch`: a crash anywhere means
+//! "claim again".
+//!
+//! The contract of every backend:
+//! - durable before `Ok`: what [`Store::append`] and [`Store::settle`] answered survives `kill -9` and power loss;
+//! - an event and its deliveries are one commit; an attempt, the next state and the next due time are one commit;
+//! - at least once: a lease that was not settled is claimable again after a crash, so a crash may repeat an attempt,
+//!   never lose one;
+//! - memory is bounded whatever the backlog: what does not fit waits on disk.
+
+mod embedded;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::clock::Clock;
+use crate::model::{
+    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, Timestamp, Trigger, Unmatched, WebhookId,
+    WebhookKey,
+};
+pub use embedded::{Embedded, Slot};
+
+/// What a failure of the store means to whoever asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// 507: nothing was stored, nothing is lost, room has to be made.
+    #[error("the disk that holds {path} is full: free some space, or shorten `[retention]`")]
+    Full { path: String },
+    /// The process has to stop: what is on disk can no longer be trusted to be what we think.
+    #[error("the store at {path} failed: {reason}")]
+    Poisoned { path: String, reason: String },
+    /// 503: try again.
+    #[error("the store is not available: {reason}")]
+    Unavailable { reason: String },
+}
+
+pub struct StoreOptions {
+    /// The data directory; made when missing, mode 0700.
+    pub path: PathBuf,
+    pub clock: Clock,
+    /// Told of every group commit: its duration and how many commands it made durable.
+    pub on_commit: Option<CommitObserver>,
+}
+
+pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
+
+/// An event to be stored, with where it goes.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    pub event: Arc<Event>,
+    pub targets: Vec<WebhookKey>,
+    /// Webhooks whose pattern matched and that still do not get it.
+    pub unmatched: Vec<Unmatched>,
+    /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
+    pub timestamp_given: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    New { deliveries: u32 },
+    /// Same id and same content again: nothing was stored, this was the first answer.
+    Duplicate { deliveries: u32 },
+    /// Same id, other content: nothing was stored, nor anything else of the same call.
+    Conflict,
+}
+
+/// A delivery that is ours to attempt until it is settled.
+#[derive(Debug)]
+pub struct Lease {
+    pub delivery: DeliveryId,
+    pub webhook: WebhookKey,
+    pub event: Arc<Event>,
+    /// Scheduled attempts made so far: what the retry budget counts.
+    pub attempts_spent: u32,
+    /// All attempts made so far.
+    pub attempt_count: u32,
+    pub trigger: Trigger,
+    /// What the transformers made, when they have run already.
+    pub made: Option<Arc<MadeRequest>>,
+    /// Room in memory, given back when the attempt begins; `None` for what came from disk.
+    pub slot: Option<Slot>,
+}
+
+/// A request that transformers made: kept with the delivery, so that a retry sends the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeRequest {
+    pub method: Option<String>,
+    /// Within the webhook's origin.
+    pub url: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+/// What happened to a leased delivery.
+#[derive(Debug)]
+pub struct Settle {
+    pub delivery: DeliveryId,
+    pub webhook: WebhookKey,
+    /// `None` when nothing was tried (its webhook is gone or disabled).
+    pub attempt: Option<Attempt>,
+    pub settlement: Settlement,
+    /// Why it ended so, for people; kept as the delivery's `reason`.
+    pub reason: Option<String>,
+    /// What the transformers made on this attempt.
+    pub made: Option<Arc<MadeRequest>>,
+}
+
+/// What became ready since the last look.
+#[derive(Debug, Default)]
+pub struct Ready {
+    /// Just appended, from memory.
+    pub fresh: Vec<Lease>,
+    /// Webhooks with work on disk, and when its first is due.
+    pub due: HashMap<WebhookKey, Timestamp>,
+}
+
+#[derive(Debug)]
+pub struct Claimed {
+    pub leases: Vec<Lease>,
+    /// Whether more is due now than was asked for.
+    pub more: bool,
+    /// When the first of what is not due yet becomes due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// A change of all the waiting deliveries of one webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// Its webhook was disabled.
+    Hold,
+    /// Its webhook was enabled again.
+    Release,
+    /// Its webhook was removed.
+    Cancel,
+}
+
+/// A published event as it is shown.
+#[derive(Debug, Clone)]
+pub struct EventRecord {
+    pub event: Event,
+    pub deliveries: Vec<(DeliveryId, WebhookId, DeliveryState)>,
+    pub unmatched: Vec<Unmatched>,
+}
+
+/// A delivery as it is listed.
+#[derive(Debug, Clone)]
+pub struct DeliveryRecord {
+    pub id: DeliveryId,
+    pub event_id: EventId,
+    pub event_type: EventType,
+    pub tenant: Option<Arc<str>>,
+    pub webhook: WebhookId,
+    pub state: DeliveryState,
+    pub reason: Option<String>,
+    pub attempt_count: u32,
+    pub created_at: Timestamp,
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// An attempt as it is shown, with the bytes that were sent.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    pub id: AttemptId,
+    pub attempt: Attempt,
+    pub request_body: Bytes,
+}
+
+#[derive(Debug, Clone)]
+pub struct DeliveryDetail {
+    pub record: DeliveryRecord,
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// `None` in a field: any.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    pub webhook: Option<WebhookId>,
+    pub state: Option<DeliveryState>,
+    pub event_type: Option<EventType>,
+    pub event_id: Option<EventId>,
+    pub tenant: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub event_type: Option<EventType>,
+    pub tenant: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// Where a list goes on: the number of the last row looked at. Rows are newest first, so new ones never shift it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(pub i64);
+
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    /// `Some` also when a sparse filter found less than `limit` within one bounded look.
+    pub next: Option<Cursor>,
+}
+
+/// Counts of one webhook, or of all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// Deliveries by state; open ones as they stand, finished ones since the store began.
+    pub states: [u64; 7],
+    pub attempts: u64,
+    pub attempts_failed: u64,
+    /// Summed over all attempts that sent something, in microseconds.
+    pub duration_us: u64,
+    /// Attempts that `duration_us` sums.
+    pub timed: u64,
+    /// Last 24 hours, oldest first.
+    pub hours: Vec<HourStats>,
+    pub next_due: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HourStats {
+    pub start: Timestamp,
+    pub attempts: u64,
+    pub attempts_failed: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub dropped: u64,
+    pub durations: Histogram,
+}
+
+pub use embedded::Histogram;
+
+impl Stats {
+    pub fn state(&self, state: DeliveryState) -> u64 {
+        self.states[state as usize]
+    }
+
+    pub fn total(&self) -> u64 {
+        self.states.iter().sum()
+    }
+}
+
+/// What the store holds, for gauges and readiness.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries that are not finished.
+    pub open: u64,
+    /// When the longest waiting of those due was due.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// The store, one backend chosen at start. Cheap to clone.
+#[derive(Clone)]
+pub enum Store {
+    Embedded(Embedded),
+}
+
+macro_rules! forward {
+    ($self:ident, $method:ident ( $($arg:expr),* )) => {
+        match $self {
+            Store::Embedded(store) => store.$method($($arg),*).await,
+        }
+    };
+}
+
+impl Store {
+    /// Opens or makes the store, and takes up what a crash left.
+    pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        Embedded::open(options).await.map(Self::Embedded)
+    }
+
+    /// The numbers of these webhooks, given out when they are new.
+    pub async fn intern(&self, ids: Vec<WebhookId>) -> Result<Vec<WebhookKey>, StoreError> {
+        forward!(self, intern(ids))
+    }
+
+    /// Every webhook that the store knows of, those no longer declared included.
+    pub async fn known_webhooks(&self) -> Result<Vec<(WebhookId, WebhookKey)>, StoreError> {
+        forward!(self, known_webhooks())
+    }
+
+    /// Stores events with their deliveries in one commit, all or nothing: a [`Accepted::Conflict`] among the answers
+    /// means that none was stored.
+    pub async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+        forward!(self, append(events))
+    }
+
+    /// Waits for work: freshly appended deliveries, and webhooks with work on disk. Cancel-safe.
+    pub async fn ready(&self) -> Ready {
+        forward!(self, ready())
+    }
+
+    /// Leases what is due on disk for one webhook, oldest due first, without those in `leased`.
+    pub async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
+        forward!(self, claim(webhook, limit, leased))
+    }
+
+    /// Ends a lease: attempt, next state and next due time in one commit.
+    pub async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+        forward!(self, settle(settle))
+    }
+
+    /// Holds, releases or cancels everything of a webhook that waits on disk; answers how many.
+    pub async fn sweep(&self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
+        forward!(self, sweep(webhook, sweep))
+    }
+
+    /// By hand, now; does not spend the automatic budget. `None`: no such delivery.
+    pub async fn retry(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
+        forward!(self, retry(delivery))
+    }
+
+    /// Ends an open delivery; answers the state that it has then. `None`: no such delivery.
+    pub async fn cancel(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
+        forward!(self, cancel(delivery))
+    }
+
+    /// The kept secret of a webhook, made on first use by `make`.
+    pub async fn secret(&self, webhook: WebhookKey, make: fn() -> String) -> Result<String, StoreError> {
+        forward!(self, secret(webhook, make))
+    }
+
+    pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        forward!(self, event(id))
+    }
+
+    /// Newest first; bodies included.
+    pub async fn events(&self, filter: EventFilter, after: Option<Cursor>, limit: usize) -> Result<Page<EventRecord>, StoreError> {
+        forward!(self, events(filter, after, limit))
+    }
+
+    pub async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
+        forward!(self, delivery(id))
+    }
+
+    /// Newest first.
+    pub async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<DeliveryRecord>, StoreError> {
+        forward!(self, deliveries(filter, after, limit))
+    }
+
+    /// Of one webhook, or of all.
+    pub async fn stats(&self, webhook: Option<WebhookId>) -> Result<Stats, StoreError> {
+        forward!(self, stats(webhook))
+    }
+
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        forward!(self, backlog())
+    }
+
+    /// Removes what is older than retention allows, in small commits; answers how many events went.
+    pub async fn prune(&self, events_before: Timestamp, failed_before: Timestamp) -> Result<u64, StoreError> {
+        forward!(self, prune(events_before, failed_before))
+    }
+
+    /// Whether a commit goes through right now.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        forward!(self, probe())
+    }
+
+    /// Ends the writer after what it was given; nothing can be stored afterwards.
+    pub async fn close(&self) {
+        forward!(self, close())
+    }
+}
