@@ -2,7 +2,9 @@
 //! hot-reloaded `config.toml`. `ARCHITECTURE.md` has the way of one event through these modules.
 #![forbid(unsafe_code)]
 
+pub mod clock;
 pub mod config;
 pub mod model;
 pub mod routing;
 pub mod signing;
+pub mod store;

@@ -171,7 +171,7 @@ pub struct Attempt {
     pub outcome: AttemptOutcome,
     pub status: Option<u16>,
     /// [`Cause::name`] of a failed attempt.
-    pub error_class: Option<&'static str>,
+    pub error_class: Option<std::borrow::Cow<'static, str>>,
     /// In words, with how to mend it.
     pub error: Option<String>,
     pub duration: Duration,

@@ -60,7 +60,7 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         let mut success = StatusSet::default();
         let mut statuses = StatusSet::default();
-        let mut fill = |set: &mut StatusSet, texts: &[&str]| texts.iter().try_for_each(|text| set.add(text));
+        let fill = |set: &mut StatusSet, texts: &[&str]| texts.iter().try_for_each(|text| set.add(text));
         fill(&mut success, &["2xx"]).expect("a class is a valid status set");
         fill(&mut statuses, &["408", "425", "429", "5xx"]).expect("codes and classes are valid status sets");
         Self {

@@ -19,8 +19,8 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::model::{
-    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, Timestamp, Trigger, Unmatched, WebhookId,
-    WebhookKey,
+    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, Timestamp, Trigger, Unmatched,
+    WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
 
@@ -61,9 +61,13 @@ pub struct NewEvent {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
-    New { deliveries: u32 },
+    New {
+        deliveries: u32,
+    },
     /// Same id and same content again: nothing was stored, this was the first answer.
-    Duplicate { deliveries: u32 },
+    Duplicate {
+        deliveries: u32,
+    },
     /// Same id, other content: nothing was stored, nor anything else of the same call.
     Conflict,
 }
@@ -79,10 +83,19 @@ pub struct Lease {
     /// All attempts made so far.
     pub attempt_count: u32,
     pub trigger: Trigger,
-    /// What the transformers made, when they have run already.
-    pub made: Option<Arc<MadeRequest>>,
+    /// What is to be sent, when an earlier attempt has made it.
+    pub made: Option<Made>,
     /// Room in memory, given back when the attempt begins; `None` for what came from disk.
     pub slot: Option<Slot>,
+}
+
+/// What a delivery sends, made once: every retry sends the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// The event's envelope.
+    Envelope,
+    /// What transformers made of it.
+    Request(Arc<MadeRequest>),
 }
 
 /// A request that transformers made: kept with the delivery, so that a retry sends the same bytes.
@@ -105,8 +118,8 @@ pub struct Settle {
     pub settlement: Settlement,
     /// Why it ended so, for people; kept as the delivery's `reason`.
     pub reason: Option<String>,
-    /// What the transformers made on this attempt.
-    pub made: Option<Arc<MadeRequest>>,
+    /// What was made on this attempt, when it was the first to send.
+    pub made: Option<Made>,
 }
 
 /// What became ready since the last look.
@@ -136,6 +149,16 @@ pub enum Sweep {
     Release,
     /// Its webhook was removed.
     Cancel,
+}
+
+/// A webhook that the store knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownWebhook {
+    pub id: WebhookId,
+    pub key: WebhookKey,
+    /// Deliveries that are pending or retrying.
+    pub waiting: u64,
+    pub held: u64,
 }
 
 /// A published event as it is shown.
@@ -280,7 +303,7 @@ impl Store {
     }
 
     /// Every webhook that the store knows of, those no longer declared included.
-    pub async fn known_webhooks(&self) -> Result<Vec<(WebhookId, WebhookKey)>, StoreError> {
+    pub async fn known_webhooks(&self) -> Result<Vec<KnownWebhook>, StoreError> {
         forward!(self, known_webhooks())
     }
 
@@ -330,7 +353,12 @@ impl Store {
     }
 
     /// Newest first; bodies included.
-    pub async fn events(&self, filter: EventFilter, after: Option<Cursor>, limit: usize) -> Result<Page<EventRecord>, StoreError> {
+    pub async fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, StoreError> {
         forward!(self, events(filter, after, limit))
     }
 

@@ -1,0 +1,140 @@
+//! An event and its deliveries, in one commit.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rusqlite::{OptionalExtension, params};
+
+use super::writer::Writer;
+use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookKey};
+use crate::store::{Accepted, Lease, NewEvent};
+
+/// What an id stands for already.
+struct Known {
+    same: bool,
+    deliveries: u32,
+}
+
+impl Writer {
+    pub(super) fn append(&mut self, events: &[NewEvent]) -> Result<Vec<Accepted>, rusqlite::Error> {
+        // Decided before anything is written, so that a conflict needs no undoing.
+        let mut verdicts = Vec::with_capacity(events.len());
+        let mut in_this_call: HashMap<&str, &NewEvent> = HashMap::new();
+        for new in events {
+            let known = match in_this_call.get(new.event.id.as_str()) {
+                Some(first) => Some(Known { same: same_content(first, new), deliveries: first_targets(first) }),
+                None => self.known(new)?,
+            };
+            if events.len() > 1 && known.is_none() {
+                in_this_call.insert(new.event.id.as_str(), new);
+            }
+            verdicts.push(match known {
+                None => Accepted::New { deliveries: first_targets(new) },
+                Some(Known { same: true, deliveries }) => Accepted::Duplicate { deliveries },
+                Some(Known { same: false, .. }) => Accepted::Conflict,
+            });
+        }
+        if verdicts.contains(&Accepted::Conflict) {
+            return Ok(verdicts);
+        }
+        for (new, verdict) in events.iter().zip(&verdicts) {
+            if matches!(verdict, Accepted::New { .. }) {
+                self.insert(new)?;
+            }
+        }
+        Ok(verdicts)
+    }
+
+    fn known(&self, new: &NewEvent) -> Result<Option<Known>, rusqlite::Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT type, timestamp, tenant, metadata, data, targets FROM events WHERE id = ?1")?;
+        let event = &new.event;
+        statement
+            .query_row([event.id.as_str()], |row| {
+                let same = row.get_ref(0)?.as_str()? == event.kind.as_str()
+                    && (!new.timestamp_given || row.get::<_, i64>(1)? == event.timestamp.as_millis())
+                    && row.get_ref(2)?.as_str_or_null()? == event.tenant.as_deref()
+                    && row.get_ref(3)?.as_blob_or_null()? == event.metadata.as_deref()
+                    && row.get_ref(4)?.as_blob()? == &event.data[..];
+                Ok(Known { same, deliveries: row.get(5)? })
+            })
+            .optional()
+    }
+
+    fn insert(&mut self, new: &NewEvent) -> Result<(), rusqlite::Error> {
+        let event = &new.event;
+        self.counters.event += 1;
+        let seq = self.counters.event;
+        let first = self.counters.delivery + 1;
+        let unmatched = (!new.unmatched.is_empty()).then(|| serde_json::to_string(&new.unmatched).unwrap_or_default());
+        self.connection
+            .prepare_cached(
+                "INSERT INTO events(seq, id, type, timestamp, received, tenant, metadata, first, targets, unmatched, data)
+                 VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                seq,
+                event.id.as_str(),
+                event.kind.as_str(),
+                event.timestamp.as_millis(),
+                event.received.as_millis(),
+                event.tenant.as_deref(),
+                event.metadata.as_deref(),
+                first,
+                first_targets(new),
+                unmatched,
+                &event.data[..],
+            ])?;
+        new.targets.iter().try_for_each(|webhook| self.insert_delivery(new, seq, *webhook))
+    }
+
+    fn insert_delivery(&mut self, new: &NewEvent, seq: i64, webhook: WebhookKey) -> Result<(), rusqlite::Error> {
+        let event = &new.event;
+        self.counters.delivery += 1;
+        let number = self.counters.delivery;
+        let prev = self.tally.chain(&self.connection, webhook, number)?;
+        self.tally.moved(&self.connection, webhook, None, DeliveryState::Pending, event.received)?;
+        // With a place in memory it needs no entry among the due ones: only a crash sends us looking for it.
+        let slot = self.handover.reserve(webhook, event.size());
+        let due: Option<i64> = match slot {
+            Some(_) => None,
+            None => Some(event.received.as_millis()),
+        };
+        self.connection
+            .prepare_cached("INSERT INTO deliveries(d, event, webhook, prev, state, due) VALUES(?1, ?2, ?3, ?4, 0, ?5)")?
+            .execute(params![number, seq, webhook.0, prev, due])?;
+        if slot.is_none() {
+            self.handover.spill(webhook);
+            self.effects.due.push((webhook, event.received));
+            return Ok(());
+        }
+        self.effects.fresh.push(Lease {
+            delivery: DeliveryId { created: event.received, number },
+            webhook,
+            event: Arc::clone(event),
+            attempts_spent: 0,
+            attempt_count: 0,
+            trigger: Trigger::Scheduled,
+            made: None,
+            slot,
+        });
+        Ok(())
+    }
+}
+
+fn first_targets(new: &NewEvent) -> u32 {
+    u32::try_from(new.targets.len()).unwrap_or(u32::MAX)
+}
+
+fn same_content(first: &NewEvent, second: &NewEvent) -> bool {
+    let (a, b) = (&first.event, &second.event);
+    let same_time = |a: Timestamp, b: Timestamp| !second.timestamp_given || a == b;
+    let same_bytes = |a: &Option<Bytes>, b: &Option<Bytes>| a == b;
+    a.kind == b.kind
+        && a.tenant == b.tenant
+        && a.data == b.data
+        && same_bytes(&a.metadata, &b.metadata)
+        && same_time(a.timestamp, b.timestamp)
+}

@@ -1,0 +1,205 @@
+//! Lists, newest first, with cursors that stay right while rows arrive. Every look is bounded: a filter that matches
+//! little answers what it found, and where to go on.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::read::{event_record, is_indexed};
+use super::rows::{self, DELIVERY_COLUMNS, EVENT_COLUMNS, Listed};
+use crate::model::EventId;
+use crate::store::{Cursor, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, Page};
+
+/// Rows looked at in one call: some 20 ms.
+const LOOK_MAX: usize = 5000;
+
+/// Publishers' clocks and the order of commits differ by less; beyond it, older rows cannot be within `since`.
+const DISORDER_MS: i64 = 60_000;
+
+pub(super) fn events(
+    connection: &Connection,
+    filter: &EventFilter,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<Page<EventRecord>, rusqlite::Error> {
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS}, e.first, e.targets, e.unmatched, e.seq FROM events e WHERE e.seq < ?1 ORDER BY e.seq DESC LIMIT ?2"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(params![after.map_or(i64::MAX, |cursor| cursor.0), LOOK_MAX])?;
+    let mut page = Page { rows: Vec::new(), next: None };
+    let mut looked = 0;
+    while let Some(row) = rows.next()? {
+        looked += 1;
+        let received = row.get::<_, i64>(3)?;
+        if filter.since.is_some_and(|since| received < since.as_millis() - DISORDER_MS) {
+            return Ok(Page { next: None, ..page });
+        }
+        let matches = filter
+            .event_type
+            .as_ref()
+            .is_none_or(|kind| row.get_ref(1).and_then(|v| Ok(v.as_str()? == kind.as_str())).unwrap_or(false))
+            && filter
+                .tenant
+                .as_ref()
+                .is_none_or(|tenant| row.get_ref(4).and_then(|v| Ok(v.as_str_or_null()? == Some(tenant))).unwrap_or(false))
+            && filter.since.is_none_or(|since| received >= since.as_millis())
+            && filter.until.is_none_or(|until| received <= until.as_millis());
+        if matches {
+            page.rows.push(event_record(connection, row)?);
+        }
+        page.next = Some(Cursor(row.get(10)?));
+        if page.rows.len() == limit {
+            return Ok(page);
+        }
+    }
+    if looked < LOOK_MAX {
+        page.next = None;
+    }
+    Ok(page)
+}
+
+pub(super) fn deliveries(
+    connection: &Connection,
+    filter: &DeliveryFilter,
+    after: Option<Cursor>,
+    limit: usize,
+) -> Result<Page<DeliveryRecord>, rusqlite::Error> {
+    let mut walk = Walk::new(connection, filter, after)?;
+    let mut page = Page { rows: Vec::new(), next: None };
+    for _ in 0..LOOK_MAX {
+        let Some(listed) = walk.next()? else { return Ok(Page { next: None, ..page }) };
+        let record = listed.record;
+        let created = record.created_at.as_millis();
+        if filter.since.is_some_and(|since| created < since.as_millis() - DISORDER_MS) {
+            return Ok(Page { next: None, ..page });
+        }
+        page.next = Some(Cursor(record.id.number));
+        if matches(filter, &record) {
+            page.rows.push(record);
+            if page.rows.len() == limit {
+                break;
+            }
+        }
+    }
+    Ok(page)
+}
+
+fn matches(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
+    filter.webhook.as_ref().is_none_or(|webhook| *webhook == record.webhook)
+        && filter.state.is_none_or(|state| state == record.state)
+        && filter.event_type.as_ref().is_none_or(|kind| *kind == record.event_type)
+        && filter.event_id.as_ref().is_none_or(|id| *id == record.event_id)
+        && filter.tenant.as_ref().is_none_or(|tenant| Some(tenant.as_str()) == record.tenant.as_deref())
+        && filter.since.is_none_or(|since| record.created_at >= since)
+        && filter.until.is_none_or(|until| record.created_at <= until)
+}
+
+/// The cheapest way through the rows that a filter may match.
+struct Walk<'a> {
+    connection: &'a Connection,
+    way: Way,
+    /// Rows read ahead, newest last.
+    ahead: Vec<Listed>,
+}
+
+enum Way {
+    /// Numbers below the first, down to the second (exclusive), narrowed by SQL.
+    Range {
+        below: i64,
+        above: i64,
+        narrow: String,
+    },
+    /// One webhook's chain.
+    Chain {
+        next: i64,
+    },
+    End,
+}
+
+/// Rows read by one statement of a range.
+const AHEAD: i64 = 256;
+
+impl<'a> Walk<'a> {
+    fn new(connection: &'a Connection, filter: &DeliveryFilter, after: Option<Cursor>) -> Result<Self, rusqlite::Error> {
+        let below = after.map_or(i64::MAX, |cursor| cursor.0);
+        let way = if let Some(id) = &filter.event_id {
+            event_range(connection, id, below)?
+        } else {
+            let webhook = match &filter.webhook {
+                Some(id) => {
+                    let mut statement = connection.prepare_cached("SELECT key, head FROM webhooks WHERE id = ?1")?;
+                    let found: Option<(i64, i64)> =
+                        statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+                    let Some(found) = found else { return Ok(Self { connection, way: Way::End, ahead: Vec::new() }) };
+                    Some(found)
+                }
+                None => None,
+            };
+            // Literals: a parameter would keep SQLite from using the partial indexes.
+            let state = filter.state.filter(|state| is_indexed(*state)).map(|state| state as u8);
+            match (webhook, state) {
+                (Some((key, _)), Some(state)) => {
+                    let narrow = format!("AND d.webhook = {key} AND d.state = {state} AND d.state IN (1, 2, 4, 5, 6)");
+                    Way::Range { below, above: 0, narrow }
+                }
+                (None, Some(state)) => {
+                    let narrow = format!("AND d.state = {state} AND d.state IN (1, 2, 4, 5, 6)");
+                    Way::Range { below, above: 0, narrow }
+                }
+                (Some((_, head)), None) => chain_from(connection, after, head)?,
+                (None, None) => Way::Range { below, above: 0, narrow: String::new() },
+            }
+        };
+        Ok(Self { connection, way, ahead: Vec::new() })
+    }
+
+    fn next(&mut self) -> Result<Option<Listed>, rusqlite::Error> {
+        if let Some(listed) = self.ahead.pop() {
+            return Ok(Some(listed));
+        }
+        match &mut self.way {
+            Way::End => Ok(None),
+            Way::Chain { next: 0 } => Ok(None),
+            Way::Chain { next } => {
+                let sql = select("d.d = ?1");
+                let found = self.connection.prepare_cached(&sql)?.query_row([*next], rows::delivery).optional()?;
+                // A chain only goes back; retention cuts it.
+                *next = found.as_ref().map_or(0, |listed| if listed.prev < *next { listed.prev } else { 0 });
+                Ok(found)
+            }
+            Way::Range { below, above, narrow } => {
+                let sql = select(&format!("d.d < ?1 AND d.d > ?2 {narrow} ORDER BY d.d DESC LIMIT {AHEAD}"));
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                let found = statement.query_map([*below, *above], rows::delivery)?;
+                self.ahead = found.collect::<Result<Vec<_>, _>>()?;
+                *below = self.ahead.last().map_or(0, |listed| listed.record.id.number);
+                self.ahead.reverse();
+                Ok(self.ahead.pop())
+            }
+        }
+    }
+}
+
+fn select(condition: &str) -> String {
+    format!(
+        "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events e ON e.seq = d.event JOIN webhooks w ON w.key = d.webhook
+         WHERE {condition}"
+    )
+}
+
+fn event_range(connection: &Connection, id: &EventId, below: i64) -> Result<Way, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT first, targets FROM events WHERE id = ?1")?;
+    let found: Option<(i64, i64)> = statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(found.map_or(Way::End, |(first, targets)| Way::Range {
+        below: below.min(first + targets),
+        above: first - 1,
+        narrow: String::new(),
+    }))
+}
+
+/// Where a webhook's chain goes on after the cursor's delivery; at its head without one.
+fn chain_from(connection: &Connection, after: Option<Cursor>, head: i64) -> Result<Way, rusqlite::Error> {
+    let Some(Cursor(number)) = after else { return Ok(Way::Chain { next: head }) };
+    let mut statement = connection.prepare_cached("SELECT prev FROM deliveries WHERE d = ?1")?;
+    let prev: Option<i64> = statement.query_row([number], |row| row.get(0)).optional()?;
+    Ok(prev.map_or(Way::End, |next| Way::Chain { next }))
+}

@@ -1,0 +1,308 @@
+//! The embedded store: SQLite in one file, one writer thread with group commit, readers in a pool of their own.
+
+mod append;
+mod claim;
+mod handover;
+mod histogram;
+mod list;
+mod operate;
+mod prune;
+mod read;
+mod rows;
+mod schema;
+mod settle;
+mod tally;
+mod writer;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use self::handover::Handover;
+pub use self::handover::Slot;
+pub use self::histogram::Histogram;
+use self::settle::EncodedSettle;
+use self::writer::{Command, Reply, Writer};
+use super::{
+    Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KnownWebhook,
+    NewEvent, Page, Ready, Settle, Stats, StoreError, StoreOptions, Sweep,
+};
+use crate::clock::Clock;
+use crate::model::{DeliveryId, DeliveryState, EventId, Timestamp, WebhookId, WebhookKey};
+
+/// Commands waiting for the writer: beyond it, publishers wait, which is the back-pressure that HTTP understands.
+const COMMANDS_MAX: usize = 8192;
+
+/// Readers at work at once: lists, claims and scrapes together; more would only compete for two cores.
+const READERS_MAX: usize = 4;
+
+const FILE_NAME: &str = "tenterhook.db";
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Embedded {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    clock: Clock,
+    commands: mpsc::Sender<Command>,
+    handover: Arc<Handover>,
+    readers: Mutex<Vec<Connection>>,
+    reading: Semaphore,
+    failed: watch::Receiver<Option<StoreError>>,
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// Held for as long as the store is open: one process per data directory.
+    _lock: File,
+}
+
+impl Embedded {
+    pub(super) async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        blocking(move || Self::open_blocking(options)).await
+    }
+
+    fn open_blocking(options: StoreOptions) -> Result<Self, StoreError> {
+        let directory = options.path;
+        let unavailable = |reason: String| StoreError::Unavailable { reason };
+        make_directory(&directory)
+            .map_err(|e| unavailable(format!("cannot make the data directory {}: {e}", directory.display())))?;
+        let lock = lock_directory(&directory).map_err(unavailable)?;
+        let path = directory.join(FILE_NAME);
+        let failed_to_open = |e: rusqlite::Error| unavailable(format!("cannot open {}: {e}", path.display()));
+        let writer_connection = schema::open_writer(&path).map_err(failed_to_open)?;
+        let checkpointer = schema::open_checkpointer(&path).map_err(failed_to_open)?;
+        let readers = (0..READERS_MAX).map(|_| schema::open_reader(&path)).collect::<Result<_, _>>().map_err(failed_to_open)?;
+
+        let handover = Arc::new(Handover::default());
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (failure, failed) = watch::channel(None);
+        let mut writer = Writer::new(
+            writer_connection,
+            path.clone(),
+            options.clock.clone(),
+            Arc::clone(&handover),
+            failure,
+            options.on_commit,
+        );
+        writer.recover()?;
+        let checkpoints =
+            writer::Checkpointer::start(checkpointer).map_err(|e| unavailable(format!("cannot start a thread: {e}")))?;
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run(inbox, checkpoints))
+            .map_err(|e| unavailable(format!("cannot start a thread: {e}")))?;
+        Ok(Self {
+            shared: Arc::new(Shared {
+                path,
+                clock: options.clock,
+                commands,
+                handover,
+                readers: Mutex::new(readers),
+                reading: Semaphore::new(READERS_MAX),
+                failed,
+                writer: Mutex::new(Some(thread)),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// Resolves when the store can no longer be used.
+    pub async fn failed(&self) -> StoreError {
+        let mut failed = self.shared.failed.clone();
+        let gone = StoreError::Unavailable { reason: "the store is closed".to_owned() };
+        match failed.wait_for(Option::is_some).await {
+            Ok(error) => error.clone().unwrap_or(gone),
+            Err(_) => gone,
+        }
+    }
+
+    async fn command<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.shared.commands.send(make(reply)).await.map_err(|_| self.why_gone())?;
+        answer.await.map_err(|_| self.why_gone())?
+    }
+
+    fn why_gone(&self) -> StoreError {
+        let closed = || StoreError::Unavailable { reason: "the store is closed: the server is shutting down".to_owned() };
+        self.shared.failed.borrow().clone().unwrap_or_else(closed)
+    }
+
+    /// Runs `look` on a reader, off the runtime.
+    async fn read<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection, &Shared) -> Result<T, rusqlite::Error> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _permit = self.shared.reading.acquire().await.map_err(|_| self.why_gone())?;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let lock = || shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
+            let reader = lock().pop();
+            let reader = match reader {
+                Some(reader) => reader,
+                // A look that panicked took its reader along.
+                None => schema::open_reader(&shared.path).map_err(|e| writer::explain(&e, &shared.path))?,
+            };
+            let result = look(&reader, &shared).map_err(|e| writer::explain(&e, &shared.path));
+            lock().push(reader);
+            result
+        })
+        .await
+    }
+
+    pub(super) async fn intern(&self, ids: Vec<WebhookId>) -> Result<Vec<WebhookKey>, StoreError> {
+        self.command(|reply| Command::Intern { ids, reply }).await
+    }
+
+    pub(super) async fn known_webhooks(&self) -> Result<Vec<KnownWebhook>, StoreError> {
+        self.read(|reader, _| read::known_webhooks(reader)).await
+    }
+
+    pub(super) async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
+        self.command(|reply| Command::Append { events, reply }).await
+    }
+
+    pub(super) async fn ready(&self) -> Ready {
+        self.shared.handover.ready().await
+    }
+
+    pub(super) async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
+        self.read(move |reader, shared| {
+            let seen = shared.handover.spilled(webhook);
+            let claimed = claim::claim(reader, webhook, shared.clock.now(), limit, &leased)?;
+            if !claimed.more {
+                shared.handover.drained(webhook, seen);
+            }
+            Ok(claimed)
+        })
+        .await
+    }
+
+    pub(super) async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+        // Encoded here, on the caller's thread: the writer has the least time of all.
+        let settle = EncodedSettle::new(settle);
+        self.command(|reply| Command::Settle { settle: Box::new(settle), reply }).await
+    }
+
+    pub(super) async fn sweep(&self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            match self.command(|reply| Command::Sweep { webhook, sweep, reply }).await? {
+                0 => return Ok(total),
+                swept => total += swept,
+            }
+        }
+    }
+
+    pub(super) async fn retry(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
+        self.command(|reply| Command::Retry { delivery, reply }).await
+    }
+
+    pub(super) async fn cancel(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
+        self.command(|reply| Command::Cancel { delivery, reply }).await
+    }
+
+    pub(super) async fn secret(&self, webhook: WebhookKey, make: fn() -> String) -> Result<String, StoreError> {
+        self.command(|reply| Command::Secret { webhook, make, reply }).await
+    }
+
+    pub(super) async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
+        self.read(move |reader, _| read::event(reader, &id)).await
+    }
+
+    pub(super) async fn events(
+        &self,
+        filter: EventFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<EventRecord>, StoreError> {
+        self.read(move |reader, _| list::events(reader, &filter, after, limit)).await
+    }
+
+    pub(super) async fn delivery(&self, id: DeliveryId) -> Result<Option<DeliveryDetail>, StoreError> {
+        self.read(move |reader, _| read::delivery(reader, id)).await
+    }
+
+    pub(super) async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<DeliveryRecord>, StoreError> {
+        self.read(move |reader, _| list::deliveries(reader, &filter, after, limit)).await
+    }
+
+    pub(super) async fn stats(&self, webhook: Option<WebhookId>) -> Result<Stats, StoreError> {
+        self.read(move |reader, shared| read::stats(reader, webhook.as_ref(), shared.clock.now())).await
+    }
+
+    pub(super) async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.read(|reader, _| read::backlog(reader)).await
+    }
+
+    pub(super) async fn prune(&self, events_before: Timestamp, failed_before: Timestamp) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        let mut after = 0;
+        loop {
+            let step = self.command(|reply| Command::Prune { after, events_before, failed_before, reply }).await?;
+            removed += step.removed;
+            match step.next {
+                Some(next) => after = next,
+                None => return Ok(removed),
+            }
+        }
+    }
+
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        self.command(|reply| Command::Probe { reply }).await
+    }
+
+    pub(super) async fn close(&self) {
+        // The error means that the writer has ended already, which is what we want.
+        let _ = self.command(|reply| Command::Close { reply }).await;
+        let thread = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the store's writer thread panicked");
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(StoreError::Unavailable { reason: format!("a look into the store did not finish: {e}") }),
+    }
+}
+
+fn make_directory(path: &std::path::Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    // Events and secrets are nobody else's business.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+fn lock_directory(directory: &std::path::Path) -> Result<File, String> {
+    let path = directory.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(format!(
+            "another tenterhook is running on the data directory {}: stop it, or set another `[storage] path`",
+            directory.display()
+        )),
+        Err(std::fs::TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", path.display())),
+    }
+}

@@ -1,0 +1,127 @@
+//! What operators and reloads do: webhook numbers, secrets, sweeps over waiting deliveries, retry and cancel by hand.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::writer::Writer;
+use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookId, WebhookKey};
+use crate::store::Sweep;
+
+/// Deliveries that a sweep changes in one commit: some 10 ms, so that publishers hardly notice.
+const SWEEP_MAX: usize = 2000;
+
+impl Writer {
+    pub(super) fn intern(&self, ids: &[WebhookId]) -> Result<Vec<WebhookKey>, rusqlite::Error> {
+        let mut insert = self.connection.prepare_cached("INSERT INTO webhooks(id) VALUES(?1) ON CONFLICT(id) DO NOTHING")?;
+        let mut select = self.connection.prepare_cached("SELECT key FROM webhooks WHERE id = ?1")?;
+        let mut key = |id: &WebhookId| -> Result<WebhookKey, rusqlite::Error> {
+            if let Some(key) = select.query_row([id.as_str()], |row| row.get(0)).optional()? {
+                return Ok(WebhookKey(key));
+            }
+            insert.execute([id.as_str()])?;
+            Ok(WebhookKey(self.connection.last_insert_rowid()))
+        };
+        ids.iter().map(&mut key).collect()
+    }
+
+    pub(super) fn secret(&self, webhook: WebhookKey, make: fn() -> String) -> Result<String, rusqlite::Error> {
+        let mut select = self.connection.prepare_cached("SELECT secret FROM secrets WHERE webhook = ?1")?;
+        if let Some(secret) = select.query_row([webhook.0], |row| row.get(0)).optional()? {
+            return Ok(secret);
+        }
+        let secret = make();
+        self.connection
+            .prepare_cached("INSERT INTO secrets(webhook, secret) VALUES(?1, ?2)")?
+            .execute(params![webhook.0, secret])?;
+        Ok(secret)
+    }
+
+    pub(super) fn sweep(&mut self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, rusqlite::Error> {
+        let now = self.clock.now();
+        let waiting = "SELECT d, state, count FROM deliveries WHERE webhook = ?1 AND due IS NOT NULL LIMIT ?2";
+        let held =
+            "SELECT d, state, count FROM deliveries WHERE webhook = ?1 AND state = 2 AND state IN (1, 2, 4, 5, 6) LIMIT ?2";
+        let mut rows = match sweep {
+            Sweep::Hold => self.sweepable(waiting, webhook)?,
+            Sweep::Release => self.sweepable(held, webhook)?,
+            Sweep::Cancel => self.sweepable(waiting, webhook)?,
+        };
+        if sweep == Sweep::Cancel && rows.is_empty() {
+            rows = self.sweepable(held, webhook)?;
+        }
+        for (number, before, count) in &rows {
+            let (state, due, reason) = match sweep {
+                Sweep::Hold => (DeliveryState::Held, None, Some("the webhook is disabled")),
+                Sweep::Release if *count > 0 => (DeliveryState::Retrying, Some(now), None),
+                Sweep::Release => (DeliveryState::Pending, Some(now), None),
+                Sweep::Cancel => (DeliveryState::Cancelled, None, Some("the webhook was removed")),
+            };
+            self.set_state(*number, webhook, *before, state, due, reason)?;
+        }
+        if sweep == Sweep::Release && !rows.is_empty() {
+            self.make_due(webhook, now);
+        }
+        Ok(rows.len() as u64)
+    }
+
+    fn sweepable(&self, sql: &str, webhook: WebhookKey) -> Result<Vec<(i64, DeliveryState, u32)>, rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement
+            .query_map(params![webhook.0, SWEEP_MAX], |row| Ok((row.get(0)?, super::rows::state(row, 1)?, row.get(2)?)))?;
+        rows.collect()
+    }
+
+    pub(super) fn retry(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
+        let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
+        let now = self.clock.now();
+        let state = if before == DeliveryState::Pending { DeliveryState::Pending } else { DeliveryState::Retrying };
+        self.set_state(delivery.number, webhook, before, state, Some(now), None)?;
+        self.connection
+            .prepare_cached("UPDATE deliveries SET trigger = ?2 WHERE d = ?1")?
+            .execute(params![delivery.number, Trigger::Manual as u8])?;
+        self.make_due(webhook, now);
+        Ok(Some(state))
+    }
+
+    pub(super) fn cancel(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
+        let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
+        if !before.is_open() {
+            return Ok(Some(before));
+        }
+        let reason = Some("cancelled by hand");
+        self.set_state(delivery.number, webhook, before, DeliveryState::Cancelled, None, reason)?;
+        Ok(Some(DeliveryState::Cancelled))
+    }
+
+    fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT d.webhook, d.state FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.d = ?1 AND e.received = ?2",
+        )?;
+        statement
+            .query_row(params![delivery.number, delivery.created.as_millis()], |row| {
+                Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?))
+            })
+            .optional()
+    }
+
+    fn set_state(
+        &mut self,
+        number: i64,
+        webhook: WebhookKey,
+        before: DeliveryState,
+        state: DeliveryState,
+        due: Option<Timestamp>,
+        reason: Option<&str>,
+    ) -> Result<(), rusqlite::Error> {
+        let now = self.clock.now();
+        let settled = (!state.is_open()).then(|| now.as_millis());
+        self.connection
+            .prepare_cached("UPDATE deliveries SET state = ?2, due = ?3, settled = ?4, reason = ?5 WHERE d = ?1")?
+            .execute(params![number, state as u8, due.map(Timestamp::as_millis), settled, reason])?;
+        self.tally.moved(&self.connection, webhook, Some(before), state, now)
+    }
+
+    fn make_due(&mut self, webhook: WebhookKey, at: Timestamp) {
+        self.handover.spill(webhook);
+        self.effects.due.push((webhook, at));
+    }
+}

@@ -1,0 +1,101 @@
+//! The file's shape and its settings.
+//!
+//! Every table is keyed by a number that only grows, so all writes of a commit land on the same few pages whatever
+//! the number of webhooks. A webhook's deliveries are found newest first by following `prev` from `webhooks.head`
+//! (a secondary index on them more than doubled the cost of an event); a delivery's attempts likewise from `last`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+/// Stored in `user_version`; a file of a newer one is refused.
+const SCHEMA_VERSION: i64 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE webhooks(
+  key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, head INTEGER NOT NULL DEFAULT 0,
+  pending INTEGER NOT NULL DEFAULT 0, retrying INTEGER NOT NULL DEFAULT 0, held INTEGER NOT NULL DEFAULT 0,
+  succeeded INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0, cancelled INTEGER NOT NULL DEFAULT 0,
+  dropped INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0, attempts_failed INTEGER NOT NULL DEFAULT 0,
+  duration_us INTEGER NOT NULL DEFAULT 0, timed INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE hours(
+  webhook INTEGER NOT NULL, hour INTEGER NOT NULL, attempts INTEGER NOT NULL, attempts_failed INTEGER NOT NULL,
+  succeeded INTEGER NOT NULL, failed INTEGER NOT NULL, dropped INTEGER NOT NULL, durations BLOB NOT NULL,
+  PRIMARY KEY(webhook, hour)
+) WITHOUT ROWID;
+CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL);
+
+CREATE TABLE events(
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL, type TEXT NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
+  tenant TEXT, metadata BLOB, first INTEGER NOT NULL, targets INTEGER NOT NULL, unmatched TEXT, data BLOB NOT NULL
+);
+CREATE UNIQUE INDEX events_id ON events(id);
+
+CREATE TABLE deliveries(
+  d INTEGER PRIMARY KEY, event INTEGER NOT NULL, webhook INTEGER NOT NULL, prev INTEGER NOT NULL,
+  state INTEGER NOT NULL, due INTEGER, spent INTEGER NOT NULL DEFAULT 0, count INTEGER NOT NULL DEFAULT 0,
+  trigger INTEGER NOT NULL DEFAULT 0, last INTEGER NOT NULL DEFAULT 0, request INTEGER, settled INTEGER, reason TEXT
+);
+CREATE INDEX deliveries_due ON deliveries(webhook, due) WHERE due IS NOT NULL;
+CREATE INDEX deliveries_webhook_state ON deliveries(webhook, state) WHERE state IN (1, 2, 4, 5, 6);
+CREATE INDEX deliveries_state ON deliveries(state) WHERE state IN (1, 2, 4, 5, 6);
+
+CREATE TABLE requests(r INTEGER PRIMARY KEY, head TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE attempts(
+  a INTEGER PRIMARY KEY, delivery INTEGER NOT NULL, prev INTEGER NOT NULL, number INTEGER NOT NULL, at INTEGER NOT NULL,
+  trigger INTEGER NOT NULL, outcome INTEGER NOT NULL, status INTEGER, error_class TEXT, error TEXT,
+  duration_us INTEGER NOT NULL, request INTEGER, detail TEXT NOT NULL, response_body BLOB
+);
+";
+
+/// Page size of new files: facts say 8 KiB is best for 1 KiB events.
+const PAGE_BYTES: u32 = 8192;
+
+/// How long a reader or the checkpointer waits for a lock that another of our own connections holds.
+pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
+
+/// Prepared statements kept per connection: more than there are in the code.
+const STATEMENTS_MAX: usize = 64;
+
+pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: fsync of the log at every commit, or a power cut loses what was answered with 202.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if version == 0 {
+        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+    } else if version != SCHEMA_VERSION {
+        let message = format!(
+            "its format is version {version}, this tenterhook reads version {SCHEMA_VERSION}: use the release that wrote it"
+        );
+        return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
+    }
+    Ok(connection)
+}
+
+pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "cache_size", -8_192)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+/// A connection of its own for checkpoints, so that their fsyncs do not hold up a commit.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    Ok(connection)
+}

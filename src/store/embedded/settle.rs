@@ -1,0 +1,222 @@
+//! The end of a lease: attempt, next state and next due time, in one commit.
+
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, params};
+use serde::{Deserialize, Serialize};
+
+use super::writer::Writer;
+use crate::model::{
+    Attempt, AttemptOutcome, DeliveryId, DeliveryState, LogLine, SentRequest, Settlement, Timings, Trigger, WebhookKey,
+};
+use crate::store::{Made, MadeRequest, Settle};
+
+/// What of an attempt is kept as JSON.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Detail {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) request: Option<SentRequest>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) response: Option<ResponseHead>,
+    pub(super) timings: Timings,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(super) log: Vec<LogLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct ResponseHead {
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) truncated: bool,
+}
+
+/// What of a made request is kept as JSON; its body stands beside it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct MadeHead {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(super) url: Option<String>,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+/// A [`Settle`] ready to be written.
+pub(super) struct EncodedSettle {
+    delivery: DeliveryId,
+    webhook: WebhookKey,
+    settlement: Settlement,
+    reason: Option<String>,
+    attempt: Option<(Attempt, String)>,
+    made: Option<EncodedMade>,
+}
+
+enum EncodedMade {
+    Envelope,
+    Request(Arc<MadeRequest>, String),
+}
+
+/// In place of a request's number: the event's envelope is sent.
+pub(super) const ENVELOPE: i64 = 0;
+
+impl EncodedSettle {
+    pub(super) fn new(settle: Settle) -> Self {
+        let attempt = settle.attempt.map(|mut attempt| {
+            let response = attempt
+                .response
+                .as_mut()
+                .map(|response| ResponseHead { headers: std::mem::take(&mut response.headers), truncated: response.truncated });
+            let log = std::mem::take(&mut attempt.log);
+            let detail = Detail { request: attempt.request.take(), response, timings: attempt.timings, log };
+            (attempt, to_json(&detail))
+        });
+        let made = settle.made.map(|made| match made {
+            Made::Envelope => EncodedMade::Envelope,
+            Made::Request(made) => {
+                let head = MadeHead { method: made.method.clone(), url: made.url.clone(), headers: made.headers.clone() };
+                EncodedMade::Request(made, to_json(&head))
+            }
+        });
+        Self {
+            delivery: settle.delivery,
+            webhook: settle.webhook,
+            settlement: settle.settlement,
+            reason: settle.reason,
+            attempt,
+            made,
+        }
+    }
+}
+
+fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings, numbers and lists always have a JSON form")
+}
+
+/// The row as it stands before.
+struct Before {
+    state: DeliveryState,
+    spent: u32,
+    count: u32,
+    last: i64,
+    request: Option<i64>,
+}
+
+impl Writer {
+    pub(super) fn settle(&mut self, settle: &EncodedSettle) -> Result<(), rusqlite::Error> {
+        let number = settle.delivery.number;
+        self.effects.settled.push(number);
+        let Some(before) = self.before(number)? else {
+            // Erased meanwhile: nobody asks for it any longer.
+            return Ok(());
+        };
+        let now = self.clock.now();
+        let request = match &settle.made {
+            Some(EncodedMade::Envelope) => Some(ENVELOPE),
+            Some(EncodedMade::Request(made, head)) => Some(self.insert_request(made, head)?),
+            None => before.request,
+        };
+        let (mut spent, mut count, mut last) = (before.spent, before.count, before.last);
+        if let Some((attempt, detail)) = &settle.attempt {
+            last = self.insert_attempt(number, before.last, attempt, detail, request)?;
+            count += 1;
+            spent += u32::from(attempt.trigger == Trigger::Scheduled);
+            let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
+            self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
+        }
+        let (state, due, reason) = next_state(before.state, settle);
+        let settled = (!state.is_open()).then(|| now.as_millis());
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = 0, last = ?6, request = ?7,
+                 settled = ?8, reason = ?9 WHERE d = ?1",
+            )?
+            .execute(params![number, state as u8, due.map(|at| at.as_millis()), spent, count, last, request, settled, reason])?;
+        if state != before.state {
+            self.tally.moved(&self.connection, settle.webhook, Some(before.state), state, now)?;
+        }
+        if let Some(at) = due {
+            if at <= now {
+                self.handover.spill(settle.webhook);
+            }
+            self.effects.due.push((settle.webhook, at));
+        }
+        Ok(())
+    }
+
+    fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT state, spent, count, last, request FROM deliveries WHERE d = ?1")?;
+        statement
+            .query_row([number], |row| {
+                Ok(Before {
+                    state: super::rows::state(row, 0)?,
+                    spent: row.get(1)?,
+                    count: row.get(2)?,
+                    last: row.get(3)?,
+                    request: row.get(4)?,
+                })
+            })
+            .optional()
+    }
+
+    fn insert_request(&mut self, made: &MadeRequest, head: &str) -> Result<i64, rusqlite::Error> {
+        self.counters.request += 1;
+        self.connection.prepare_cached("INSERT INTO requests(r, head, body) VALUES(?1, ?2, ?3)")?.execute(params![
+            self.counters.request,
+            head,
+            &made.body[..]
+        ])?;
+        Ok(self.counters.request)
+    }
+
+    fn insert_attempt(
+        &mut self,
+        delivery: i64,
+        prev: i64,
+        attempt: &Attempt,
+        detail: &str,
+        request: Option<i64>,
+    ) -> Result<i64, rusqlite::Error> {
+        self.counters.attempt += 1;
+        let number = self.counters.attempt;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO attempts(a, delivery, prev, number, at, trigger, outcome, status, error_class, error, duration_us,
+                 request, detail, response_body) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            )?
+            .execute(params![
+                number,
+                delivery,
+                prev,
+                attempt.number,
+                attempt.at.as_millis(),
+                attempt.trigger as u8,
+                attempt.outcome as u8,
+                attempt.status,
+                attempt.error_class,
+                attempt.error,
+                i64::try_from(attempt.duration.as_micros()).unwrap_or(i64::MAX),
+                request,
+                detail,
+                attempt.response.as_ref().map(|response| &response.body[..]),
+            ])?;
+        Ok(number)
+    }
+}
+
+/// What an operator did while the attempt was under way wins over another try, but not over a delivery that arrived.
+fn next_state<'a>(
+    before: DeliveryState,
+    settle: &'a EncodedSettle,
+) -> (DeliveryState, Option<crate::model::Timestamp>, Option<&'a str>) {
+    let reason = settle.reason.as_deref();
+    match &settle.settlement {
+        Settlement::Succeed => (DeliveryState::Succeeded, None, None),
+        Settlement::Drop { reason } => (DeliveryState::Dropped, None, Some(reason)),
+        Settlement::Cancel { reason } => (DeliveryState::Cancelled, None, Some(reason)),
+        Settlement::Fail if before == DeliveryState::Cancelled => (before, None, reason),
+        Settlement::Fail => (DeliveryState::Failed, None, reason),
+        Settlement::RetryAt(_) if matches!(before, DeliveryState::Held | DeliveryState::Cancelled) => (before, None, reason),
+        Settlement::RetryAt(at) => (DeliveryState::Retrying, Some(*at), reason),
+        Settlement::Hold if before == DeliveryState::Cancelled => (before, None, reason),
+        Settlement::Hold => (DeliveryState::Held, None, reason),
+    }
+}

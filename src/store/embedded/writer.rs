@@ -1,0 +1,391 @@
+//! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc as std_mpsc;
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::handover::Handover;
+use super::prune::PruneStep;
+use super::settle::EncodedSettle;
+use super::tally::Tally;
+use crate::clock::Clock;
+use crate::model::{DeliveryId, DeliveryState, Timestamp, WebhookId, WebhookKey};
+use crate::store::{Accepted, CommitObserver, Lease, NewEvent, StoreError, Sweep};
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer can be asked for.
+pub(super) enum Command {
+    Append { events: Vec<NewEvent>, reply: Reply<Vec<Accepted>> },
+    Settle { settle: Box<EncodedSettle>, reply: Reply<()> },
+    Intern { ids: Vec<WebhookId>, reply: Reply<Vec<WebhookKey>> },
+    Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
+    Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
+    Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
+    Secret { webhook: WebhookKey, make: fn() -> String, reply: Reply<String> },
+    Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
+    Probe { reply: Reply<()> },
+    Close { reply: Reply<()> },
+}
+
+/// What a command came to, until the commit.
+enum Done {
+    Append(Vec<Accepted>),
+    Keys(Vec<WebhookKey>),
+    Count(u64),
+    State(Option<DeliveryState>),
+    Secret(String),
+    Pruned(PruneStep),
+    Nothing,
+}
+
+/// Commands in one commit: some 10 ms of work, so that nobody waits long behind a burst.
+const GROUP_MAX: usize = 1024;
+
+/// Deliveries that the watermark may lag behind: what a restart scans at the least.
+const WATERMARK_STEP: i64 = 4096;
+
+/// Pages of log (32 MiB) after which it is copied into the file; bounds the log and the time of a recovery.
+const CHECKPOINT_PAGES: u32 = 4096;
+
+/// How long publishers may wait for a reader that holds the log.
+const RESTART_WAIT: Duration = Duration::from_millis(100);
+
+/// Pages of log (256 MiB) after which the writer waits for the copying to be whole.
+const RESTART_PAGES: u32 = 32_768;
+
+thread_local! {
+    /// Pages in the log, told by SQLite after each commit on this thread.
+    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Everything that the commands of a group do to memory once the group is durable.
+#[derive(Default)]
+pub(super) struct Effects {
+    pub(super) fresh: Vec<Lease>,
+    pub(super) due: Vec<(WebhookKey, Timestamp)>,
+    pub(super) settled: Vec<i64>,
+}
+
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    path: PathBuf,
+    pub(super) clock: Clock,
+    pub(super) handover: Arc<Handover>,
+    failure: watch::Sender<Option<StoreError>>,
+    on_commit: Option<CommitObserver>,
+    pub(super) counters: Counters,
+    pub(super) tally: Tally,
+    pub(super) effects: Effects,
+    /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
+    outstanding: BTreeSet<i64>,
+    watermark: i64,
+    /// Pages of log at which the writer waits for the copying to be whole.
+    restart_at: u32,
+}
+
+/// The last numbers given out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Counters {
+    pub(super) event: i64,
+    pub(super) delivery: i64,
+    pub(super) attempt: i64,
+    pub(super) request: i64,
+}
+
+impl Writer {
+    pub(super) fn new(
+        connection: Connection,
+        path: PathBuf,
+        clock: Clock,
+        handover: Arc<Handover>,
+        failure: watch::Sender<Option<StoreError>>,
+        on_commit: Option<CommitObserver>,
+    ) -> Self {
+        let counters = Counters { event: 0, delivery: 0, attempt: 0, request: 0 };
+        Self {
+            connection,
+            path,
+            clock,
+            handover,
+            failure,
+            on_commit,
+            counters,
+            tally: Tally::default(),
+            effects: Effects::default(),
+            outstanding: BTreeSet::new(),
+            watermark: 0,
+            restart_at: RESTART_PAGES,
+        }
+    }
+
+    /// Reads the counters, and makes due again what was handed over in memory when the process ended.
+    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
+        self.recover_inner().map_err(|e| explain(&e, &self.path))
+    }
+
+    fn recover_inner(&mut self) -> Result<(), rusqlite::Error> {
+        let last = |table: &str, column: &str, connection: &Connection| -> Result<i64, rusqlite::Error> {
+            let kept = meta(connection, table)?.unwrap_or(0);
+            let highest: Option<i64> =
+                connection.query_row(&format!("SELECT max({column}) FROM {table}"), [], |row| row.get(0))?;
+            Ok(kept.max(highest.unwrap_or(0)))
+        };
+        self.counters = Counters {
+            event: last("events", "seq", &self.connection)?,
+            delivery: last("deliveries", "d", &self.connection)?,
+            attempt: last("attempts", "a", &self.connection)?,
+            request: last("requests", "r", &self.connection)?,
+        };
+        self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        let recovered = self.connection.execute(
+            "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
+             WHERE d >= ?1 AND state = 0 AND due IS NULL",
+            [self.watermark],
+        )?;
+        if recovered > 0 {
+            tracing::info!(deliveries = recovered, "taking up deliveries that were in memory when the last process ended");
+        }
+        let mut statement = self.connection.prepare(
+            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) AS first
+             FROM webhooks w WHERE first IS NOT NULL",
+        )?;
+        let rows = statement.query_map([], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
+        let mut due = rows.collect::<Result<Vec<_>, _>>()?;
+        due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
+        self.handover.publish(&mut Vec::new(), &mut due);
+        Ok(())
+    }
+
+    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Command>, checkpoints: Checkpointer) {
+        if let Err(e) = self.connection.wal_hook(Some(count_log_pages)) {
+            tracing::warn!("the log's growth cannot be watched, it is bounded only at the end: {e}");
+        }
+        while let Some(first) = inbox.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP_MAX
+                && let Ok(next) = inbox.try_recv()
+            {
+                group.push(next);
+            }
+            let closing = group.iter().any(|command| matches!(command, Command::Close { .. }));
+            if let Err(poison) = self.commit_group(group) {
+                tracing::error!(error = %poison, "the store failed: stopping");
+                self.failure.send_replace(Some(poison));
+                return;
+            }
+            if closing {
+                break;
+            }
+            self.bound_log(&checkpoints);
+        }
+        // Rest of the queue: its senders learn from the dropped replies that the store is closed.
+        drop(inbox);
+        drop(checkpoints);
+        if let Err(e) = self.keep_watermark(0).and_then(|()| restart_log(&self.connection)) {
+            tracing::warn!("the last checkpoint did not go through, the next start makes up for it: {e}");
+        }
+    }
+
+    /// Runs a group in one commit and answers it. When one command breaks the group, each runs in a commit of its
+    /// own, so that only the broken one fails. `Err` only when the store cannot be trusted any longer.
+    fn commit_group(&mut self, group: Vec<Command>) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let commands = group.len();
+        match self.transact(&group) {
+            Ok(done) => {
+                if let Some(observe) = &self.on_commit {
+                    observe(started.elapsed(), commands);
+                }
+                group.into_iter().zip(done).for_each(|(command, done)| command.answer(Ok(done)));
+                Ok(())
+            }
+            Err(poison @ StoreError::Poisoned { .. }) => {
+                group.into_iter().for_each(|command| command.answer(Err(poison.clone())));
+                Err(poison)
+            }
+            Err(full @ StoreError::Full { .. }) => {
+                group.into_iter().for_each(|command| command.answer(Err(full.clone())));
+                Ok(())
+            }
+            Err(error @ StoreError::Unavailable { .. }) if commands == 1 => {
+                tracing::error!(%error, "a command of the store failed");
+                group.into_iter().for_each(|command| command.answer(Err(error.clone())));
+                Ok(())
+            }
+            Err(StoreError::Unavailable { .. }) => group.into_iter().try_for_each(|command| self.commit_group(vec![command])),
+        }
+    }
+
+    fn transact(&mut self, group: &[Command]) -> Result<Vec<Done>, StoreError> {
+        let result = self.transact_inner(group);
+        result.map_err(|e| {
+            self.effects = Effects::default();
+            self.tally.forget();
+            if !self.connection.is_autocommit()
+                && let Err(e) = self.connection.execute_batch("ROLLBACK")
+            {
+                let reason = format!("cannot roll back: {e}");
+                return StoreError::Poisoned { path: self.path.display().to_string(), reason };
+            }
+            explain(&e, &self.path)
+        })
+    }
+
+    fn transact_inner(&mut self, group: &[Command]) -> Result<Vec<Done>, rusqlite::Error> {
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let done = group.iter().map(|command| self.run_command(command)).collect::<Result<Vec<_>, _>>()?;
+        self.tally.write(&self.connection)?;
+        self.keep_watermark(WATERMARK_STEP)?;
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        for lease in &self.effects.fresh {
+            self.outstanding.insert(lease.delivery.number);
+        }
+        for delivery in self.effects.settled.drain(..) {
+            self.outstanding.remove(&delivery);
+        }
+        self.handover.publish(&mut self.effects.fresh, &mut self.effects.due);
+        Ok(done)
+    }
+
+    fn run_command(&mut self, command: &Command) -> Result<Done, rusqlite::Error> {
+        Ok(match command {
+            Command::Append { events, .. } => Done::Append(self.append(events)?),
+            Command::Settle { settle, .. } => self.settle(settle).map(|()| Done::Nothing)?,
+            Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
+            Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
+            Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
+            Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
+            Command::Secret { webhook, make, .. } => Done::Secret(self.secret(*webhook, *make)?),
+            Command::Prune { after, events_before, failed_before, .. } => {
+                Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
+            }
+            // An update, so that a commit really writes.
+            Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
+            Command::Close { .. } => Done::Nothing,
+        })
+    }
+
+    /// Every delivery before the watermark that waits is found through the index of the due ones.
+    fn keep_watermark(&mut self, step: i64) -> Result<(), rusqlite::Error> {
+        let lowest = self.outstanding.first().copied();
+        let fresh = self.effects.fresh.first().map(|lease| lease.delivery.number);
+        let next = lowest.into_iter().chain(fresh).min().unwrap_or(self.counters.delivery + 1);
+        if next < self.watermark + step.max(1) {
+            return Ok(());
+        }
+        self.watermark = next;
+        self.keep_meta("watermark", next)
+    }
+
+    pub(super) fn keep_meta(&self, key: &str, value: i64) -> Result<(), rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)")?;
+        statement.execute((key, value)).map(|_| ())
+    }
+
+    /// Has the log copied in the background, and waits for it only when it has grown far beyond.
+    fn bound_log(&mut self, checkpoints: &Checkpointer) {
+        let pages = LOG_PAGES.get();
+        if pages >= self.restart_at {
+            match restart_log(&self.connection) {
+                Ok(()) => {
+                    LOG_PAGES.set(0);
+                    self.restart_at = RESTART_PAGES;
+                }
+                Err(e) => {
+                    tracing::debug!("the log could not be begun anew yet: {e}");
+                    self.restart_at = pages.saturating_add(CHECKPOINT_PAGES);
+                }
+            }
+        } else if pages >= CHECKPOINT_PAGES {
+            checkpoints.request();
+        }
+    }
+}
+
+impl Command {
+    fn answer(self, result: Result<Done, StoreError>) {
+        /// Whoever asked may have gone meanwhile; the work is durable all the same.
+        fn send<T>(reply: Reply<T>, result: Result<T, StoreError>) {
+            let _ = reply.send(result);
+        }
+        match (self, result) {
+            (Self::Append { reply, .. }, Ok(Done::Append(accepted))) => send(reply, Ok(accepted)),
+            (Self::Append { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
+            (Self::Intern { reply, .. }, Ok(Done::Keys(keys))) => send(reply, Ok(keys)),
+            (Self::Intern { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
+            (Self::Sweep { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
+            (Self::Sweep { reply, .. }, result) => send(reply, result.map(|_| 0)),
+            (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, Ok(Done::State(state))) => send(reply, Ok(state)),
+            (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, result) => send(reply, result.map(|_| None)),
+            (Self::Secret { reply, .. }, Ok(Done::Secret(secret))) => send(reply, Ok(secret)),
+            (Self::Secret { reply, .. }, result) => send(reply, result.map(|_| String::new())),
+            (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
+            (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
+            (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
+                send(reply, result.map(|_| ()))
+            }
+        }
+    }
+}
+
+/// What an error of SQLite means to whoever asked.
+pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> StoreError {
+    let path = path.display().to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { path },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => {
+            StoreError::Poisoned { path, reason: error.to_string() }
+        }
+        _ => StoreError::Unavailable { reason: error.to_string() },
+    }
+}
+
+fn meta(connection: &Connection, key: &str) -> Result<Option<i64>, rusqlite::Error> {
+    connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+}
+
+fn count_log_pages(_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int) -> Result<(), rusqlite::Error> {
+    LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
+    Ok(())
+}
+
+/// Copies what is left of the log and begins it anew. `Err` when a reader holds it; the next group tries again.
+fn restart_log(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(RESTART_WAIT)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(super::schema::BUSY_WAIT)?;
+    let busy = busy?;
+    if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+}
+
+/// Copies the log into the file on a thread and a connection of its own, so that its fsyncs delay no commit.
+pub(super) struct Checkpointer {
+    requests: std_mpsc::SyncSender<()>,
+}
+
+impl Checkpointer {
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (requests, inbox) = std_mpsc::sync_channel::<()>(1);
+        std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || {
+            while inbox.recv().is_ok() {
+                let result: Result<i64, _> = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(0));
+                if let Err(e) = result {
+                    tracing::warn!("a checkpoint of the store did not go through: {e}");
+                }
+            }
+        })?;
+        Ok(Self { requests })
+    }
+
+    /// At most one waits: a full channel means that one is asked for already.
+    fn request(&self) {
+        let _ = self.requests.try_send(());
+    }
+}

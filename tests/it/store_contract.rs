@@ -1,0 +1,378 @@
+//! The store's contract, for every backend.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tenterhook::clock::Clock;
+use tenterhook::model::{
+    Attempt, AttemptOutcome, Cause, DeliveryState, Event, EventId, EventType, ReceivedResponse, SentRequest, Settlement,
+    Timestamp, Timings, Trigger, WebhookId, WebhookKey,
+};
+use tenterhook::store::{
+    Accepted, DeliveryFilter, EventFilter, Lease, Made, MadeRequest, NewEvent, Settle, Store, StoreOptions, Sweep,
+};
+
+const NOW: &str = "2026-01-28T10:30:45.123Z";
+
+struct Bench {
+    store: Store,
+    clock: Clock,
+    _directory: Option<tempfile::TempDir>,
+}
+
+async fn open(path: &Path, clock: &Clock) -> Store {
+    Store::open(StoreOptions { path: path.to_owned(), clock: clock.clone(), on_commit: None }).await.unwrap()
+}
+
+async fn bench() -> Bench {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    Bench { store, clock, _directory: Some(directory) }
+}
+
+fn event(id: &str, data: &str) -> Event {
+    Event {
+        id: EventId::parse(id).unwrap(),
+        kind: EventType::parse("order.created").unwrap(),
+        timestamp: Timestamp::parse(NOW).unwrap(),
+        received: Timestamp::parse(NOW).unwrap(),
+        data: Bytes::copy_from_slice(data.as_bytes()),
+        metadata: None,
+        tenant: None,
+    }
+}
+
+fn new_event(id: &str, targets: &[WebhookKey]) -> NewEvent {
+    let event = Arc::new(event(id, r#"{"n":1}"#));
+    NewEvent { event, targets: targets.to_vec(), unmatched: Vec::new(), timestamp_given: false }
+}
+
+async fn webhook(store: &Store, id: &str) -> WebhookKey {
+    store.intern(vec![WebhookId::parse(id).unwrap()]).await.unwrap()[0]
+}
+
+fn attempt(number: u32, status: u16) -> Attempt {
+    let outcome = if status < 300 { AttemptOutcome::Succeeded } else { AttemptOutcome::Failed };
+    Attempt {
+        number,
+        at: Timestamp::parse(NOW).unwrap(),
+        trigger: Trigger::Scheduled,
+        outcome,
+        status: Some(status),
+        error_class: (status >= 300).then(|| Cause::Status(status).name().into()),
+        error: (status >= 300).then(|| format!("the endpoint answered {status}")),
+        duration: Duration::from_millis(12),
+        request: Some(SentRequest {
+            method: "POST".to_owned(),
+            url: "https://example.com/".to_owned(),
+            headers: vec![("webhook-id".to_owned(), "evt_1".to_owned())],
+        }),
+        response: Some(ReceivedResponse { headers: Vec::new(), body: Bytes::from_static(b"\xffok"), truncated: true }),
+        timings: Timings { first_byte_us: Some(900), ..Timings::default() },
+        log: Vec::new(),
+    }
+}
+
+fn settle(lease: &Lease, attempt: Option<Attempt>, settlement: Settlement) -> Settle {
+    let made = attempt.is_some().then_some(Made::Envelope);
+    Settle { delivery: lease.delivery, webhook: lease.webhook, attempt, settlement, reason: None, made }
+}
+
+async fn states(store: &Store) -> Vec<(String, DeliveryState)> {
+    let page = store.deliveries(DeliveryFilter::default(), None, 250).await.unwrap();
+    page.rows.into_iter().map(|row| (row.event_id.to_string(), row.state)).collect()
+}
+
+#[tokio::test]
+async fn an_appended_delivery_comes_from_memory_and_ends_when_it_is_settled() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    let accepted = bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
+    assert_eq!(accepted, [Accepted::New { deliveries: 1 }]);
+    let ready = bench.store.ready().await;
+    assert_eq!(ready.fresh.len(), 1);
+    let lease = &ready.fresh[0];
+    bench.store.settle(settle(lease, Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+
+    let detail = bench.store.delivery(lease.delivery).await.unwrap().unwrap();
+    assert_eq!(detail.record.state, DeliveryState::Succeeded);
+    assert_eq!(detail.attempts.len(), 1);
+    assert_eq!(detail.attempts[0].request_body, event("evt_1", r#"{"n":1}"#).envelope());
+    let kept = &detail.attempts[0].attempt;
+    assert_eq!(*kept, attempt(1, 200));
+}
+
+#[tokio::test]
+async fn the_same_event_again_is_a_duplicate_and_another_under_its_id_a_conflict() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
+    // Routed elsewhere meanwhile: the first answer still holds.
+    let again = bench.store.append(vec![new_event("evt_1", &[])]).await.unwrap();
+    assert_eq!(again, [Accepted::Duplicate { deliveries: 1 }]);
+    let mut other = new_event("evt_1", &[hook]);
+    other.event = Arc::new(event("evt_1", r#"{"n":2}"#));
+    let accepted = bench.store.append(vec![new_event("evt_2", &[hook]), other]).await.unwrap();
+    assert_eq!(accepted, [Accepted::New { deliveries: 1 }, Accepted::Conflict]);
+    assert!(bench.store.event(EventId::parse("evt_2").unwrap()).await.unwrap().is_none(), "all or nothing");
+}
+
+#[tokio::test]
+async fn one_call_may_not_hold_two_contents_under_one_id() {
+    let bench = bench().await;
+    let mut other = new_event("evt_1", &[]);
+    other.event = Arc::new(event("evt_1", "2"));
+    let accepted = bench.store.append(vec![new_event("evt_1", &[]), other, new_event("evt_1", &[])]).await.unwrap();
+    assert_eq!(accepted, [Accepted::New { deliveries: 0 }, Accepted::Conflict, Accepted::Duplicate { deliveries: 0 }]);
+}
+
+#[tokio::test]
+async fn a_timestamp_that_was_given_is_part_of_the_content() {
+    let bench = bench().await;
+    bench.store.append(vec![new_event("evt_1", &[])]).await.unwrap();
+    let mut later = event("evt_1", r#"{"n":1}"#);
+    later.timestamp = later.timestamp.after(Duration::from_secs(1));
+    let with = |given| NewEvent { event: Arc::new(later.clone()), targets: vec![], unmatched: vec![], timestamp_given: given };
+    assert_eq!(bench.store.append(vec![with(false)]).await.unwrap(), [Accepted::Duplicate { deliveries: 0 }]);
+    assert_eq!(bench.store.append(vec![with(true)]).await.unwrap(), [Accepted::Conflict]);
+}
+
+#[tokio::test]
+async fn what_was_leased_when_the_process_ended_is_claimable_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    store.append((0..5).map(|n| new_event(&format!("evt_{n}"), &[hook])).collect()).await.unwrap();
+    let ready = store.ready().await;
+    store.settle(settle(&ready.fresh[0], Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+    let later = clock.now().after(Duration::from_secs(60));
+    store.settle(settle(&ready.fresh[1], Some(attempt(1, 500)), Settlement::RetryAt(later))).await.unwrap();
+    store.close().await;
+    drop((store, ready));
+
+    let store = open(directory.path(), &clock).await;
+    let ready = store.ready().await;
+    assert!(ready.fresh.is_empty());
+    assert!(ready.due[&hook] <= clock.now());
+    let claimed = store.claim(hook, 100, vec![]).await.unwrap();
+    let ids: Vec<_> = claimed.leases.iter().map(|lease| lease.event.id.to_string()).collect();
+    assert_eq!(ids, ["evt_2", "evt_3", "evt_4"]);
+    assert_eq!(claimed.next_due, Some(later));
+    assert!(!claimed.more);
+}
+
+#[tokio::test]
+async fn a_retry_is_claimed_when_it_is_due_and_carries_the_bytes_that_were_made() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
+    let lease = bench.store.ready().await.fresh.remove(0);
+    let made = Made::Request(Arc::new(MadeRequest {
+        method: None,
+        url: None,
+        headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
+        body: Bytes::from_static(b"hello"),
+    }));
+    let at = bench.clock.now().after(Duration::from_secs(1));
+    let mut first = settle(&lease, Some(attempt(1, 500)), Settlement::RetryAt(at));
+    first.made = Some(made.clone());
+    bench.store.settle(first).await.unwrap();
+
+    assert_eq!(bench.store.ready().await.due[&hook], at);
+    assert!(bench.store.claim(hook, 10, vec![]).await.unwrap().leases.is_empty(), "not before it is due");
+    bench.clock.advance(Duration::from_secs(1));
+    let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert_eq!((again.attempts_spent, again.attempt_count), (1, 1));
+    assert_eq!(again.made, Some(made));
+    assert!(bench.store.claim(hook, 10, vec![again.delivery.number]).await.unwrap().leases.is_empty(), "leased already");
+    let detail = bench.store.delivery(again.delivery).await.unwrap().unwrap();
+    assert_eq!(detail.attempts[0].request_body, "hello");
+    assert_eq!(detail.record.state, DeliveryState::Retrying);
+}
+
+#[tokio::test]
+async fn what_finds_no_room_in_memory_waits_on_disk_and_is_claimed_in_pieces() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    for chunk in 0..20 {
+        bench.store.append((0..100).map(|n| new_event(&format!("evt_{chunk}_{n}"), &[hook])).collect()).await.unwrap();
+    }
+    let ready = bench.store.ready().await;
+    assert!(ready.fresh.len() <= 512, "{} in memory", ready.fresh.len());
+    let claimed = bench.store.claim(hook, 256, vec![]).await.unwrap();
+    assert_eq!(claimed.leases.len(), 256);
+    assert!(claimed.more);
+}
+
+#[tokio::test]
+async fn a_disabled_webhook_holds_its_deliveries_until_it_is_enabled() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append(vec![new_event("evt_1", &[hook]), new_event("evt_2", &[hook])]).await.unwrap();
+    let ready = bench.store.ready().await;
+    bench.store.settle(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(bench.clock.now()))).await.unwrap();
+    bench.store.settle(settle(&ready.fresh[1], None, Settlement::Hold)).await.unwrap();
+    assert_eq!(bench.store.sweep(hook, Sweep::Hold).await.unwrap(), 1);
+    assert!(states(&bench.store).await.iter().all(|(_, state)| *state == DeliveryState::Held));
+    let known = bench.store.known_webhooks().await.unwrap();
+    assert_eq!((known[0].waiting, known[0].held), (0, 2));
+
+    assert_eq!(bench.store.sweep(hook, Sweep::Release).await.unwrap(), 2);
+    assert!(bench.store.ready().await.due.contains_key(&hook));
+    assert_eq!(bench.store.claim(hook, 10, vec![]).await.unwrap().leases.len(), 2);
+    assert_eq!(bench.store.sweep(hook, Sweep::Cancel).await.unwrap(), 2);
+    assert!(states(&bench.store).await.iter().all(|(_, state)| *state == DeliveryState::Cancelled));
+}
+
+#[tokio::test]
+async fn a_cancelled_delivery_stays_so_unless_the_attempt_under_way_arrives() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append(vec![new_event("evt_1", &[hook]), new_event("evt_2", &[hook])]).await.unwrap();
+    let ready = bench.store.ready().await;
+    for lease in &ready.fresh {
+        assert_eq!(bench.store.cancel(lease.delivery).await.unwrap(), Some(DeliveryState::Cancelled));
+    }
+    let soon = bench.clock.now();
+    bench.store.settle(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(soon))).await.unwrap();
+    bench.store.settle(settle(&ready.fresh[1], Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+    let expected = [("evt_2".to_owned(), DeliveryState::Succeeded), ("evt_1".to_owned(), DeliveryState::Cancelled)];
+    assert_eq!(states(&bench.store).await, expected);
+}
+
+#[tokio::test]
+async fn a_retry_by_hand_does_not_spend_the_budget() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
+    let lease = bench.store.ready().await.fresh.remove(0);
+    bench.store.settle(settle(&lease, Some(attempt(1, 500)), Settlement::Fail)).await.unwrap();
+    assert_eq!(bench.store.retry(lease.delivery).await.unwrap(), Some(DeliveryState::Retrying));
+    let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert_eq!(again.trigger, Trigger::Manual);
+    let mut by_hand = attempt(2, 200);
+    by_hand.trigger = Trigger::Manual;
+    bench.store.settle(settle(&again, Some(by_hand), Settlement::Succeed)).await.unwrap();
+    let detail = bench.store.delivery(lease.delivery).await.unwrap().unwrap();
+    assert_eq!(detail.attempts.iter().map(|a| a.attempt.trigger).collect::<Vec<_>>(), [Trigger::Scheduled, Trigger::Manual]);
+}
+
+#[tokio::test]
+async fn lists_are_newest_first_and_their_cursors_stay_right_while_rows_arrive() {
+    let bench = bench().await;
+    let (a, b) = (webhook(&bench.store, "a").await, webhook(&bench.store, "b").await);
+    for n in 0..30 {
+        let targets: &[WebhookKey] = if n % 3 == 0 { &[a, b] } else { &[b] };
+        bench.store.append(vec![new_event(&format!("evt_{n}"), targets)]).await.unwrap();
+    }
+    let of_a = DeliveryFilter { webhook: Some(WebhookId::parse("a").unwrap()), ..DeliveryFilter::default() };
+    for filter in [of_a, DeliveryFilter::default()] {
+        let whole: Vec<_> = bench.store.deliveries(filter.clone(), None, 250).await.unwrap().rows.iter().map(|r| r.id).collect();
+        assert!(whole.is_sorted_by(|x, y| x.number > y.number));
+        let (mut pages, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = bench.store.deliveries(filter.clone(), cursor, 4).await.unwrap();
+            pages.extend(page.rows.iter().map(|row| row.id));
+            bench.store.append(vec![new_event(&format!("late_{}", pages.len()), &[a, b])]).await.unwrap();
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let late = whole.len();
+        assert_eq!(pages[..late], whole[..]);
+    }
+    let events = bench.store.events(EventFilter::default(), None, 5).await.unwrap();
+    assert_eq!(events.rows.len(), 5);
+    assert!(events.next.is_some());
+}
+
+#[tokio::test]
+async fn statistics_equal_the_log() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append((0..10).map(|n| new_event(&format!("evt_{n}"), &[hook])).collect()).await.unwrap();
+    let leases = bench.store.ready().await.fresh;
+    for (n, lease) in leases.iter().enumerate().take(8) {
+        let (status, settlement) = if n < 5 { (200, Settlement::Succeed) } else { (400, Settlement::Fail) };
+        bench.store.settle(settle(lease, Some(attempt(1, status)), settlement)).await.unwrap();
+    }
+    for webhook in [Some(WebhookId::parse("a").unwrap()), None] {
+        let stats = bench.store.stats(webhook).await.unwrap();
+        assert_eq!((stats.total(), stats.state(DeliveryState::Succeeded), stats.state(DeliveryState::Failed)), (10, 5, 3));
+        assert_eq!((stats.state(DeliveryState::Pending), stats.attempts, stats.attempts_failed), (2, 8, 3));
+        assert_eq!(stats.duration_us / stats.timed, 12_000);
+        let hour = stats.hours.last().unwrap();
+        assert_eq!((hour.attempts, hour.succeeded, hour.failed, hour.durations.count()), (8, 5, 3, 8));
+    }
+    assert_eq!(bench.store.backlog().await.unwrap().open, 2);
+}
+
+#[tokio::test]
+async fn retention_removes_what_is_old_and_finished_and_keeps_dead_letters_longer() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append((0..300).map(|n| new_event(&format!("evt_{n}"), &[hook])).collect()).await.unwrap();
+    let leases = bench.store.ready().await.fresh;
+    for (n, lease) in leases.iter().enumerate().take(299) {
+        let settlement = if n == 0 { Settlement::Fail } else { Settlement::Succeed };
+        bench.store.settle(settle(lease, Some(attempt(1, 200)), settlement)).await.unwrap();
+    }
+    let day = Duration::from_secs(86_400);
+    bench.clock.advance(8 * day);
+    let now = bench.clock.now();
+    assert_eq!(bench.store.prune(now.before(7 * day), now.before(30 * day)).await.unwrap(), 298);
+    assert_eq!(states(&bench.store).await.len(), 2, "one failed, one still open");
+    assert!(bench.store.delivery(leases[1].delivery).await.unwrap().is_none());
+    bench.clock.advance(30 * day);
+    let now = bench.clock.now();
+    assert_eq!(bench.store.prune(now.before(7 * day), now.before(30 * day)).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn numbers_never_come_back_after_retention_and_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
+    let lease = store.ready().await.fresh.remove(0);
+    store.settle(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(store.prune(clock.now(), clock.now()).await.unwrap(), 1);
+    store.close().await;
+    drop(store);
+    let store = open(directory.path(), &clock).await;
+    store.append(vec![new_event("evt_2", &[hook])]).await.unwrap();
+    assert!(store.ready().await.fresh[0].delivery.number > lease.delivery.number);
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_directory_is_refused_with_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::System;
+    let _first = open(directory.path(), &clock).await;
+    let second = Store::open(StoreOptions { path: directory.path().to_owned(), clock, on_commit: None }).await;
+    let message = second.err().unwrap().to_string();
+    assert!(message.contains("another tenterhook is running") && message.contains("[storage] path"), "{message}");
+}
+
+#[tokio::test]
+async fn a_generated_secret_stays_the_same() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    let first = bench.store.secret(hook, || "one".to_owned()).await.unwrap();
+    assert_eq!(bench.store.secret(hook, || "two".to_owned()).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let bench = bench().await;
+    bench.store.close().await;
+    let message = bench.store.probe().await.unwrap_err().to_string();
+    assert!(message.contains("shutting down"), "{message}");
+}
