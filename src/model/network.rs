@@ -1,9 +1,14 @@
-//! Which addresses deliveries may go to: the SSRF guard's rules, pure.
+//! Which addresses deliveries may go to: the SSRF guard's rules, pure. Refuses to resolve or dial: whoever dials
+//! asks [`NetworkPolicy::check_address`] about every single address right before.
+//!
+//! The tables are IANA's special-purpose registries (RFC 6890 and its updates), read strictly: whatever is not
+//! plain global unicast is blocked until `[network] allow` opens it.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::IpNet;
-use url::Url;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use url::{Host, Url};
 
 /// `[network]` of config.toml, as far as addresses go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,18 +22,542 @@ pub struct NetworkPolicy {
 /// Why an address or URL is refused: which rule, and how to allow it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    #[error("stub")]
-    Stub,
+    #[error("the scheme `{scheme}` is not deliverable: use https:// (or http:// to an address inside `[network] allow`)")]
+    Scheme { scheme: String },
+    #[error("the URL has no host: write it as https://host/path")]
+    NoHost,
+    #[error(
+        "the URL contains a user name or password: take it out and send it as a header (`headers = {{ Authorization = \"…\" }}`)"
+    )]
+    Credentials,
+    #[error("{address} is in a blocked range ({range}): if this endpoint is yours, open it with `[network] allow = [\"{}\"]`", suggestion(.address))]
+    Range { address: IpAddr, range: &'static str },
+    #[error(
+        "{address} is a cloud metadata service, which hands out credentials: it is never delivered to, not even when `[network] allow` covers it"
+    )]
+    Metadata { address: IpAddr },
+    #[error("{address} writes {inner} in disguise: use {inner} itself, which the rules can then judge")]
+    Disguised { address: Ipv6Addr, inner: Ipv4Addr },
+    #[error(
+        "`{name}` means this machine (loopback, a blocked range): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.0/8\", \"::1/128\"]`"
+    )]
+    LocalName { name: String },
+    #[error("HTTPS required: plain http goes only to addresses inside `[network] allow`, and {target} is not: use https://, or open its range with {}", how_plain(.target))]
+    PlainHttp { target: PlainTarget },
+}
+
+/// What a plain http URL points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlainTarget {
+    Address(IpAddr),
+    /// A name, while `allow` is empty: no address that it can resolve to would pass.
+    Name(String),
+}
+
+impl fmt::Display for PlainTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => write!(f, "{address}"),
+            Self::Name(name) => write!(f, "`{name}`"),
+        }
+    }
 }
 
 impl NetworkPolicy {
-    /// What can be said of a URL before its name is resolved: scheme, credentials, literal addresses.
-    pub fn check_url(&self, _url: &Url) -> Result<(), Refused> {
-        Ok(())
+    /// What can be said of a URL before its name is resolved: scheme, credentials, literal addresses, and names
+    /// that cannot pass whatever they resolve to. What is said of a name at last is said when it is dialled.
+    pub fn check_url(&self, url: &Url) -> Result<(), Refused> {
+        let plain_http = match url.scheme() {
+            "https" => false,
+            "http" => true,
+            other => return Err(Refused::Scheme { scheme: other.to_owned() }),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Refused::Credentials);
+        }
+        match url.host() {
+            None => Err(Refused::NoHost),
+            Some(Host::Ipv4(address)) => self.check_address(address.into(), plain_http),
+            Some(Host::Ipv6(address)) => self.check_address(address.into(), plain_http),
+            Some(Host::Domain(name)) => self.check_name(name, plain_http),
+        }
     }
 
     /// For every address, literal or resolved, right before it is dialled.
-    pub fn check_address(&self, _address: IpAddr, _plain_http: bool) -> Result<(), Refused> {
+    pub fn check_address(&self, address: IpAddr, plain_http: bool) -> Result<(), Refused> {
+        let judged = judged_address(address);
+        if is_metadata(judged) {
+            return Err(Refused::Metadata { address });
+        }
+        if let Some((outer, inner)) = disguised(address) {
+            return Err(Refused::Disguised { address: outer, inner });
+        }
+        if self.allow.iter().any(|range| range.contains(&judged)) {
+            return Ok(());
+        }
+        if let Some(range) = blocked_range(judged) {
+            return Err(Refused::Range { address, range });
+        }
+        if plain_http && self.https_only {
+            return Err(Refused::PlainHttp { target: PlainTarget::Address(address) });
+        }
         Ok(())
+    }
+
+    fn check_name(&self, name: &str, plain_http: bool) -> Result<(), Refused> {
+        if name.is_empty() {
+            return Err(Refused::NoHost);
+        }
+        if !self.allow.is_empty() {
+            return Ok(());
+        }
+        if is_local_name(name) {
+            return Err(Refused::LocalName { name: name.to_owned() });
+        }
+        if plain_http && self.https_only {
+            return Err(Refused::PlainHttp { target: PlainTarget::Name(name.to_owned()) });
+        }
+        Ok(())
+    }
+}
+
+/// RFC 6761 §6.3: `localhost` and everything below it is loopback.
+fn is_local_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+/// NAT64 (RFC 6052, `64:ff9b::/96`) is just the road to an IPv4 host: that host is what is judged.
+fn judged_address(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) => embedded_ipv4(v6).filter(|_| !is_6to4(v6)).map_or(address, IpAddr::V4),
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// The IPv4 address that a mapped, compatible, NAT64 or 6to4 address leads to.
+fn embedded_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let bits = address.to_bits();
+    let low = || Ipv4Addr::from_bits((bits & 0xffff_ffff) as u32);
+    match bits >> 32 {
+        0xffff => Some(low()),                                     // ::ffff:a.b.c.d
+        0xffff_0000 => Some(low()),                                // ::ffff:0:a.b.c.d, RFC 2765
+        0 if bits > 1 => Some(low()),                              // ::a.b.c.d, deprecated
+        prefix if prefix == 0x0064_ff9b_u128 << 64 => Some(low()), // 64:ff9b::a.b.c.d
+        _ if is_6to4(address) => Some(Ipv4Addr::from_bits(((bits >> 80) & 0xffff_ffff) as u32)),
+        _ => None,
+    }
+}
+
+fn is_6to4(address: Ipv6Addr) -> bool {
+    address.segments()[0] == 0x2002
+}
+
+/// Forms that an operating system may dial as IPv4, or that nobody has written in earnest for twenty years.
+/// They have no honest use in a URL and are never opened.
+fn disguised(address: IpAddr) -> Option<(Ipv6Addr, Ipv4Addr)> {
+    let IpAddr::V6(v6) = address else { return None };
+    embedded_ipv4(v6).filter(|_| v6.segments()[0] == 0).map(|inner| (v6, inner))
+}
+
+/// Metadata services of the clouds. Most are link-local, but not all.
+const METADATA_V4: [Ipv4Addr; 6] = [
+    Ipv4Addr::new(169, 254, 169, 254), // AWS, Google, Azure, Oracle, DigitalOcean, …
+    Ipv4Addr::new(169, 254, 170, 2),   // AWS ECS task credentials
+    Ipv4Addr::new(169, 254, 170, 23),  // AWS EKS pod identity
+    Ipv4Addr::new(100, 100, 100, 200), // Alibaba
+    Ipv4Addr::new(168, 63, 129, 16),   // Azure wire server
+    Ipv4Addr::new(192, 0, 0, 192),     // Oracle, classic
+];
+
+const METADATA_V6: [Ipv6Addr; 3] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), // AWS
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),  // AWS EKS pod identity
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),  // Google
+];
+
+fn is_metadata(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => {
+            METADATA_V6.contains(&v6) || (is_6to4(v6) && embedded_ipv4(v6).is_some_and(|v4| METADATA_V4.contains(&v4)))
+        }
+    }
+}
+
+/// The name of the special-purpose range that an address lies in; `None` for plain global unicast.
+fn blocked_range(address: IpAddr) -> Option<&'static str> {
+    match address {
+        IpAddr::V4(v4) => BLOCKED_V4.iter().find(|(range, _)| range.contains(&v4)).map(|(_, name)| *name),
+        IpAddr::V6(v6) => BLOCKED_V6.iter().find(|(range, _)| range.contains(&v6)).map(|(_, name)| *name).or_else(|| {
+            let global_unicast = v6.segments()[0] & 0xe000 == 0x2000;
+            (!global_unicast).then_some("not global unicast, outside 2000::/3")
+        }),
+    }
+}
+
+const fn v4(a: u8, b: u8, c: u8, prefix: u8) -> Ipv4Net {
+    Ipv4Net::new_assert(Ipv4Addr::new(a, b, c, 0), prefix)
+}
+
+const fn v6(a: u16, b: u16, c: u16, prefix: u8) -> Ipv6Net {
+    Ipv6Net::new_assert(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0), prefix)
+}
+
+const BLOCKED_V4: [(Ipv4Net, &str); 15] = [
+    (v4(0, 0, 0, 8), "unspecified, \"this network\", 0.0.0.0/8"),
+    (v4(10, 0, 0, 8), "private, 10.0.0.0/8"),
+    (v4(100, 64, 0, 10), "carrier-grade NAT, 100.64.0.0/10"),
+    (v4(127, 0, 0, 8), "loopback, 127.0.0.0/8"),
+    (v4(169, 254, 0, 16), "link-local, 169.254.0.0/16"),
+    (v4(172, 16, 0, 12), "private, 172.16.0.0/12"),
+    (v4(192, 0, 0, 24), "IETF protocol assignments, 192.0.0.0/24"),
+    (v4(192, 0, 2, 24), "documentation, 192.0.2.0/24"),
+    (v4(192, 88, 99, 24), "6to4 relay anycast, 192.88.99.0/24"),
+    (v4(192, 168, 0, 16), "private, 192.168.0.0/16"),
+    (v4(198, 18, 0, 15), "benchmark, 198.18.0.0/15"),
+    (v4(198, 51, 100, 24), "documentation, 198.51.100.0/24"),
+    (v4(203, 0, 113, 24), "documentation, 203.0.113.0/24"),
+    (v4(224, 0, 0, 4), "multicast, 224.0.0.0/4"),
+    (v4(240, 0, 0, 4), "reserved and broadcast, 240.0.0.0/4"),
+];
+
+/// Those that have a name of their own; the rest outside 2000::/3 is refused as such.
+const BLOCKED_V6: [(Ipv6Net, &str); 14] = [
+    (Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 128), "unspecified, ::/128"),
+    (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), "loopback, ::1/128"),
+    (v6(0x64, 0xff9b, 1, 48), "local-use NAT64, 64:ff9b:1::/48"),
+    (v6(0x100, 0, 0, 64), "discard-only, 100::/64"),
+    (v6(0x2001, 0, 0, 32), "Teredo, 2001::/32"),
+    (v6(0x2001, 2, 0, 48), "benchmark, 2001:2::/48"),
+    (v6(0x2001, 0, 0, 23), "IETF protocol assignments, 2001::/23"),
+    (v6(0x2001, 0xdb8, 0, 32), "documentation, 2001:db8::/32"),
+    (v6(0x2002, 0, 0, 16), "6to4, 2002::/16"),
+    (v6(0x3fff, 0, 0, 20), "documentation, 3fff::/20"),
+    (v6(0x5f00, 0, 0, 16), "segment routing, 5f00::/16"),
+    (v6(0xfc00, 0, 0, 7), "unique local, fc00::/7"),
+    (v6(0xfe80, 0, 0, 10), "link-local, fe80::/10"),
+    (v6(0xff00, 0, 0, 8), "multicast, ff00::/8"),
+];
+
+/// A range that opens this address without opening the whole private world.
+fn suggestion(address: &IpAddr) -> IpNet {
+    let address = judged_address(*address);
+    let prefix = match address {
+        IpAddr::V4(v4) if v4.is_loopback() => 8,
+        IpAddr::V4(v4) if v4.is_private() => 16,
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(v6) if v6.segments()[0] & 0xfe00 == 0xfc00 => 64,
+        IpAddr::V6(_) => 128,
+    };
+    IpNet::new(address, prefix).map_or(IpNet::from(address), |range| range.trunc())
+}
+
+fn how_plain(target: &PlainTarget) -> String {
+    match target {
+        PlainTarget::Address(address) => format!("`[network] allow = [\"{}\"]`", suggestion(address)),
+        PlainTarget::Name(_) => "`[network] allow = [\"10.2.0.0/16\"]` (the range that its addresses lie in)".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn policy(allow: &[&str]) -> NetworkPolicy {
+        NetworkPolicy { allow: allow.iter().map(|range| range.parse().unwrap()).collect(), https_only: true }
+    }
+
+    fn check(address: &str, allow: &[&str], plain_http: bool) -> Result<(), Refused> {
+        policy(allow).check_address(address.parse().unwrap(), plain_http)
+    }
+
+    fn check_url(url: &str, allow: &[&str]) -> Result<(), Refused> {
+        policy(allow).check_url(&Url::parse(url).unwrap())
+    }
+
+    /// First and last address of every blocked range, and the open neighbours of each.
+    #[test]
+    fn every_special_range_is_blocked_to_its_edges_and_no_further() {
+        for (range, _) in BLOCKED_V4 {
+            for edge in [range.network(), range.broadcast()] {
+                assert!(check(&edge.to_string(), &[], false).is_err(), "{edge}");
+            }
+        }
+        for (range, _) in BLOCKED_V6 {
+            for edge in [range.network(), range.broadcast()] {
+                assert!(check(&edge.to_string(), &[], false).is_err(), "{edge}");
+            }
+        }
+        for open in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.255.255.255",
+            "128.0.0.0",
+            "169.253.255.255",
+            "169.255.0.0",
+            "172.15.255.255",
+            "172.32.0.0",
+            "191.255.255.255",
+            "192.0.1.0",
+            "192.0.3.0",
+            "192.88.98.255",
+            "192.88.100.0",
+            "192.167.255.255",
+            "192.169.0.0",
+            "198.17.255.255",
+            "198.20.0.0",
+            "198.51.99.255",
+            "198.51.101.0",
+            "203.0.112.255",
+            "203.0.114.0",
+            "223.255.255.255",
+            "8.8.8.8",
+            "2001:200::",
+            "2001:db7:ffff::",
+            "2001:db9::",
+            "2003::",
+            "2606:4700:4700::1111",
+            "3ffe::",
+            "3fff:1000::",
+            "2a00:1450:4001::1",
+            "64:ff9b::8.8.8.8",
+        ] {
+            assert_eq!(check(open, &[], false), Ok(()), "{open}");
+        }
+        for blocked in [
+            "::",
+            "::1",
+            "::2",
+            "::7f00:1",
+            "::ffff:8.8.8.8",
+            "::ffff:0:8.8.8.8",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::8.8.8.8",
+            "100::1",
+            "1fff::1",
+            "4000::1",
+            "5f00::1",
+            "fec0::1",
+            "fdff::1",
+            "febf::1",
+            "ff02::1",
+            "2001::1",
+            "2002:808:808::1",
+            "255.255.255.255",
+            "0.0.0.0",
+            "239.1.2.3",
+        ] {
+            assert!(check(blocked, &[], false).is_err(), "{blocked}");
+        }
+    }
+
+    #[test]
+    fn the_verdict_names_its_rule_and_how_to_open_it() {
+        let table = [
+            (
+                "10.2.3.4",
+                "10.2.3.4 is in a blocked range (private, 10.0.0.0/8): if this endpoint is yours, open it with `[network] allow = [\"10.2.0.0/16\"]`",
+            ),
+            (
+                "127.0.0.1",
+                "127.0.0.1 is in a blocked range (loopback, 127.0.0.0/8): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.0/8\"]`",
+            ),
+            (
+                "fd12:3456:789a:1::5",
+                "fd12:3456:789a:1::5 is in a blocked range (unique local, fc00::/7): if this endpoint is yours, open it with `[network] allow = [\"fd12:3456:789a:1::/64\"]`",
+            ),
+            (
+                "4000::1",
+                "4000::1 is in a blocked range (not global unicast, outside 2000::/3): if this endpoint is yours, open it with `[network] allow = [\"4000::1/128\"]`",
+            ),
+            (
+                "::ffff:127.0.0.1",
+                "::ffff:127.0.0.1 writes 127.0.0.1 in disguise: use 127.0.0.1 itself, which the rules can then judge",
+            ),
+            (
+                "169.254.169.254",
+                "169.254.169.254 is a cloud metadata service, which hands out credentials: it is never delivered to, not even when `[network] allow` covers it",
+            ),
+        ];
+        for (address, text) in table {
+            assert_eq!(check(address, &[], false).unwrap_err().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn allowed_ranges_open_what_they_cover() {
+        for (address, allow) in [
+            ("127.0.0.1", "127.0.0.0/8"),
+            ("10.2.3.4", "10.2.0.0/16"),
+            ("100.64.0.1", "100.64.0.0/10"),
+            ("169.254.1.1", "169.254.0.0/16"),
+            ("::1", "::1/128"),
+            ("fd00::1", "fd00::/8"),
+            ("64:ff9b::10.2.3.4", "10.2.0.0/16"),
+            ("2002:a02:304::1", "2002::/16"),
+        ] {
+            assert_eq!(check(address, &[allow], true), Ok(()), "{address}");
+        }
+        assert!(check("10.3.0.1", &["10.2.0.0/16"], false).is_err());
+        assert!(check("127.0.0.1", &["::/0"], false).is_err());
+    }
+
+    #[test]
+    fn metadata_services_stay_closed_whatever_is_allowed() {
+        for address in [
+            "169.254.169.254",
+            "169.254.170.2",
+            "100.100.100.200",
+            "fd00:ec2::254",
+            "fd20:ce::254",
+            "168.63.129.16",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+        ] {
+            for plain_http in [false, true] {
+                let refused = check(address, &["0.0.0.0/0", "::/0"], plain_http);
+                assert!(matches!(refused, Err(Refused::Metadata { .. })), "{address}: {refused:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_never_opened() {
+        for allow in ["::/0", "127.0.0.0/8", "::ffff:0:0/96"] {
+            assert!(matches!(check("::ffff:127.0.0.1", &[allow], false), Err(Refused::Disguised { .. })));
+        }
+    }
+
+    #[test]
+    fn plain_http_goes_to_allowed_addresses_only() {
+        let refused = check("8.8.8.8", &["10.0.0.0/8"], true).unwrap_err().to_string();
+        assert!(refused.starts_with("HTTPS required: ") && refused.contains("allow = [\"8.8.8.8/32\"]"), "{refused}");
+        assert_eq!(check("8.8.8.8", &["8.8.8.0/24"], true), Ok(()));
+        let lax = NetworkPolicy { allow: vec![], https_only: false };
+        assert_eq!(lax.check_address("8.8.8.8".parse().unwrap(), true), Ok(()));
+        assert!(lax.check_address("10.0.0.1".parse().unwrap(), true).is_err());
+        assert_eq!(lax.check_url(&Url::parse("http://example.com/").unwrap()), Ok(()));
+    }
+
+    #[test]
+    fn odd_spellings_of_addresses_are_seen_through() {
+        for url in [
+            "https://127.0.0.1/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+            "https://017700000001/",
+            "https://127.1/",
+            "https://127.0.0.1./",
+            "https://0/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[::ffff:7f00:1]/",
+            "https://[0:0:0:0:0:ffff:7f00:0001]/",
+            "https://%31%32%37.0.0.1/",
+            "https://１２７.0.0.1/",
+            "https://169.254.169.254/latest/meta-data",
+            "https://[fd00:ec2::254]/",
+            "https://localhost/",
+            "https://LOCALHOST./",
+            "https://a.localhost:8443/",
+        ] {
+            assert!(check_url(url, &[]).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn urls_that_cannot_be_delivered_to_say_why() {
+        let table = [
+            (
+                "ftp://example.com/",
+                "the scheme `ftp` is not deliverable: use https:// (or http:// to an address inside `[network] allow`)",
+            ),
+            (
+                "file:///etc/passwd",
+                "the scheme `file` is not deliverable: use https:// (or http:// to an address inside `[network] allow`)",
+            ),
+            (
+                "https://user:pw@example.com/",
+                "the URL contains a user name or password: take it out and send it as a header (`headers = { Authorization = \"…\" }`)",
+            ),
+            (
+                "https://user@example.com/",
+                "the URL contains a user name or password: take it out and send it as a header (`headers = { Authorization = \"…\" }`)",
+            ),
+            (
+                "http://example.com/",
+                "HTTPS required: plain http goes only to addresses inside `[network] allow`, and `example.com` is not: use https://, or open its range with `[network] allow = [\"10.2.0.0/16\"]` (the range that its addresses lie in)",
+            ),
+            (
+                "https://localhost/",
+                "`localhost` means this machine (loopback, a blocked range): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.0/8\", \"::1/128\"]`",
+            ),
+        ];
+        for (url, text) in table {
+            assert_eq!(check_url(url, &[]).unwrap_err().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_name_is_left_to_the_dialler_once_something_is_allowed() {
+        assert_eq!(check_url("http://gateway.internal/", &["10.0.0.0/8"]), Ok(()));
+        assert_eq!(check_url("http://localhost:9400/", &["127.0.0.0/8"]), Ok(()));
+        assert_eq!(check_url("https://example.com/in?token=1", &[]), Ok(()));
+        assert_eq!(check_url("http://127.0.0.1:9400/", &["127.0.0.0/8"]), Ok(()));
+        assert!(check_url("http://8.8.8.8/", &["127.0.0.0/8"]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_ipv4_address_hides_in_a_form_of_ipv6(bits: u32) {
+            let inner = Ipv4Addr::from_bits(bits);
+            let open = policy(&[]).check_address(inner.into(), false).is_ok();
+            let nat64 = Ipv6Addr::from_bits(0x0064_ff9b_u128 << 96 | u128::from(bits));
+            prop_assert_eq!(policy(&[]).check_address(nat64.into(), false).is_ok(), open);
+            prop_assert!(policy(&["::/0"]).check_address(inner.to_ipv6_mapped().into(), false).is_err());
+            prop_assert!(policy(&[]).check_address(Ipv6Addr::from_bits(0x2002_u128 << 112 | u128::from(bits) << 80).into(), false).is_err());
+        }
+
+        #[test]
+        fn what_is_open_is_global_by_an_independent_measure(bits: u32) {
+            let address = Ipv4Addr::from_bits(bits);
+            if policy(&[]).check_address(address.into(), false).is_ok() {
+                prop_assert!(!address.is_private() && !address.is_loopback() && !address.is_link_local() && !address.is_multicast());
+                prop_assert!(!address.is_documentation() && !address.is_broadcast() && !address.is_unspecified());
+            }
+        }
+
+        #[test]
+        fn open_ipv6_is_global_unicast(bits: u128) {
+            let address = Ipv6Addr::from_bits(bits);
+            if policy(&[]).check_address(address.into(), false).is_ok() {
+                prop_assert!(!address.is_unique_local() && !address.is_unicast_link_local() && !address.is_multicast());
+                prop_assert!(address.segments()[0] >> 13 == 1 || address.segments()[..2] == [0x64, 0xff9b]);
+            }
+        }
+
+        #[test]
+        fn allowing_more_never_refuses_more(bits: u32, prefix in 0_u8..=32) {
+            let address = IpAddr::V4(Ipv4Addr::from_bits(bits));
+            let wider = NetworkPolicy { allow: vec![IpNet::new(address, prefix).unwrap().trunc()], https_only: true };
+            if !is_metadata(address) {
+                prop_assert!(wider.check_address(address, true).is_ok());
+            }
+        }
+
+        #[test]
+        fn no_text_panics_the_check(text in ".{0,80}") {
+            if let Ok(url) = Url::parse(&text) {
+                let _ = policy(&[]).check_url(&url);
+            }
+        }
     }
 }
