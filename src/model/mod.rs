@@ -1,6 +1,7 @@
 //! The values that every other module speaks in: ids, events, deliveries, attempts, and the pure decision of what
 //! comes after an attempt. Refuses I/O, clocks and handles: everything here can be made in a test by hand.
 
+mod address;
 mod delivery;
 mod event;
 mod id;
