@@ -1,7 +1,10 @@
-//! Which webhooks an event goes to: patterns, filters, and the index over them. Pure.
+//! Which webhooks an event goes to: patterns over event types, the index over them, and filters over the event.
+//! Pure: refuses I/O and clocks, and any cost that an event's author could choose.
 
 mod filter;
+mod index;
 mod pattern;
 
-pub use filter::{Filter, InvalidFilter};
+pub use filter::{Filter, FilterInput, InvalidFilter, Mismatch};
+pub use index::Index;
 pub use pattern::{InvalidPattern, Pattern};
