@@ -129,6 +129,8 @@ pub struct Ready {
     pub fresh: Vec<Lease>,
     /// Webhooks with work on disk, and when its first is due.
     pub due: HashMap<WebhookKey, Timestamp>,
+    /// Cancelled by hand: not to be attempted, if they still wait in memory.
+    pub cancelled: Vec<(WebhookKey, i64)>,
 }
 
 #[derive(Debug)]
@@ -324,7 +326,7 @@ impl Store {
     }
 
     /// Ends a lease: attempt, next state and next due time in one commit.
-    pub async fn settle(&self, settle: Settle) -> Result<(), StoreError> {
+    pub async fn settle(&self, settle: Arc<Settle>) -> Result<(), StoreError> {
         forward!(self, settle(settle))
     }
 

@@ -95,7 +95,7 @@ async fn an_appended_delivery_comes_from_memory_and_ends_when_it_is_settled() {
     let ready = bench.store.ready().await;
     assert_eq!(ready.fresh.len(), 1);
     let lease = &ready.fresh[0];
-    bench.store.settle(settle(lease, Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+    bench.store.settle(Arc::new(settle(lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
 
     let detail = bench.store.delivery(lease.delivery).await.unwrap().unwrap();
     assert_eq!(detail.record.state, DeliveryState::Succeeded);
@@ -148,9 +148,9 @@ async fn what_was_leased_when_the_process_ended_is_claimable_again() {
     let hook = webhook(&store, "a").await;
     store.append((0..5).map(|n| new_event(&format!("evt_{n}"), &[hook])).collect()).await.unwrap();
     let ready = store.ready().await;
-    store.settle(settle(&ready.fresh[0], Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+    store.settle(Arc::new(settle(&ready.fresh[0], Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
     let later = clock.now().after(Duration::from_secs(60));
-    store.settle(settle(&ready.fresh[1], Some(attempt(1, 500)), Settlement::RetryAt(later))).await.unwrap();
+    store.settle(Arc::new(settle(&ready.fresh[1], Some(attempt(1, 500)), Settlement::RetryAt(later)))).await.unwrap();
     store.close().await;
     drop((store, ready));
 
@@ -180,7 +180,7 @@ async fn a_retry_is_claimed_when_it_is_due_and_carries_the_bytes_that_were_made(
     let at = bench.clock.now().after(Duration::from_secs(1));
     let mut first = settle(&lease, Some(attempt(1, 500)), Settlement::RetryAt(at));
     first.made = Some(made.clone());
-    bench.store.settle(first).await.unwrap();
+    bench.store.settle(Arc::new(first)).await.unwrap();
 
     assert_eq!(bench.store.ready().await.due[&hook], at);
     assert!(bench.store.claim(hook, 10, vec![]).await.unwrap().leases.is_empty(), "not before it is due");
@@ -214,8 +214,8 @@ async fn a_disabled_webhook_holds_its_deliveries_until_it_is_enabled() {
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook]), new_event("evt_2", &[hook])]).await.unwrap();
     let ready = bench.store.ready().await;
-    bench.store.settle(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(bench.clock.now()))).await.unwrap();
-    bench.store.settle(settle(&ready.fresh[1], None, Settlement::Hold)).await.unwrap();
+    bench.store.settle(Arc::new(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(bench.clock.now())))).await.unwrap();
+    bench.store.settle(Arc::new(settle(&ready.fresh[1], None, Settlement::Hold))).await.unwrap();
     assert_eq!(bench.store.sweep(hook, Sweep::Hold).await.unwrap(), 1);
     assert!(states(&bench.store).await.iter().all(|(_, state)| *state == DeliveryState::Held));
     let known = bench.store.known_webhooks().await.unwrap();
@@ -238,8 +238,8 @@ async fn a_cancelled_delivery_stays_so_unless_the_attempt_under_way_arrives() {
         assert_eq!(bench.store.cancel(lease.delivery).await.unwrap(), Some(DeliveryState::Cancelled));
     }
     let soon = bench.clock.now();
-    bench.store.settle(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(soon))).await.unwrap();
-    bench.store.settle(settle(&ready.fresh[1], Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+    bench.store.settle(Arc::new(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(soon)))).await.unwrap();
+    bench.store.settle(Arc::new(settle(&ready.fresh[1], Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
     let expected = [("evt_2".to_owned(), DeliveryState::Succeeded), ("evt_1".to_owned(), DeliveryState::Cancelled)];
     assert_eq!(states(&bench.store).await, expected);
 }
@@ -250,13 +250,13 @@ async fn a_retry_by_hand_does_not_spend_the_budget() {
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
     let lease = bench.store.ready().await.fresh.remove(0);
-    bench.store.settle(settle(&lease, Some(attempt(1, 500)), Settlement::Fail)).await.unwrap();
+    bench.store.settle(Arc::new(settle(&lease, Some(attempt(1, 500)), Settlement::Fail))).await.unwrap();
     assert_eq!(bench.store.retry(lease.delivery).await.unwrap(), Some(DeliveryState::Retrying));
     let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     assert_eq!(again.trigger, Trigger::Manual);
     let mut by_hand = attempt(2, 200);
     by_hand.trigger = Trigger::Manual;
-    bench.store.settle(settle(&again, Some(by_hand), Settlement::Succeed)).await.unwrap();
+    bench.store.settle(Arc::new(settle(&again, Some(by_hand), Settlement::Succeed))).await.unwrap();
     let detail = bench.store.delivery(lease.delivery).await.unwrap().unwrap();
     assert_eq!(detail.attempts.iter().map(|a| a.attempt.trigger).collect::<Vec<_>>(), [Trigger::Scheduled, Trigger::Manual]);
 }
@@ -299,7 +299,7 @@ async fn statistics_equal_the_log() {
     let leases = bench.store.ready().await.fresh;
     for (n, lease) in leases.iter().enumerate().take(8) {
         let (status, settlement) = if n < 5 { (200, Settlement::Succeed) } else { (400, Settlement::Fail) };
-        bench.store.settle(settle(lease, Some(attempt(1, status)), settlement)).await.unwrap();
+        bench.store.settle(Arc::new(settle(lease, Some(attempt(1, status)), settlement))).await.unwrap();
     }
     for webhook in [Some(WebhookId::parse("a").unwrap()), None] {
         let stats = bench.store.stats(webhook).await.unwrap();
@@ -320,7 +320,7 @@ async fn retention_removes_what_is_old_and_finished_and_keeps_dead_letters_longe
     let leases = bench.store.ready().await.fresh;
     for (n, lease) in leases.iter().enumerate().take(299) {
         let settlement = if n == 0 { Settlement::Fail } else { Settlement::Succeed };
-        bench.store.settle(settle(lease, Some(attempt(1, 200)), settlement)).await.unwrap();
+        bench.store.settle(Arc::new(settle(lease, Some(attempt(1, 200)), settlement))).await.unwrap();
     }
     let day = Duration::from_secs(86_400);
     bench.clock.advance(8 * day);
@@ -341,7 +341,7 @@ async fn numbers_never_come_back_after_retention_and_a_restart() {
     let hook = webhook(&store, "a").await;
     store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
     let lease = store.ready().await.fresh.remove(0);
-    store.settle(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed)).await.unwrap();
+    store.settle(Arc::new(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
     clock.advance(Duration::from_secs(60));
     assert_eq!(store.prune(clock.now(), clock.now()).await.unwrap(), 1);
     store.close().await;

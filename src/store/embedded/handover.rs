@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::model::{Timestamp, WebhookKey};
-use crate::store::{Lease, Ready};
+use super::writer::Effects;
+use crate::model::WebhookKey;
+use crate::store::Ready;
 
 /// Deliveries of one webhook in memory: covers some 50 ms of the fastest lane, so disk reads stay out of the way.
 const FRESH_PER_WEBHOOK_MAX: usize = 512;
@@ -88,12 +89,14 @@ impl Handover {
     }
 
     /// After a commit: what it made ready.
-    pub(super) fn publish(&self, fresh: &mut Vec<Lease>, due: &mut Vec<(WebhookKey, Timestamp)>) {
-        if fresh.is_empty() && due.is_empty() {
+    pub(super) fn publish(&self, effects: &mut Effects) {
+        let Effects { fresh, due, cancelled, settled: _ } = effects;
+        if fresh.is_empty() && due.is_empty() && cancelled.is_empty() {
             return;
         }
         let mut ready = lock(&self.ready);
         ready.fresh.append(fresh);
+        ready.cancelled.append(cancelled);
         for (webhook, at) in due.drain(..) {
             ready.due.entry(webhook).and_modify(|first| *first = at.min(*first)).or_insert(at);
         }
@@ -106,7 +109,7 @@ impl Handover {
         loop {
             let news = self.news.notified();
             let ready = std::mem::take(&mut *lock(&self.ready));
-            if !ready.fresh.is_empty() || !ready.due.is_empty() {
+            if !ready.fresh.is_empty() || !ready.due.is_empty() || !ready.cancelled.is_empty() {
                 return ready;
             }
             news.await;

@@ -89,6 +89,7 @@ impl Writer {
         }
         let reason = Some("cancelled by hand");
         self.set_state(delivery.number, webhook, before, DeliveryState::Cancelled, None, reason)?;
+        self.effects.cancelled.push((webhook, delivery.number));
         Ok(Some(DeliveryState::Cancelled))
     }
 

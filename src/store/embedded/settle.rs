@@ -6,24 +6,22 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::writer::Writer;
-use crate::model::{
-    Attempt, AttemptOutcome, DeliveryId, DeliveryState, LogLine, SentRequest, Settlement, Timings, Trigger, WebhookKey,
-};
+use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timestamp, Timings, Trigger};
 use crate::store::{Made, MadeRequest, Settle};
 
 /// What of an attempt is kept as JSON.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Detail {
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub(super) request: Option<SentRequest>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(default)]
     pub(super) response: Option<ResponseHead>,
     pub(super) timings: Timings,
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[serde(default)]
     pub(super) log: Vec<LogLine>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct ResponseHead {
     pub(super) headers: Vec<(String, String)>,
     pub(super) truncated: bool,
@@ -39,50 +37,52 @@ pub(super) struct MadeHead {
     pub(super) headers: Vec<(String, String)>,
 }
 
-/// A [`Settle`] ready to be written.
-pub(super) struct EncodedSettle {
-    delivery: DeliveryId,
-    webhook: WebhookKey,
-    settlement: Settlement,
-    reason: Option<String>,
-    attempt: Option<(Attempt, String)>,
-    made: Option<EncodedMade>,
+/// As [`Detail`], to be written.
+#[derive(Serialize)]
+struct DetailOut<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<&'a SentRequest>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<ResponseHeadOut<'a>>,
+    timings: Timings,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    log: &'a [LogLine],
 }
 
-enum EncodedMade {
-    Envelope,
-    Request(Arc<MadeRequest>, String),
+#[derive(Serialize)]
+struct ResponseHeadOut<'a> {
+    headers: &'a [(String, String)],
+    truncated: bool,
+}
+
+/// A [`Settle`] ready to be written.
+pub(super) struct EncodedSettle {
+    settle: Arc<Settle>,
+    /// The attempt's [`Detail`].
+    detail: String,
+    /// The made request's [`MadeHead`].
+    head: String,
 }
 
 /// In place of a request's number: the event's envelope is sent.
 pub(super) const ENVELOPE: i64 = 0;
 
 impl EncodedSettle {
-    pub(super) fn new(settle: Settle) -> Self {
-        let attempt = settle.attempt.map(|mut attempt| {
+    pub(super) fn new(settle: Arc<Settle>) -> Self {
+        let detail = settle.attempt.as_ref().map_or_else(String::new, |attempt| {
             let response = attempt
                 .response
-                .as_mut()
-                .map(|response| ResponseHead { headers: std::mem::take(&mut response.headers), truncated: response.truncated });
-            let log = std::mem::take(&mut attempt.log);
-            let detail = Detail { request: attempt.request.take(), response, timings: attempt.timings, log };
-            (attempt, to_json(&detail))
+                .as_ref()
+                .map(|response| ResponseHeadOut { headers: &response.headers, truncated: response.truncated });
+            to_json(&DetailOut { request: attempt.request.as_ref(), response, timings: attempt.timings, log: &attempt.log })
         });
-        let made = settle.made.map(|made| match made {
-            Made::Envelope => EncodedMade::Envelope,
-            Made::Request(made) => {
-                let head = MadeHead { method: made.method.clone(), url: made.url.clone(), headers: made.headers.clone() };
-                EncodedMade::Request(made, to_json(&head))
+        let head = match &settle.made {
+            None | Some(Made::Envelope) => String::new(),
+            Some(Made::Request(made)) => {
+                to_json(&MadeHead { method: made.method.clone(), url: made.url.clone(), headers: made.headers.clone() })
             }
-        });
-        Self {
-            delivery: settle.delivery,
-            webhook: settle.webhook,
-            settlement: settle.settlement,
-            reason: settle.reason,
-            attempt,
-            made,
-        }
+        };
+        Self { settle, detail, head }
     }
 }
 
@@ -100,7 +100,8 @@ struct Before {
 }
 
 impl Writer {
-    pub(super) fn settle(&mut self, settle: &EncodedSettle) -> Result<(), rusqlite::Error> {
+    pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<(), rusqlite::Error> {
+        let settle = &*encoded.settle;
         let number = settle.delivery.number;
         self.effects.settled.push(number);
         let Some(before) = self.before(number)? else {
@@ -109,13 +110,13 @@ impl Writer {
         };
         let now = self.clock.now();
         let request = match &settle.made {
-            Some(EncodedMade::Envelope) => Some(ENVELOPE),
-            Some(EncodedMade::Request(made, head)) => Some(self.insert_request(made, head)?),
+            Some(Made::Envelope) => Some(ENVELOPE),
+            Some(Made::Request(made)) => Some(self.insert_request(made, &encoded.head)?),
             None => before.request,
         };
         let (mut spent, mut count, mut last) = (before.spent, before.count, before.last);
-        if let Some((attempt, detail)) = &settle.attempt {
-            last = self.insert_attempt(number, before.last, attempt, detail, request)?;
+        if let Some(attempt) = &settle.attempt {
+            last = self.insert_attempt(number, before.last, attempt, &encoded.detail, request)?;
             count += 1;
             spent += u32::from(attempt.trigger == Trigger::Scheduled);
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
@@ -203,10 +204,7 @@ impl Writer {
 }
 
 /// What an operator did while the attempt was under way wins over another try, but not over a delivery that arrived.
-fn next_state<'a>(
-    before: DeliveryState,
-    settle: &'a EncodedSettle,
-) -> (DeliveryState, Option<crate::model::Timestamp>, Option<&'a str>) {
+fn next_state(before: DeliveryState, settle: &Settle) -> (DeliveryState, Option<Timestamp>, Option<&str>) {
     let reason = settle.reason.as_deref();
     match &settle.settlement {
         Settlement::Succeed => (DeliveryState::Succeeded, None, None),

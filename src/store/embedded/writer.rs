@@ -71,6 +71,7 @@ pub(super) struct Effects {
     pub(super) fresh: Vec<Lease>,
     pub(super) due: Vec<(WebhookKey, Timestamp)>,
     pub(super) settled: Vec<i64>,
+    pub(super) cancelled: Vec<(WebhookKey, i64)>,
 }
 
 pub(super) struct Writer {
@@ -157,9 +158,9 @@ impl Writer {
              FROM webhooks w WHERE first IS NOT NULL",
         )?;
         let rows = statement.query_map([], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
-        let mut due = rows.collect::<Result<Vec<_>, _>>()?;
+        let due = rows.collect::<Result<Vec<_>, _>>()?;
         due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
-        self.handover.publish(&mut Vec::new(), &mut due);
+        self.handover.publish(&mut Effects { due, ..Effects::default() });
         Ok(())
     }
 
@@ -250,7 +251,7 @@ impl Writer {
         for delivery in self.effects.settled.drain(..) {
             self.outstanding.remove(&delivery);
         }
-        self.handover.publish(&mut self.effects.fresh, &mut self.effects.due);
+        self.handover.publish(&mut self.effects);
         Ok(done)
     }
 

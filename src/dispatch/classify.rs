@@ -1,0 +1,141 @@
+//! What an answer, or the lack of one, means for the delivery.
+
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+
+use crate::model::{Cause, Failure, Outcome, RETRY_AFTER_MAX, ReceivedResponse, RetryPolicy, Timestamp, Timings};
+use crate::outbound::{Response, SendError};
+
+/// Response headers kept with an attempt; more than any honest server sends.
+const HEADERS_KEPT: usize = 100;
+
+/// Characters of one header value kept with an attempt.
+const HEADER_CHARS_KEPT: usize = 1024;
+
+/// An attempt's end, with what is kept of it.
+pub(super) struct Verdict {
+    pub(super) outcome: Outcome,
+    pub(super) status: Option<u16>,
+    /// In words, with how to mend it.
+    pub(super) error: Option<String>,
+    pub(super) response: Option<ReceivedResponse>,
+    pub(super) timings: Timings,
+}
+
+impl Verdict {
+    pub(super) fn failed(cause: Cause, error: String) -> Self {
+        let outcome = Outcome::Failed(Failure { cause, retry_after: None });
+        Self { outcome, status: None, error: Some(error), response: None, timings: Timings::default() }
+    }
+
+    pub(super) fn dropped(reason: String) -> Self {
+        let outcome = Outcome::Dropped { reason };
+        Self { outcome, status: None, error: None, response: None, timings: Timings::default() }
+    }
+}
+
+pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, now: Timestamp) -> Verdict {
+    let response = match answer {
+        Ok(response) => response,
+        Err(error) => {
+            let verdict = Verdict::failed(error.cause, error.detail);
+            return Verdict { timings: error.timings, ..verdict };
+        }
+    };
+    let status = response.status;
+    let (outcome, error) = if policy.success.contains(status) {
+        (Outcome::Delivered { status }, None)
+    } else {
+        let retry_after = retry_after(&response.headers, now);
+        (Outcome::Failed(Failure { cause: Cause::Status(status), retry_after }), Some(explain(status, &response)))
+    };
+    let kept = ReceivedResponse { headers: keep(&response.headers), body: response.body, truncated: response.truncated };
+    Verdict { outcome, status: Some(status), error, response: Some(kept), timings: response.timings }
+}
+
+fn explain(status: u16, response: &Response) -> String {
+    let name = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("an unknown status");
+    let hint = match status {
+        300..=399 => {
+            let target = response.headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
+            let target: String = target.chars().filter(|c| !c.is_control()).take(200).collect();
+            return format!("the endpoint answered {status} {name} to `{target}`: redirects are not followed, set the webhook's `url` to where it leads");
+        }
+        401 | 403 => ": does the endpoint expect credentials in `headers`, or check the signature with another secret?",
+        404 => ": is the path of the webhook's `url` right?",
+        410 => ": the endpoint says that it is gone for good",
+        413 => ": the body is larger than the endpoint takes",
+        429 => ": the endpoint asks for fewer requests",
+        _ => "",
+    };
+    format!("the endpoint answered {status} {name}{hint}")
+}
+
+/// RFC 9110 section 10.2.3: seconds or a date; Discord sends fractions of seconds. Whatever a peer sends, the answer
+/// is at most [`RETRY_AFTER_MAX`].
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if text.starts_with(|c: char| c.is_ascii_digit()) && let Ok(seconds) = text.parse::<f64>() {
+        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let at = Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).ok()?);
+    Some(now.until(at).min(RETRY_AFTER_MAX))
+}
+
+fn keep(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(HEADER_CHARS_KEPT).collect();
+    headers.iter().take(HEADERS_KEPT).map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+    use proptest::prelude::*;
+
+    fn parsed(text: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_str(text).ok()?);
+        retry_after(&headers, Timestamp::parse("2026-01-28T10:30:45Z").unwrap())
+    }
+
+    #[test]
+    fn retry_after_is_seconds_a_fraction_or_a_date() {
+        assert_eq!(parsed("120"), Some(Duration::from_secs(120)));
+        assert_eq!(parsed(" 0.35 "), Some(Duration::from_millis(350)));
+        assert_eq!(parsed("Wed, 28 Jan 2026 10:31:45 GMT"), Some(Duration::from_secs(60)));
+        assert_eq!(parsed("Wed, 28 Jan 2015 10:31:45 GMT"), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn what_a_peer_sends_is_clamped_or_ignored() {
+        assert_eq!(parsed("1e300"), Some(RETRY_AFTER_MAX));
+        assert_eq!(parsed("99999999999999999999"), Some(RETRY_AFTER_MAX));
+        assert_eq!(parsed("inf"), None);
+        assert_eq!(parsed("nan"), None);
+        assert_eq!(parsed("-5"), None);
+        assert_eq!(parsed("soon"), None);
+    }
+
+    #[test]
+    fn a_redirect_says_where_it_leads_and_that_it_is_not_followed() {
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::LOCATION, HeaderValue::from_static("https://new.example/"));
+        let response = Response { status: 301, headers, body: bytes::Bytes::new(), truncated: false, timings: Timings::default() };
+        let verdict = answer(&RetryPolicy::default(), Ok(response), Timestamp::default());
+        assert_eq!(verdict.outcome, Outcome::Failed(Failure { cause: Cause::Status(301), retry_after: None }));
+        let error = verdict.error.unwrap();
+        assert!(error.contains("https://new.example/") && error.contains("not followed"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_panics_and_none_exceeds_a_day(text in "[ -~]{0,40}") {
+            prop_assert!(parsed(&text).is_none_or(|delay| delay <= RETRY_AFTER_MAX));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One webhook's lane: what waits in memory, what is under way, what is leased. Pure bookkeeping.
+
+use std::collections::{HashSet, VecDeque};
+
+use crate::model::WebhookKey;
+use crate::store::Lease;
+
+/// The lane looks at the disk again when fewer than this many times its concurrency wait in memory.
+const LOW_WATER: usize = 2;
+
+pub(super) struct Lane {
+    key: WebhookKey,
+    queue: VecDeque<Lease>,
+    /// Requests under way.
+    in_flight: usize,
+    /// Everything taken from the store and not settled. What came from disk is still due there.
+    leased: HashSet<i64>,
+    /// Settled while a look at the disk was under way: it may still have seen them as due.
+    settled_meanwhile: Vec<i64>,
+    claiming: bool,
+    on_disk: bool,
+    queued: bool,
+}
+
+impl Lane {
+    pub(super) fn new(key: WebhookKey) -> Self {
+        Self {
+            key,
+            queue: VecDeque::new(),
+            in_flight: 0,
+            leased: HashSet::new(),
+            settled_meanwhile: Vec::new(),
+            claiming: false,
+            on_disk: false,
+            queued: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, lease: Lease) {
+        self.leased.insert(lease.delivery.number);
+        self.queue.push_back(lease);
+    }
+
+    /// The key, when the lane is not among the runnable ones yet.
+    pub(super) fn queue_up(&mut self) -> Option<WebhookKey> {
+        (!std::mem::replace(&mut self.queued, true)).then_some(self.key)
+    }
+
+    pub(super) fn unqueue(&mut self) {
+        self.queued = false;
+    }
+
+    pub(super) fn has_queue(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The next delivery to attempt, if one more may be under way.
+    pub(super) fn start(&mut self, allowed: usize) -> Option<Lease> {
+        if self.in_flight >= allowed {
+            return None;
+        }
+        let lease = self.queue.pop_front()?;
+        self.in_flight += 1;
+        Some(lease)
+    }
+
+    /// Not to be attempted any longer; no effect on what is under way.
+    pub(super) fn cancel(&mut self, delivery: i64) {
+        let before = self.queue.len();
+        self.queue.retain(|lease| lease.delivery.number != delivery);
+        if self.queue.len() < before {
+            self.settled(delivery);
+        }
+    }
+
+    /// A request is over; its place is free while the attempt is being recorded.
+    pub(super) fn sent(&mut self) {
+        self.in_flight -= 1;
+    }
+
+    /// Recorded: the delivery is no longer ours.
+    pub(super) fn settled(&mut self, delivery: i64) {
+        if self.claiming {
+            self.settled_meanwhile.push(delivery);
+        } else {
+            self.leased.remove(&delivery);
+        }
+    }
+
+    pub(super) fn disk_has_work(&mut self) {
+        self.on_disk = true;
+    }
+
+    pub(super) fn wants_claim(&self, allowed: usize) -> bool {
+        self.on_disk && !self.claiming && self.queue.len() < LOW_WATER * allowed.min(64)
+    }
+
+    /// What the look has to pass over.
+    pub(super) fn begin_claim(&mut self) -> Vec<i64> {
+        self.claiming = true;
+        self.on_disk = false;
+        self.leased.iter().copied().collect()
+    }
+
+    pub(super) fn claimed(&mut self, leases: Vec<Lease>, more: bool) {
+        self.claiming = false;
+        self.on_disk |= more;
+        for lease in leases {
+            // What was leased when the look began was passed over, so only new ones come.
+            self.push(lease);
+        }
+        for delivery in self.settled_meanwhile.drain(..) {
+            self.leased.remove(&delivery);
+        }
+    }
+
+    /// Nothing to remember: the lane can go.
+    pub(super) fn is_idle(&self) -> bool {
+        self.leased.is_empty() && !self.claiming && !self.on_disk && !self.queued
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::model::{DeliveryId, Event, EventId, EventType, Timestamp, Trigger};
+
+    fn lease(number: i64) -> Lease {
+        Lease {
+            delivery: DeliveryId { created: Timestamp::default(), number },
+            webhook: WebhookKey(1),
+            event: Arc::new(Event {
+                id: EventId::parse("e").unwrap(),
+                kind: EventType::parse("t").unwrap(),
+                timestamp: Timestamp::default(),
+                received: Timestamp::default(),
+                data: Bytes::new(),
+                metadata: None,
+                tenant: None,
+            }),
+            attempts_spent: 0,
+            attempt_count: 0,
+            trigger: Trigger::Scheduled,
+            made: None,
+            slot: None,
+        }
+    }
+
+    #[test]
+    fn no_more_than_allowed_are_under_way() {
+        let mut lane = Lane::new(WebhookKey(1));
+        (0..3).for_each(|n| lane.push(lease(n)));
+        assert!(lane.start(2).is_some() && lane.start(2).is_some());
+        assert!(lane.start(2).is_none());
+        lane.sent();
+        assert!(lane.start(2).is_some());
+    }
+
+    #[test]
+    fn what_is_settled_during_a_look_is_passed_over_until_the_look_is_over() {
+        let mut lane = Lane::new(WebhookKey(1));
+        lane.push(lease(1));
+        lane.disk_has_work();
+        assert!(lane.wants_claim(1));
+        assert_eq!(lane.begin_claim(), [1]);
+        assert!(!lane.wants_claim(1));
+        lane.settled(1);
+        assert!(!lane.is_idle());
+        lane.claimed(vec![], false);
+        assert!(lane.is_idle());
+    }
+
+    #[test]
+    fn a_lane_is_among_the_runnable_ones_once() {
+        let mut lane = Lane::new(WebhookKey(1));
+        assert_eq!(lane.queue_up(), Some(WebhookKey(1)));
+        assert_eq!(lane.queue_up(), None);
+        lane.unqueue();
+        assert_eq!(lane.queue_up(), Some(WebhookKey(1)));
+    }
+}

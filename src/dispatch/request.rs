@@ -1,0 +1,129 @@
+//! The request of a delivery: its bytes made once, its headers, its signature.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+
+use crate::model::{LogLine, SentRequest, Timestamp, Timings};
+use crate::signing::Message;
+use crate::snapshot::Webhook;
+use crate::store::{Lease, Made as Kept, MadeRequest};
+use crate::transform::{Output, same_origin};
+
+static AGENT: HeaderValue = HeaderValue::from_static(concat!("tenterhook/", env!("CARGO_PKG_VERSION")));
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+static WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+
+/// What stands in for the value of a header that carries a credential.
+const MASKED: &str = "…";
+
+pub(super) struct Prepared {
+    pub(super) made: Made,
+    pub(super) timings: Timings,
+    pub(super) log: Vec<LogLine>,
+}
+
+pub(super) enum Made {
+    /// `kept` is what later attempts send as well; `None` when an earlier one has made it.
+    Request { request: Box<Request<Bytes>>, kept: Option<Kept> },
+    Drop { reason: String },
+    Failed { error: String },
+}
+
+pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Prepared {
+    let (kept, timings, log) = match (&lease.made, &webhook.pipeline) {
+        (Some(made), _) => (Ok(made.clone()), Timings::default(), Vec::new()),
+        (None, None) => (Ok(Kept::Envelope), Timings::default(), Vec::new()),
+        (None, Some(pipeline)) => {
+            let started = Instant::now();
+            let transformed = pipeline.run(&lease.event).await;
+            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let timings = Timings { transform_us: Some(micros), ..Timings::default() };
+            let kept = match transformed.result {
+                Ok(Output::Event(event)) => Ok(plain(event.envelope())),
+                Ok(Output::Request(parts)) => Ok(Kept::Request(Arc::new(parts.into()))),
+                Ok(Output::Drop { reason }) => Err(Made::Drop { reason }),
+                Err(error) => Err(Made::Failed { error: error.to_string() }),
+            };
+            (kept, timings, transformed.log)
+        }
+    };
+    let made = match kept {
+        Err(end) => end,
+        Ok(kept) => match build(webhook, lease, &kept, now) {
+            Ok(request) => Made::Request { request: Box::new(request), kept: lease.made.is_none().then_some(kept) },
+            Err(error) => Made::Failed { error },
+        },
+    };
+    Prepared { made, timings, log }
+}
+
+/// An event that a transformer changed goes out in the usual envelope.
+fn plain(body: Bytes) -> Kept {
+    Kept::Request(Arc::new(MadeRequest { method: None, url: None, headers: Vec::new(), body }))
+}
+
+fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Result<Request<Bytes>, String> {
+    let settings = &webhook.settings;
+    let mut url = std::borrow::Cow::Borrowed(settings.url.expose());
+    let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
+    let mut method = Method::POST;
+    headers.insert(CONTENT_TYPE, JSON.clone());
+    headers.insert(USER_AGENT, AGENT.clone());
+    for (name, value) in &settings.headers {
+        headers.insert(name, value.clone());
+    }
+    let body = match kept {
+        Kept::Envelope => lease.event.envelope(),
+        Kept::Request(made) => {
+            for (name, value) in &made.headers {
+                let name = HeaderName::try_from(name).map_err(|e| format!("the transformer's header `{name}` is not valid: {e}"))?;
+                let value = HeaderValue::try_from(value).map_err(|e| format!("the value of the transformer's header `{name}` is not valid: {e}"))?;
+                headers.insert(name, value);
+            }
+            if let Some(made) = &made.method {
+                method = Method::try_from(made.as_str()).map_err(|e| format!("the transformer's method `{made}` is not valid: {e}"))?;
+            }
+            if let Some(made) = &made.url {
+                url = std::borrow::Cow::Owned(same_origin(settings.url.expose(), made)?);
+            }
+            made.body.clone()
+        }
+    };
+    let id = lease.event.id.as_str();
+    headers.insert(&WEBHOOK_ID, HeaderValue::from_str(id).map_err(|e| format!("the event's id is no header value: {e}"))?);
+    let message = Message { id, timestamp: now, event_type: lease.event.kind.as_str(), body: &body };
+    webhook.signer.sign(&message, &mut headers);
+    let uri = Uri::try_from(url.as_str()).map_err(|e| format!("the endpoint's URL cannot be requested: {e}"))?;
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The request as it is kept: credentials among its headers are masked.
+pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentRequest {
+    let configured = |name: &HeaderName| webhook.settings.headers.iter().any(|(other, _)| other == name);
+    let headers = request.headers().iter().map(|(name, value)| {
+        let shown = if configured(name) && is_credential(name) { MASKED.to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };
+        (name.as_str().to_owned(), shown)
+    });
+    let url = match request.uri().path_and_query() {
+        Some(path) if path.as_str() != webhook.settings.url.expose().path() => {
+            let mut url = webhook.settings.url.expose().clone();
+            url.set_path(path.path());
+            url.set_query(path.query());
+            crate::model::EndpointUrl::new(url).masked()
+        }
+        _ => webhook.settings.url.masked(),
+    };
+    SentRequest { method: request.method().to_string(), url, headers: headers.collect() }
+}
+
+fn is_credential(name: &HeaderName) -> bool {
+    ["auth", "token", "key", "secret", "cookie", "password"].iter().any(|part| name.as_str().contains(part))
+}
