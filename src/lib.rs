@@ -8,3 +8,4 @@ pub mod model;
 pub mod routing;
 pub mod signing;
 pub mod store;
+pub mod telemetry;
