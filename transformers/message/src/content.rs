@@ -1,0 +1,288 @@
+//! What a message says about an event, before any target's markup: title, lead, fields, the rest. Plain text; the
+//! target's module escapes and cuts.
+
+use std::borrow::Cow;
+
+use tenterhook_transformer::Event;
+
+use crate::text::{Lines, blank, cut, humanize, tidy, units};
+use crate::{Json, Path, Rules, Severity, Template, View};
+
+/// The options about content that every message transformer has.
+#[derive(Debug, Clone, Copy)]
+pub struct Style<'o> {
+    pub title: Option<&'o Template>,
+    pub fields: Option<&'o [Path]>,
+    pub link: Option<&'o Template>,
+    pub severity: &'o Rules<Severity>,
+    /// Whether to show what is not a field as a code block.
+    pub details: bool,
+    /// Fields at most; what is more goes to the rest.
+    pub fields_max: usize,
+    /// Bytes of the rest at most (it may be a little more): what will be cut anyway is not made.
+    pub rest_bytes_max: usize,
+}
+
+/// One event, ready to be put into a message.
+#[derive(Debug, Clone)]
+pub struct Content<'a> {
+    pub view: View<'a>,
+    pub severity: Severity,
+    /// Never blank.
+    pub title: String,
+    /// The sentence that the event brings along: its `message`, `reason`, …
+    pub lead: Option<Cow<'a, str>>,
+    pub fields: Vec<Field<'a>>,
+    /// Pretty-printed JSON of what is in neither lead nor fields; empty when that is nothing.
+    pub rest: String,
+    pub link: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field<'a> {
+    pub label: String,
+    pub value: Cow<'a, str>,
+}
+
+/// Keys that hold a sentence for people, the best first.
+const LEAD_KEYS: [&str; 7] = ["message", "summary", "reason", "error", "description", "detail", "text"];
+
+/// A string that is longer than this, or has several lines, is no field: beside others it would be unreadable.
+const FIELD_UNITS_MAX: usize = 200;
+
+impl<'a> Content<'a> {
+    pub fn new(event: &'a Event, style: &Style<'_>) -> Self {
+        let view = View::new(event);
+        let mut content = Self {
+            view,
+            severity: Severity::of(&view, style.severity),
+            title: title(&view, style.title),
+            lead: None,
+            fields: Vec::new(),
+            rest: String::new(),
+            link: style.link.map(|link| link.render_url(&view)),
+        };
+        match style.fields {
+            Some(paths) => content.take_named_fields(paths, style),
+            None => content.take_all_fields(style),
+        }
+        content
+    }
+
+    /// Exactly those fields; then the rest is the data as a whole only where no field shows it.
+    fn take_named_fields(&mut self, paths: &[Path], style: &Style<'_>) {
+        let view = self.view;
+        self.fields = paths
+            .iter()
+            .filter_map(|path| Some(Field { label: humanize(path.name()), value: tidy_cow(view.value(path)?) }))
+            .take(style.fields_max)
+            .collect();
+        let lead_key =
+            self.take_lead(|key| paths.iter().any(|path| matches!(path, Path::Data(keys) if keys.len() == 1 && keys[0] == key)));
+        if style.details {
+            let shown = |key: &str| {
+                lead_key.is_some_and(|lead| lead == key)
+                    || paths.iter().any(|path| matches!(path, Path::Data(keys) if keys.len() == 1 && keys[0] == key))
+            };
+            self.take_rest(style, shown);
+        }
+    }
+
+    /// The scalars among the data's keys, in the order of the data.
+    fn take_all_fields(&mut self, style: &Style<'_>) {
+        let lead_key = self.take_lead(|_| false);
+        let mut shown: Vec<Cow<'a, str>> = lead_key.map(Cow::Borrowed).into_iter().collect();
+        for (key, value) in self.view.data.members() {
+            if self.fields.len() == style.fields_max {
+                break;
+            }
+            if !value.is_scalar() || value.text().len() > 4 * FIELD_UNITS_MAX || shown.contains(&key) {
+                continue;
+            }
+            // A null says nothing that is worth a field, nor a line of the rest.
+            let Some(text) = value.display() else {
+                shown.push(key);
+                continue;
+            };
+            if units(&text) <= FIELD_UNITS_MAX && !text.contains('\n') {
+                self.fields.push(Field { label: humanize(&key), value: tidy_cow(text) });
+                shown.push(key);
+            }
+        }
+        if style.details {
+            self.take_rest(style, |key| shown.iter().any(|known| known == key));
+        }
+    }
+
+    /// Finds the lead among the data's keys that are not `used`, and says under which it was.
+    fn take_lead(&mut self, used: impl Fn(&str) -> bool) -> Option<&'static str> {
+        let found: Vec<(Cow<'a, str>, Json<'a>)> =
+            self.view.data.members().filter(|(key, _)| LEAD_KEYS.contains(&key.as_ref()) && !used(key)).collect();
+        LEAD_KEYS.into_iter().find(|wanted| {
+            let text = found.iter().find(|(key, _)| key == wanted).and_then(|(_, value)| value.as_string());
+            self.lead = text.filter(|text| !blank(text)).map(|text| match tidy(&text, Lines::Many) {
+                Cow::Borrowed(_) => text,
+                Cow::Owned(tidied) => Cow::Owned(tidied),
+            });
+            self.lead.is_some()
+        })
+    }
+
+    fn take_rest(&mut self, style: &Style<'_>, shown: impl Fn(&str) -> bool) {
+        let out = &mut self.rest;
+        if self.view.data.members().next().is_none() {
+            // No object, or an empty one.
+            if !matches!(self.view.data.text(), "" | "null" | "{}") {
+                self.view.data.pretty(out, 0, style.rest_bytes_max);
+            }
+            return;
+        }
+        for (raw_key, value) in self.view.data.raw_members() {
+            if Json::new(raw_key).as_string().is_some_and(|key| shown(&key)) {
+                continue;
+            }
+            if out.len() > style.rest_bytes_max {
+                break;
+            }
+            out.push_str(if out.is_empty() { "{\n  " } else { ",\n  " });
+            out.push_str(&cut(raw_key, FIELD_UNITS_MAX));
+            out.push_str(": ");
+            value.pretty(out, 1, style.rest_bytes_max);
+        }
+        if !out.is_empty() {
+            out.push_str("\n}");
+        }
+    }
+
+    /// One line that stands for the event where there is no room for more: its lead, or its first fields.
+    pub fn line(&self) -> String {
+        if let Some(lead) = &self.lead {
+            return tidy(lead, Lines::One).into_owned();
+        }
+        self.fields.iter().take(4).map(|field| format!("{}: {}", field.label, field.value)).collect::<Vec<_>>().join(" · ")
+    }
+}
+
+fn title(view: &View<'_>, template: Option<&Template>) -> String {
+    let rendered = template.map(|template| template.render(view)).unwrap_or_default();
+    let rendered = tidy(rendered.trim(), Lines::One).into_owned();
+    if !blank(&rendered) {
+        return rendered;
+    }
+    let words = humanize(&view.event.type_);
+    if blank(&words) { "Event".to_owned() } else { words }
+}
+
+fn tidy_cow(text: Cow<'_, str>) -> Cow<'_, str> {
+    match tidy(&text, Lines::Many) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(tidied) => Cow::Owned(tidied),
+    }
+}
+
+/// Several events in one message.
+#[derive(Debug, Clone)]
+pub struct Digest<'a> {
+    /// "12 events"
+    pub title: String,
+    /// The worst of them.
+    pub severity: Severity,
+    /// How many of which type, in order of their first appearance.
+    pub counts: Vec<(&'a str, usize)>,
+    /// Those that are shown, in order.
+    pub shown: Vec<Content<'a>>,
+    pub hidden: usize,
+}
+
+impl<'a> Digest<'a> {
+    /// Shows the first `shown_max` events; counts all.
+    pub fn new(events: &'a [Event], style: &Style<'_>, shown_max: usize) -> Self {
+        let mut counts: Vec<(&str, usize)> = Vec::new();
+        for event in events {
+            match counts.iter_mut().find(|(known, _)| *known == event.type_) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((&event.type_, 1)),
+            }
+        }
+        let style = Style { details: false, ..*style };
+        let worst = events.iter().map(|event| Severity::of(&View::new(event), style.severity)).max();
+        Self {
+            title: format!("{} events", events.len()),
+            severity: worst.unwrap_or(Severity::Info),
+            counts,
+            shown: events.iter().take(shown_max).map(|event| Content::new(event, &style)).collect(),
+            hidden: events.len().saturating_sub(shown_max),
+        }
+    }
+
+    /// "3 × Circuit breaker opened · 1 × Order created"
+    pub fn counts_line(&self) -> String {
+        let line = |(event_type, count): &(&str, usize)| format!("{count} × {}", humanize(event_type));
+        let mut lines: Vec<String> = self.counts.iter().take(10).map(line).collect();
+        if self.counts.len() > lines.len() {
+            lines.push("…".to_owned());
+        }
+        lines.join(" · ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_RULES: &Rules<Severity> = &Rules::NONE;
+
+    fn event(data: &str) -> Event {
+        Event {
+            id: "evt_1".to_owned(),
+            type_: "circuit_breaker.opened".to_owned(),
+            timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
+            data: data.to_owned(),
+            metadata: None,
+            tenant: None,
+        }
+    }
+
+    fn style() -> Style<'static> {
+        Style { title: None, fields: None, link: None, severity: NO_RULES, details: true, fields_max: 3, rest_bytes_max: 3_000 }
+    }
+
+    #[test]
+    fn scalars_are_fields_the_message_leads_and_the_rest_is_json() {
+        let event =
+            event(r#"{"service":"api","message":"it broke","errorRate":0.75,"gone":null,"last":{"a":1},"x":true,"y":"z"}"#);
+        let content = Content::new(&event, &style());
+        assert_eq!(content.title, "Circuit breaker opened");
+        assert_eq!(content.lead.as_deref(), Some("it broke"));
+        let fields: Vec<_> = content.fields.iter().map(|f| (f.label.as_str(), f.value.as_ref())).collect();
+        assert_eq!(fields, [("Service", "api"), ("Error rate", "0.75"), ("X", "true")]);
+        assert_eq!(content.rest, "{\n  \"last\": {\n    \"a\": 1\n  },\n  \"y\": \"z\"\n}");
+    }
+
+    #[test]
+    fn named_fields_are_taken_in_their_order() {
+        let event = event(r#"{"a":1,"b":{"c":"deep"},"d":2}"#);
+        let paths = [Path::parse("data.b.c").unwrap(), Path::parse("data.a").unwrap(), Path::parse("data.nope").unwrap()];
+        let content = Content::new(&event, &Style { fields: Some(&paths), ..style() });
+        let fields: Vec<_> = content.fields.iter().map(|f| (f.label.as_str(), f.value.as_ref())).collect();
+        assert_eq!(fields, [("C", "deep"), ("A", "1")]);
+        assert_eq!(content.rest, "{\n  \"b\": {\n    \"c\": \"deep\"\n  },\n  \"d\": 2\n}");
+    }
+
+    #[test]
+    fn data_that_is_no_object_is_the_rest() {
+        assert_eq!(Content::new(&event("[1,2]"), &style()).rest, "[\n  1,\n  2\n]");
+        assert_eq!(Content::new(&event("\"text\""), &style()).rest, "\"text\"");
+        assert_eq!(Content::new(&event("null"), &style()).rest, "");
+    }
+
+    #[test]
+    fn a_digest_counts_and_takes_the_worst() {
+        let mut events = vec![event("{}"), event("{}")];
+        events[1].type_ = "database.down".to_owned();
+        events.push(event("{}"));
+        let digest = Digest::new(&events, &style(), 2);
+        assert_eq!((digest.title.as_str(), digest.severity, digest.hidden), ("3 events", Severity::Critical, 1));
+        assert_eq!(digest.counts_line(), "2 × Circuit breaker opened · 1 × Database down");
+    }
+}

@@ -1,0 +1,75 @@
+//! `slack`: events as messages of a Slack incoming webhook, in blocks. Owns Slack's limits and its escaping; refuses to
+//! let an event's text be markup: mentions, links and channels in it stay text.
+
+mod message;
+mod render;
+mod time;
+
+use serde::Deserialize;
+use tenterhook_message::{Path, Rules, Severity, Template};
+use tenterhook_transformer::{Description, Event, Outcome, Request, Transformer, export};
+
+/// The transformer.
+pub struct Slack;
+
+/// What `transform = { use = "slack", options = { … } }` can say; `options.schema.json` is its description.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    channel: Option<String>,
+    username: Option<String>,
+    icon: Option<String>,
+    title: Option<Template>,
+    fields: Option<Vec<Path>>,
+    link: Option<Template>,
+    severity: Rules<Severity>,
+    details: Option<bool>,
+}
+
+impl Transformer for Slack {
+    type Options = Options;
+
+    fn describe() -> Description {
+        Description {
+            name: "slack".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: "Events as messages of a Slack incoming webhook".to_owned(),
+            options_schema: include_str!("../options.schema.json").to_owned(),
+        }
+    }
+
+    fn check(options: &Options) -> Result<(), String> {
+        let is_blank = |text: &Option<String>| text.as_deref().is_some_and(tenterhook_message::blank);
+        if is_blank(&options.channel) || is_blank(&options.username) {
+            return Err("option `channel` or `username` is blank: leave it out for what the webhook was made with".to_owned());
+        }
+        if let Some(icon) = &options.icon {
+            let emoji = icon.len() > 2 && icon.starts_with(':') && icon.ends_with(':');
+            if !emoji && !icon.starts_with("https://") {
+                return Err(format!(
+                    "option `icon`: `{icon}` is neither an emoji such as `:bell:` nor the https URL of a picture"
+                ));
+            }
+        }
+        match &options.link {
+            Some(link) if !(link.starts_with("https://") || link.starts_with("http://")) => {
+                Err("option `link` must begin with https:// or http://".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {
+        let message = match events {
+            [event] => render::single(event, options),
+            _ => render::digest(events, options),
+        };
+        let body = serde_json::to_string(&message).map_err(|error| format!("the message is no JSON: {error}"))?;
+        Ok(Outcome::Request(Request::json(body)))
+    }
+}
+
+export!(Slack);
+
+#[cfg(test)]
+mod tests;

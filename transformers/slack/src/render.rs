@@ -1,0 +1,138 @@
+//! From content to blocks, within Slack's limits.
+
+use tenterhook_message::{Content, Digest, Field, Lines, Style, cut, escaped, tidy, units};
+use tenterhook_transformer::Event;
+
+use crate::Options;
+use crate::message::{Block, Message, Text};
+use crate::time::unix_seconds;
+
+// <https://docs.slack.dev/reference/block-kit/blocks>; Slack counts escapes as they are written.
+const HEADER_UNITS_MAX: usize = 150;
+const SECTION_UNITS_MAX: usize = 3_000;
+const FIELDS_MAX: usize = 10;
+const FIELD_UNITS_MAX: usize = 2_000;
+
+/// Slack allows 50 blocks; nobody reads a message of more than 20 events.
+const DIGEST_EVENTS_MAX: usize = 20;
+
+/// A notification shows the first line or two.
+const FALLBACK_UNITS_MAX: usize = 300;
+
+/// A URL is shown whole or not at all.
+const LINK_UNITS_MAX: usize = 2_800;
+
+/// One event: headline, lead, fields, the rest as code, a link, and where it comes from.
+pub fn single<'o>(event: &Event, options: &'o Options) -> Message<'o> {
+    let content = Content::new(event, &style(options));
+    let headline = format!("{} {}", content.severity.emoji(), content.title);
+    let mut blocks = vec![Block::header(escape(&headline, HEADER_UNITS_MAX))];
+    if let Some(lead) = &content.lead {
+        blocks.push(Block::section(escape(lead, SECTION_UNITS_MAX)));
+    }
+    if !content.fields.is_empty() {
+        blocks.push(Block::Section { text: None, fields: content.fields.iter().map(field).collect() });
+    }
+    if !content.rest.is_empty() {
+        blocks.push(Block::section(code(&content.rest)));
+    }
+    if let Some(link) = content.link.as_deref().and_then(link) {
+        blocks.push(Block::section(link));
+    }
+    blocks.push(origin(event));
+    let line = content.line();
+    let fallback = if line.is_empty() { headline } else { format!("{headline}: {line}") };
+    message(options, &fallback, blocks)
+}
+
+/// Several events: how many of what, then a section for each.
+pub fn digest<'o>(events: &[Event], options: &'o Options) -> Message<'o> {
+    let digest = Digest::new(events, &style(options), DIGEST_EVENTS_MAX);
+    let headline = format!("{} {}", digest.severity.emoji(), digest.title);
+    let counts = digest.counts_line();
+    let mut blocks = vec![Block::header(escape(&headline, HEADER_UNITS_MAX)), Block::section(escape(&counts, SECTION_UNITS_MAX))];
+    for content in &digest.shown {
+        let title = escape(&content.title, HEADER_UNITS_MAX);
+        let head = format!("{} *{title}* {}", content.severity.emoji(), when(&content.view.event.timestamp));
+        let line = escape(&content.line(), SECTION_UNITS_MAX - units(&head) - 1);
+        blocks.push(Block::section(if line.is_empty() { head } else { format!("{head}\n{line}") }));
+    }
+    if digest.hidden > 0 {
+        blocks.push(Block::Context { elements: vec![Text::markdown(format!("… and {} more", digest.hidden))] });
+    }
+    message(options, &format!("{headline}: {counts}"), blocks)
+}
+
+fn style(options: &Options) -> Style<'_> {
+    Style {
+        title: options.title.as_ref(),
+        fields: options.fields.as_deref(),
+        link: options.link.as_ref(),
+        severity: &options.severity,
+        details: options.details.unwrap_or(true),
+        fields_max: FIELDS_MAX,
+        rest_bytes_max: 3 * SECTION_UNITS_MAX,
+    }
+}
+
+fn message<'o>(options: &'o Options, fallback: &str, blocks: Vec<Block>) -> Message<'o> {
+    let icon = options.icon.as_deref();
+    Message {
+        channel: options.channel.as_deref(),
+        username: options.username.as_deref(),
+        icon_emoji: icon.filter(|icon| icon.starts_with(':')),
+        icon_url: icon.filter(|icon| !icon.starts_with(':')),
+        text: escape(&tidy(fallback, Lines::One), FALLBACK_UNITS_MAX),
+        blocks,
+    }
+}
+
+fn field(field: &Field<'_>) -> Text {
+    let label = escape(&tidy(&field.label, Lines::One), HEADER_UNITS_MAX);
+    let head = if label.trim().is_empty() { String::new() } else { format!("*{label}*\n") };
+    let value = escape(&field.value, FIELD_UNITS_MAX - units(&head));
+    Text::markdown(head + if value.trim().is_empty() { "—" } else { &value })
+}
+
+/// `& < >` are the characters of Slack's markup; everything else is text.
+/// <https://docs.slack.dev/messaging/formatting-message-text#escaping>
+fn escape(text: &str, units_max: usize) -> String {
+    escaped(text, units_max, |rest, out| match rest.chars().next() {
+        Some('&') => out.push_str("&amp;"),
+        Some('<') => out.push_str("&lt;"),
+        Some('>') => out.push_str("&gt;"),
+        Some(other) => out.push(other),
+        None => {}
+    })
+}
+
+/// A code block; three backticks within would end it.
+fn code(text: &str) -> String {
+    const FENCE: &str = "```";
+    let text = tidy(text, Lines::Many);
+    let harmless = if text.contains(FENCE) { text.replace('`', "\u{2bc}") } else { text.into_owned() };
+    format!("{FENCE}{}{FENCE}", escape(&harmless, SECTION_UNITS_MAX - 2 * FENCE.len()))
+}
+
+/// `None` for a URL that Slack would not take.
+fn link(url: &str) -> Option<String> {
+    let fits = url.len() <= LINK_UNITS_MAX && !url.contains(['|', '<', '>', ' ', '\n']);
+    fits.then(|| format!("<{}|Open ↗>", escape(url, LINK_UNITS_MAX)))
+}
+
+/// Type, time and id, in small print.
+fn origin(event: &Event) -> Block {
+    let tenant = event.tenant.as_deref().map(|tenant| format!(" · {}", escape(&cut(tenant, 100), 300))).unwrap_or_default();
+    let event_type = escape(&event.type_, 250);
+    let text = format!("{} · `{event_type}`{tenant} · {}", when(&event.timestamp), escape(&event.id, 250));
+    Block::Context { elements: vec![Text::markdown(text)] }
+}
+
+/// A time that Slack shows in the reader's zone.
+fn when(timestamp: &str) -> String {
+    let shown = escape(timestamp, 60);
+    match unix_seconds(timestamp) {
+        Some(seconds) => format!("<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{shown}>"),
+        None => shown,
+    }
+}
