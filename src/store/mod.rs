@@ -397,6 +397,11 @@ impl Store {
         forward!(self, probe())
     }
 
+    /// Resolves when the store can no longer be used.
+    pub async fn failed(&self) -> StoreError {
+        forward!(self, failed())
+    }
+
     /// Ends the writer after what it was given; nothing can be stored afterwards.
     pub async fn close(&self) {
         forward!(self, close())

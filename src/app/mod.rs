@@ -1,0 +1,170 @@
+//! The composition root: builds all parts, runs them, drains them. The only file that knows every part.
+
+mod check;
+mod local;
+mod retention;
+mod token;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+
+use crate::clock::Clock;
+use crate::config::{Problems, Settings};
+use crate::dispatch::Dispatcher;
+use crate::http::{self, Api};
+use crate::outbound::OutboundError;
+use crate::reload::{self, ReloadError, Reloader};
+use crate::snapshot::Live;
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::tasks::Tasks;
+use crate::telemetry::Metrics;
+use crate::transform::{Host, HostError, HostOptions};
+
+pub use check::{CheckReport, check};
+pub use local::{LocalServer, local_server};
+pub use token::AdminToken;
+
+pub struct AppOptions {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Instead of `[server] listen`.
+    pub listen: Option<SocketAddr>,
+    pub clock: Clock,
+}
+
+/// Why the process cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// To be shown with [`Problems::render`].
+    #[error("the configuration has {} problem(s)", .0.problems.len())]
+    Config(Problems),
+    #[error("cannot listen on {address}: {reason}: is another program there? set `[server] listen` to a free address")]
+    Listen { address: SocketAddr, reason: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Transform(#[from] HostError),
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    #[error("cannot keep the admin token at {path}: {reason}")]
+    Token { path: PathBuf, reason: std::io::Error },
+}
+
+/// Why the process ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error("the task `{0}` ended: stopping, so that nothing runs half")]
+    CoreTask(&'static str),
+    #[error(transparent)]
+    Store(StoreError),
+}
+
+/// A running Tenterhook.
+pub struct App {
+    address: SocketAddr,
+    live: Arc<Live>,
+    store: Store,
+    tasks: Tasks,
+    admin: Option<AdminToken>,
+}
+
+impl App {
+    /// Everything is ready when it returns: the store open, the configuration live, the socket listening.
+    pub async fn start(options: AppOptions) -> Result<Self, StartError> {
+        let path = options.config.clone();
+        let loaded = reload::load(&path).map_err(StartError::Config)?;
+        let settings = &loaded.settings;
+        let address = options.listen.unwrap_or(settings.server.listen);
+        let listener = TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?;
+        let address = listener.local_addr().map_err(|reason| StartError::Listen { address, reason })?;
+
+        let metrics = Arc::new(Metrics::new());
+        let store = open_store(settings, &options.clock, &metrics).await?;
+        let admin = admin_token(settings)?;
+        let host = Host::new(HostOptions { cache_dir: Some(settings.storage.path.join("modules")), ..HostOptions::default() })?;
+        let reloader =
+            Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics)));
+        let snapshot = reloader.first(loaded).await?;
+        let live = Arc::new(Live::new(snapshot));
+
+        let tasks = Tasks::default();
+        let app = Self { address, live: Arc::clone(&live), store: store.clone(), tasks: tasks.clone(), admin };
+        app.spawn_all(listener, reloader, options.clock, metrics);
+        Ok(app)
+    }
+
+    fn spawn_all(&self, listener: TcpListener, reloader: Arc<Reloader>, clock: Clock, metrics: Arc<Metrics>) {
+        let Self { live, store, tasks, .. } = self;
+        let api = Api {
+            store: store.clone(),
+            live: Arc::clone(live),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+            admin: self.admin.as_ref().map(AdminToken::secret),
+            listen: self.address,
+        };
+        tasks.spawn_core("http", http::serve(listener, http::router(api), tasks.cancelled()));
+        tasks.spawn_core("reload", reloader.run(Arc::clone(live), tasks.cancelled()));
+        tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
+        let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);
+        let snapshot = Arc::clone(live);
+        let grace = move || snapshot.snapshot().settings.server.shutdown_grace;
+        tasks.spawn_core("dispatch", dispatcher.run(tasks.cancelled(), grace));
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn live(&self) -> &Arc<Live> {
+        &self.live
+    }
+
+    /// The token that was made because `[tokens]` is empty.
+    pub fn admin_token(&self) -> Option<&AdminToken> {
+        self.admin.as_ref()
+    }
+
+    /// Runs until `shutdown` resolves or something breaks, then drains: no new events, attempts finish, all is
+    /// written.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+        let result = tokio::select! {
+            () = shutdown => Ok(()),
+            name = self.tasks.core_died() => Err(RunError::CoreTask(name)),
+            error = self.store.failed() => Err(RunError::Store(error)),
+        };
+        tracing::info!("stopping: no new events, attempts under way may finish");
+        self.tasks.cancel();
+        self.tasks.join().await;
+        self.store.close().await;
+        result
+    }
+}
+
+async fn open_store(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Store, StoreError> {
+    let observer = Arc::clone(metrics);
+    let on_commit = Box::new(move |duration, commands| observer.commit(duration, commands));
+    Store::open(StoreOptions { path: settings.storage.path.clone(), clock: clock.clone(), on_commit: Some(on_commit) }).await
+}
+
+fn admin_token(settings: &Settings) -> Result<Option<AdminToken>, StartError> {
+    if !settings.tokens.is_empty() {
+        return Ok(None);
+    }
+    let path = settings.storage.path.join("admin-token");
+    AdminToken::keep(&path).map(Some).map_err(|reason| StartError::Token { path, reason })
+}
+
+impl From<ReloadError> for StartError {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Refused(problems) => Self::Config(problems),
+            ReloadError::Store(error) => Self::Store(error),
+            ReloadError::Outbound(error) => Self::Outbound(error),
+            ReloadError::Host(reason) => Self::Store(StoreError::Unavailable { reason }),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Removing what is old, in the background.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::snapshot::Live;
+use crate::store::Store;
+
+/// Between two rounds: retention is counted in days, and an idle server should be idle.
+const PAUSE: Duration = Duration::from_secs(10 * 60);
+
+pub(super) async fn run(store: Store, live: Arc<Live>, clock: Clock, shutdown: CancellationToken) {
+    loop {
+        let retention = live.snapshot().settings.retention.clone();
+        let now = clock.now();
+        let pruned = tokio::select! {
+            () = shutdown.cancelled() => return,
+            pruned = store.prune(now.before(retention.events), now.before(retention.failed)) => pruned,
+        };
+        match pruned {
+            Ok(0) => {}
+            Ok(events) => tracing::info!(events, "removed what is older than retention allows"),
+            Err(error) => tracing::warn!(%error, "retention did not get through, trying again later"),
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+    }
+}

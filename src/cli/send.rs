@@ -1,0 +1,123 @@
+//! `tenterhook send`.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::client::{Client, Server};
+use super::{Failed, Global};
+
+/// Between two looks at what became of an event.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  tenterhook send circuit_breaker.opened --data '{\"routeId\":\"api\",\"errorRate\":0.75}'
+  tenterhook send order.created --data @order.json --id order-42
+  echo '{\"n\":1}' | tenterhook send test.ping --data - --wait")]
+pub(crate) struct Args {
+    /// The event type, such as order.created
+    #[arg(value_name = "TYPE")]
+    kind: String,
+    /// The event's data: JSON, @file, or - for standard input
+    #[arg(short, long, default_value = "null", value_name = "JSON|@FILE|-")]
+    data: String,
+    /// The event's id: sent again with the same content it is published once
+    #[arg(long)]
+    id: Option<String>,
+    /// Metadata, a JSON object
+    #[arg(long, value_name = "JSON")]
+    metadata: Option<String>,
+    #[arg(long)]
+    tenant: Option<String>,
+    /// When it happened, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    timestamp: Option<String>,
+    /// Wait until every delivery is over, and say how it went
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
+    let client = Client::new(global, &args.server)?;
+    let answer = client.post("/v1/events", body(&args)?).await?;
+    let id = answer["id"].as_str().context("the server's answer names no id")?.to_owned();
+    let deliveries = answer["deliveries"].as_u64().unwrap_or(0);
+    if !args.wait {
+        if global.json {
+            writeln!(std::io::stdout(), "{answer}")?;
+        } else {
+            anstream::println!("{id}  {deliveries} deliveries");
+            if deliveries == 0 {
+                anstream::eprintln!("no webhook wants it: see GET /v1/events/{id} for the reasons");
+            }
+        }
+        return Ok(());
+    }
+    let event = wait(&client, &id).await?;
+    report(global, &event)
+}
+
+fn body(args: &Args) -> anyhow::Result<Vec<u8>> {
+    let data = match args.data.as_str() {
+        "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).context("cannot read the data from standard input")?;
+            text
+        }
+        text => match text.strip_prefix('@') {
+            Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read the data from {file}"))?,
+            None => text.to_owned(),
+        },
+    };
+    let raw = |what: &str, text: String| RawValue::from_string(text).with_context(|| format!("the {what} is not JSON"));
+    // The producer's own bytes, as they are.
+    let data = raw("data", data.trim().to_owned())?;
+    let metadata = args.metadata.clone().map(|text| raw("metadata", text)).transpose()?;
+    let mut event = serde_json::Map::new();
+    event.insert("type".to_owned(), json!(args.kind));
+    for (key, value) in [("id", &args.id), ("tenant", &args.tenant), ("timestamp", &args.timestamp)] {
+        if let Some(value) = value {
+            event.insert(key.to_owned(), json!(value));
+        }
+    }
+    let mut text = serde_json::to_string(&event)?;
+    text.pop();
+    text.push_str(&format!(",\"data\":{data}"));
+    if let Some(metadata) = metadata {
+        text.push_str(&format!(",\"metadata\":{metadata}"));
+    }
+    text.push('}');
+    Ok(text.into_bytes())
+}
+
+async fn wait(client: &Client, id: &str) -> anyhow::Result<Value> {
+    loop {
+        let event = client.get(&format!("/v1/events/{id}")).await?;
+        let open = |delivery: &Value| matches!(delivery["state"].as_str(), Some("pending" | "retrying"));
+        if !event["deliveries"].as_array().is_some_and(|deliveries| deliveries.iter().any(open)) {
+            return Ok(event);
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+}
+
+fn report(global: &Global, event: &Value) -> anyhow::Result<()> {
+    let Some(deliveries) = event["deliveries"].as_array() else { bail!("the server's answer lists no deliveries") };
+    if global.json {
+        writeln!(std::io::stdout(), "{event}")?;
+    } else {
+        anstream::println!("{}", event["id"].as_str().unwrap_or_default());
+        for delivery in deliveries {
+            let text = |key: &str| delivery[key].as_str().unwrap_or_default().to_owned();
+            anstream::println!("  {:<10} {}  {}", text("state"), text("webhook"), text("id"));
+        }
+    }
+    let arrived = deliveries.iter().all(|delivery| delivery["state"] != "failed");
+    if arrived { Ok(()) } else { Err(Failed.into()) }
+}

@@ -1,0 +1,67 @@
+//! `tenterhook serve`.
+
+use std::net::SocketAddr;
+
+use super::Global;
+use crate::app::{App, AppOptions, StartError};
+use crate::clock::Clock;
+use crate::telemetry;
+
+#[derive(clap::Args, Default)]
+#[command(after_help = "Examples:
+  tenterhook serve
+  tenterhook serve --config /etc/tenterhook/config.toml
+  tenterhook serve --listen 127.0.0.1:0")]
+pub(crate) struct Args {
+    /// Address to listen on, instead of `[server] listen`
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
+    telemetry::init_logs(if global.json { telemetry::Format::Json } else { telemetry::Format::detect() })?;
+    if !global.config.exists() {
+        anyhow::bail!(
+            "there is no {}: write one (the README has a first one), name another with --config, or look around with `tenterhook demo`",
+            global.config.display()
+        );
+    }
+    let options = AppOptions { config: global.config.clone(), listen: args.listen, clock: Clock::System };
+    let app = App::start(options).await.map_err(explain)?;
+    greet(global, &app);
+    app.run(super::shutdown_signal()).await?;
+    Ok(())
+}
+
+/// Configuration problems are shown with the lines that they are about.
+pub(crate) fn explain(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::Config(problems) => {
+            anstream::eprint!("{}", problems.render(true));
+            super::Failed.into()
+        }
+        other => other.into(),
+    }
+}
+
+/// What to do next, for people; logs go on after it.
+fn greet(global: &Global, app: &App) {
+    let address = app.address();
+    let snapshot = app.live().snapshot();
+    let webhooks = snapshot.webhooks();
+    tracing::info!(%address, webhooks = webhooks.len(), "tenterhook is ready");
+    if global.json {
+        return;
+    }
+    anstream::eprintln!("\nTenterhook {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    anstream::eprintln!("  config    {} ({} webhooks; save it and it is live)", global.config.display(), webhooks.len());
+    if let Some(token) = app.admin_token() {
+        if token.is_new() {
+            anstream::eprintln!("  token     {}  (an admin's; printed this once)", token.secret().expose());
+        }
+        anstream::eprintln!("  token in  {} (commands on this machine find it there)", token.path().display());
+    }
+    anstream::eprintln!("\nNext, in two other terminals:");
+    anstream::eprintln!("  tenterhook listen                                        see deliveries arrive, verified");
+    anstream::eprintln!("  tenterhook send circuit_breaker.opened --data '{{\"routeId\":\"api\",\"errorRate\":0.75}}'\n");
+}

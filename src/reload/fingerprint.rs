@@ -1,0 +1,35 @@
+//! What makes one configuration the same as another: its files, and the modules that it uses.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+use crate::config::Loaded;
+use crate::transform::{self, Source};
+
+/// Hex digits shown; 64 bits tell configurations apart.
+const DIGITS: usize = 16;
+
+pub(super) fn of(loaded: &Loaded) -> String {
+    let settings = &loaded.settings;
+    let mut hash = Sha256::new();
+    hash.update(loaded.fingerprint.as_bytes());
+    let used: BTreeSet<&str> = settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.as_str()).collect();
+    for name in used {
+        let path = settings.transformers.get(name).and_then(|declared| declared.path.as_deref());
+        hash.update(name.as_bytes());
+        hash.update([0]);
+        // What cannot be read is a problem of the build, which names it; here it only has to differ.
+        if let Ok(Source::File(file)) = transform::resolve(name, &settings.transformers_dir, path)
+            && let Ok(module) = std::fs::read(file)
+        {
+            hash.update(Sha256::digest(&module));
+        }
+    }
+    let mut hex = String::with_capacity(DIGITS);
+    for byte in hash.finalize().iter().take(DIGITS / 2) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}

@@ -1,0 +1,266 @@
+//! From the files to the live snapshot: at start, and whenever they change. All or nothing: whatever is wrong, the
+//! old snapshot goes on, and the reason is logged and kept for everyone to see.
+
+mod fingerprint;
+mod watch;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::watch::Watcher;
+use crate::clock::Clock;
+use crate::config::{self, Loaded, Problem, Problems, Settings};
+use crate::model::{NetworkPolicy, WebhookId, WebhookKey};
+use crate::outbound::{Client, ClientOptions, OutboundError};
+use crate::signing::Secret;
+use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot};
+use crate::store::{Store, StoreError};
+use crate::telemetry::{ConfigReload, Metrics};
+use crate::transform::Host;
+
+/// Files must have been quiet for this long: a save in place is not over with its first write.
+const QUIET: Duration = Duration::from_millis(120);
+
+/// Files that never are quiet are read all the same, in time for "live within a second".
+const QUIET_WAIT_MAX: Duration = Duration::from_millis(500);
+
+/// Why there is no new snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    #[error("the configuration has {} problem(s)", .0.problems.len())]
+    Refused(Problems),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Outbound(#[from] OutboundError),
+    /// The WebAssembly host cannot start.
+    #[error("{0}")]
+    Host(String),
+}
+
+pub struct Reloader {
+    path: PathBuf,
+    store: Store,
+    host: Host,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    /// Kept while `[network]` stays the same, and with it the open connections.
+    client: Mutex<Option<(NetworkPolicy, Client)>>,
+}
+
+/// What has to be watched for changes.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Watched {
+    files: Vec<PathBuf>,
+    dirs: Vec<PathBuf>,
+}
+
+/// Reads the configuration as the process sees it.
+pub fn load(path: &Path) -> Result<Loaded, Problems> {
+    config::load(path, &|name| std::env::var(name).ok())
+}
+
+impl Reloader {
+    pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self { path, store, host, clock, metrics, client: Mutex::new(None) }
+    }
+
+    /// The first snapshot, of what [`load`] gave.
+    pub async fn first(&self, loaded: Loaded) -> Result<Snapshot, ReloadError> {
+        log_warnings(&loaded);
+        let fingerprint = fingerprint::of(&loaded);
+        let snapshot = self.build(loaded, fingerprint, 1).await?;
+        self.metrics.set_config_generation(1);
+        Ok(snapshot)
+    }
+
+    /// Watches and reloads until `shutdown`.
+    pub async fn run(self: Arc<Self>, live: Arc<Live>, shutdown: CancellationToken) {
+        let mut watcher = Watcher::start();
+        let mut hangup = watch::Hangup::new();
+        // What changed between the first load and the watch is seen by a look right away.
+        let mut watched = self.settle_watches(&live, &mut watcher).await;
+        loop {
+            let by_signal = tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = watcher.changed() => false,
+                () = hangup.received() => true,
+            };
+            if by_signal {
+                tracing::info!("SIGHUP: reading the configuration again");
+            } else {
+                watcher.quiet(QUIET, QUIET_WAIT_MAX).await;
+            }
+            let now_watched = self.reload(&live).await;
+            if now_watched != watched {
+                watched = self.settle_watches(&live, &mut watcher).await;
+            } else {
+                watcher.watch(&watched);
+            }
+        }
+    }
+
+    /// Watches what the configuration consists of, which may change while we look.
+    async fn settle_watches(&self, live: &Live, watcher: &mut Watcher) -> Watched {
+        let mut watched = Watched::default();
+        // Twice suffices unless files change under our eyes, and then the watcher says so.
+        for _ in 0..2 {
+            let next = self.reload(live).await;
+            watcher.watch(&next);
+            if next == watched {
+                break;
+            }
+            watched = next;
+        }
+        watched
+    }
+
+    /// One look at the files: publishes what is new and whole, remembers what is wrong.
+    async fn reload(&self, live: &Live) -> Watched {
+        let path = self.path.clone();
+        let loaded = tokio::task::spawn_blocking(move || {
+            let loaded = load(&path);
+            let fingerprint = loaded.as_ref().map(fingerprint::of).unwrap_or_default();
+            (loaded, fingerprint)
+        });
+        let (loaded, fingerprint) = match loaded.await {
+            Ok(loaded) => loaded,
+            Err(e) => {
+                tracing::error!("reading the configuration broke on a fault of tenterhook's own: {e}");
+                return Watched::default();
+            }
+        };
+        let current = live.snapshot();
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(problems) => {
+                let watched = Watched { files: problems.files.clone(), dirs: self.watched_dirs(&problems.include_dirs, &current) };
+                self.reject(live, &problems);
+                return watched;
+            }
+        };
+        let dirs = self.watched_dirs(&loaded.include_dirs, &current);
+        let mut files = loaded.files.clone();
+        files.extend(loaded.settings.transformers.values().filter_map(|transformer| transformer.path.clone()));
+        let watched = Watched { files, dirs };
+        if fingerprint == current.fingerprint {
+            live.unchanged();
+            self.metrics.config_reload(ConfigReload::Unchanged);
+            return watched;
+        }
+        log_warnings(&loaded);
+        warn_of_restarts(&current.settings, &loaded.settings);
+        match self.build(loaded, fingerprint, current.generation + 1).await {
+            Ok(snapshot) => self.publish(live, snapshot),
+            Err(ReloadError::Refused(problems)) => self.reject(live, &problems),
+            Err(error) => {
+                tracing::error!(%error, "the new configuration cannot go live");
+                live.reject(ConfigError { message: error.to_string(), at: self.clock.now(), problems: Vec::new() });
+                self.metrics.config_reload(ConfigReload::Rejected);
+            }
+        }
+        watched
+    }
+
+    fn watched_dirs(&self, include_dirs: &[PathBuf], current: &Snapshot) -> Vec<PathBuf> {
+        let mut dirs = include_dirs.to_vec();
+        dirs.push(current.settings.transformers_dir.clone());
+        dirs
+    }
+
+    fn publish(&self, live: &Live, snapshot: Snapshot) {
+        let (generation, webhooks) = (snapshot.generation, snapshot.webhooks().len());
+        let fingerprint = snapshot.fingerprint.clone();
+        live.publish(snapshot);
+        self.metrics.set_config_generation(generation);
+        self.metrics.config_reload(ConfigReload::Applied);
+        tracing::info!(generation, fingerprint, webhooks, "the configuration is live");
+    }
+
+    fn reject(&self, live: &Live, problems: &Problems) {
+        let listed: Vec<ConfigProblem> = problems.problems.iter().map(show).collect();
+        let message = format!("{} problem(s) in the configuration: the one before stays live", listed.len());
+        // The watcher may look at the same bad files more than once: said once is enough.
+        if live.last_error().is_none_or(|last| last.problems != listed) {
+            tracing::error!("{message}\n{}", problems.render(false));
+        }
+        live.reject(ConfigError { message, at: self.clock.now(), problems: listed });
+        self.metrics.config_reload(ConfigReload::Rejected);
+    }
+
+    async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
+        let settings = loaded.settings.clone();
+        let client = self.client(&settings.network)?;
+        let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
+        let keys = self.store.intern(ids.clone()).await?;
+        let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
+        let secrets = self.generated_secrets(&settings, &keys).await?;
+        let parts = Parts { settings, fingerprint, generation, loaded_at: self.clock.now(), client, keys, secrets };
+        snapshot::build(parts, &self.host).await.map_err(|problems| {
+            let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
+            ReloadError::Refused(loaded.refused(listed))
+        })
+    }
+
+    fn client(&self, policy: &NetworkPolicy) -> Result<Client, OutboundError> {
+        let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, client)) = &*kept
+            && known == policy
+        {
+            return Ok(client.clone());
+        }
+        let client = Client::new(ClientOptions::new(policy.clone()))?;
+        *kept = Some((policy.clone(), client.clone()));
+        Ok(client)
+    }
+
+    /// Secrets of webhooks that sign and have none: made once, kept in the store.
+    async fn generated_secrets(
+        &self,
+        settings: &Settings,
+        keys: &HashMap<WebhookId, WebhookKey>,
+    ) -> Result<HashMap<WebhookId, Secret>, StoreError> {
+        let mut secrets = HashMap::new();
+        for webhook in settings.webhooks.values() {
+            let Some(key) = keys.get(&webhook.id) else { continue };
+            if webhook.secret.is_some() || webhook.signature.is_empty() {
+                continue;
+            }
+            let text = self.store.secret(*key, || Secret::generate().expose().to_owned()).await?;
+            let secret = Secret::parse(&text)
+                .map_err(|e| StoreError::Unavailable { reason: format!("the kept secret of `{}` cannot be used: {e}", webhook.id) })?;
+            secrets.insert(webhook.id.clone(), secret);
+        }
+        Ok(secrets)
+    }
+}
+
+fn show(problem: &Problem) -> ConfigProblem {
+    ConfigProblem {
+        file: problem.file.display().to_string(),
+        line: problem.line,
+        column: problem.column,
+        message: problem.message.clone(),
+        help: problem.help.clone(),
+    }
+}
+
+fn log_warnings(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        tracing::warn!("{}", warning.render(false));
+    }
+}
+
+/// What is bound to the process cannot follow a reload; the rest does.
+fn warn_of_restarts(old: &Settings, new: &Settings) {
+    if old.server.listen != new.server.listen {
+        tracing::warn!(now = %old.server.listen, wanted = %new.server.listen, "`server.listen` takes effect at the next start");
+    }
+    if old.storage != new.storage {
+        tracing::warn!("`[storage]` takes effect at the next start");
+    }
+}

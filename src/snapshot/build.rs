@@ -1,0 +1,124 @@
+//! Settings into a snapshot: every module compiled and asked to check its options, every signer keyed, the index
+//! built. All problems at once; nothing goes live before all of it is whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Snapshot, Webhook};
+use crate::config::{Place, Settings, WebhookSettings};
+use crate::model::{Limits, Timestamp, WebhookId, WebhookKey};
+use crate::outbound::Client;
+use crate::routing::Index;
+use crate::signing::{Secret, Signer};
+use crate::transform::{self, Host, Module, Pipeline};
+
+/// What a snapshot is built from, beside the settings.
+pub struct Parts {
+    pub settings: Settings,
+    /// Of the configuration files; the modules' own hashes are added to it.
+    pub fingerprint: String,
+    pub generation: u64,
+    pub loaded_at: Timestamp,
+    pub client: Client,
+    pub keys: HashMap<WebhookId, WebhookKey>,
+    /// Generated secrets of webhooks that have none of their own.
+    pub secrets: HashMap<WebhookId, Secret>,
+}
+
+/// Something that only shows when handles are made.
+#[derive(Debug)]
+pub struct BuildProblem {
+    pub place: Place,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProblem>> {
+    let mut problems = Vec::new();
+    let mut modules = Modules { settings: &parts.settings, host, loaded: HashMap::new() };
+    let mut webhooks = Vec::with_capacity(parts.settings.webhooks.len());
+    for settings in parts.settings.webhooks.values() {
+        let Some(key) = parts.keys.get(&settings.id) else { continue };
+        let secret = settings.secret.clone().or_else(|| parts.secrets.get(&settings.id).cloned());
+        let secrets: Vec<Secret> = secret.iter().cloned().collect();
+        let signer = Signer::new(&settings.signature, &secrets)
+            .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
+        let pipeline = modules.pipeline(settings, &mut problems).await;
+        if let Ok(signer) = signer {
+            webhooks.push(Arc::new(Webhook { settings: Arc::clone(settings), key: *key, secret, signer, pipeline }));
+        }
+    }
+    let modules = modules.loaded.into_iter().filter_map(|(name, module)| Some((name, module.ok()?))).collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(assemble(parts, webhooks, modules))
+}
+
+fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, Arc<Module>>) -> Snapshot {
+    let by_id = webhooks.iter().enumerate().map(|(at, webhook)| (webhook.settings.id.clone(), at)).collect();
+    let by_key = webhooks.iter().enumerate().map(|(at, webhook)| (webhook.key, at)).collect();
+    let index = Index::new(webhooks.iter().enumerate().map(|(at, webhook)| (at, webhook.settings.events.as_slice())));
+    Snapshot {
+        generation: parts.generation,
+        fingerprint: parts.fingerprint,
+        loaded_at: parts.loaded_at,
+        settings: Arc::new(parts.settings),
+        client: parts.client,
+        modules,
+        webhooks,
+        by_id,
+        by_key,
+        index,
+    }
+}
+
+/// Each module is loaded once, however many webhooks use it; so is its failure.
+struct Modules<'a> {
+    settings: &'a Settings,
+    host: &'a Host,
+    loaded: HashMap<String, Result<Arc<Module>, String>>,
+}
+
+impl Modules<'_> {
+    async fn pipeline(&mut self, webhook: &WebhookSettings, problems: &mut Vec<BuildProblem>) -> Option<Pipeline> {
+        if webhook.transform.is_empty() {
+            return None;
+        }
+        let mut stages = Vec::with_capacity(webhook.transform.len());
+        for (at, step) in webhook.transform.iter().enumerate() {
+            let place = webhook.transform_places.get(at).unwrap_or(&webhook.place).clone();
+            let module = match self.module(&step.name).await {
+                Ok(module) => module,
+                Err(message) => {
+                    problems.push(BuildProblem { place, message, help: None });
+                    continue;
+                }
+            };
+            if let Err(error) = module.check(&step.options).await {
+                problems.push(BuildProblem { place, message: error.to_string(), help: None });
+                continue;
+            }
+            stages.push((module, Arc::from(step.options.as_str())));
+        }
+        Some(Pipeline { stages })
+    }
+
+    async fn module(&mut self, name: &str) -> Result<Arc<Module>, String> {
+        if let Some(known) = self.loaded.get(name) {
+            return known.clone();
+        }
+        let result = self.load(name).await;
+        self.loaded.insert(name.to_owned(), result.clone());
+        result
+    }
+
+    async fn load(&self, name: &str) -> Result<Arc<Module>, String> {
+        let declared = self.settings.transformers.get(name);
+        let path = declared.and_then(|declared| declared.path.as_deref());
+        let source = transform::resolve(name, &self.settings.transformers_dir, path).map_err(|e| e.to_string())?;
+        let limits = declared.map_or_else(Limits::default, |declared| declared.limits);
+        let pin = declared.and_then(|declared| declared.sha256);
+        self.host.load(name, source, limits, pin).await.map_err(|e| e.to_string())
+    }
+}
