@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod model;
+pub mod outbound;
 pub mod routing;
 pub mod signing;
 pub mod store;

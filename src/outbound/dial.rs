@@ -1,0 +1,237 @@
+//! Opening connections: resolve, check every address against the SSRF guard, dial only those that pass, TLS, and the
+//! HTTP handshake.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsConnector;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::fault::{Fault, Stage};
+use super::key::Key;
+use super::lease::{H1, H2, Opened};
+use super::resolve::{Lookups, Resolver};
+use super::{Progress, micros, tls};
+use crate::model::{Cause, NetworkPolicy};
+
+/// Addresses of one name that are tried: more of them are no more likely to answer.
+const ADDRESSES_MAX: usize = 8;
+
+/// RFC 8305 §5: the pause before the next address is tried beside the one that has not answered.
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Bytes of an answer's head, and of its body that wait unread: fifty ordinary heads.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Headers of an answer: ordinary ones have 10 to 30.
+const HEADERS_MAX: usize = 128;
+
+/// Bytes that an endpoint may send on one HTTP/2 stream before we read: answers are short.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// And on all streams of a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// A silent HTTP/2 connection with requests on it is pinged after this, and closed after as long again.
+const PING_AFTER: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(super) struct Dialer {
+    policy: NetworkPolicy,
+    lookups: Lookups,
+    tls: Option<Arc<ClientConfig>>,
+    h1: http1::Builder,
+    h2: http2::Builder<TokioExecutor>,
+}
+
+impl Dialer {
+    pub(super) fn new(policy: NetworkPolicy, tls: Option<Arc<ClientConfig>>, resolver: Resolver) -> Self {
+        let mut h1 = http1::Builder::new();
+        h1.max_buf_size(HEAD_BYTES_MAX).max_header_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
+        let mut h2 = http2::Builder::new(TokioExecutor::new());
+        h2.timer(TokioTimer::new())
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .keep_alive_interval(PING_AFTER)
+            .keep_alive_timeout(PING_AFTER);
+        Self { policy, lookups: Lookups::new(resolver), tls, h1, h2 }
+    }
+
+    /// A new connection to the endpoint behind `key`, with the phases' times written into `progress`.
+    pub(super) async fn dial(&self, key: &Key, progress: &mut Progress) -> Result<Opened, Fault> {
+        progress.stage = Stage::Resolve;
+        let addresses = self.permitted_addresses(key, progress).await?;
+        progress.stage = Stage::Connect;
+        let started = Instant::now();
+        let stream = connect(&addresses).await.map_err(|error| Fault::unconnected(&target(key, &addresses), &error))?;
+        progress.timings.connect_us = Some(micros(started.elapsed()));
+        // Fails only on a socket that is broken already, which the next write will say better.
+        let _ = stream.set_nodelay(true);
+        if !key.is_tls() {
+            return self.handshake_h1(stream, key).await;
+        }
+        progress.stage = Stage::Tls;
+        let started = Instant::now();
+        let stream = self.secure(stream, key).await?;
+        progress.timings.tls_us = Some(micros(started.elapsed()));
+        if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+            self.handshake_h2(stream).await
+        } else {
+            self.handshake_h1(stream, key).await
+        }
+    }
+
+    async fn permitted_addresses(&self, key: &Key, progress: &mut Progress) -> Result<Vec<SocketAddr>, Fault> {
+        let plain_http = !key.is_tls();
+        if let Some(address) = key.literal_address() {
+            self.policy
+                .check_address(address, plain_http)
+                .map_err(|refused| Fault::new(Cause::BlockedAddress, refused.to_string()))?;
+            return Ok(vec![SocketAddr::new(address, key.port())]);
+        }
+        let name = key.host();
+        let started = Instant::now();
+        let resolved = self.lookups.addresses(name).await;
+        progress.timings.resolve_us = Some(micros(started.elapsed()));
+        let resolved = resolved.map_err(|error| {
+            Fault::new(Cause::Resolve, format!("`{name}` does not resolve: {error}: check its spelling, and this machine's DNS"))
+        })?;
+        let mut refusal = None;
+        let mut permitted = Vec::new();
+        for address in resolved.iter().copied() {
+            match self.policy.check_address(address, plain_http) {
+                Ok(()) => permitted.push(SocketAddr::new(address, key.port())),
+                Err(refused) => refusal = refusal.or(Some(refused)),
+            }
+        }
+        if permitted.is_empty() {
+            return Err(match refusal {
+                Some(refused) => Fault::new(Cause::BlockedAddress, format!("`{name}` resolves to a refused address: {refused}")),
+                None => Fault::new(Cause::Resolve, format!("`{name}` has no address: check its DNS records")),
+            });
+        }
+        Ok(alternate_families(permitted))
+    }
+
+    async fn secure(&self, stream: TcpStream, key: &Key) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Fault> {
+        let config = self.tls.clone().ok_or_else(|| {
+            Fault::new(Cause::Tls, "this machine has no CA certificates, so no https endpoint can be trusted: install ca-certificates or set SSL_CERT_FILE, then restart")
+        })?;
+        let host = key.host().to_owned();
+        let name = ServerName::try_from(host)
+            .map_err(|_| Fault::new(Cause::Tls, format!("`{}` is not a name that a certificate can be for", key.host())))?;
+        TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
+            let detail = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                Some(tls) => tls::words(tls),
+                None if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                    "the endpoint closed the connection during the handshake: does it serve TLS for this name?".to_owned()
+                }
+                None => error.to_string(),
+            };
+            Fault::new(Cause::Tls, format!("no TLS session with `{}`: {detail}", key.host()))
+        })
+    }
+
+    async fn handshake_h1<S>(&self, stream: S, key: &Key) -> Result<Opened, Fault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) =
+            self.h1.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
+        // The error is told to the request that it hits; an idle connection's end is nobody's concern.
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+        let host =
+            HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
+        Ok(Opened::H1(H1 { sender, driver, host }))
+    }
+
+    async fn handshake_h2<S>(&self, stream: S) -> Result<Opened, Fault>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (sender, connection) =
+            self.h2.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, true))?;
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+        Ok(Opened::H2(H2 { sender, driver }))
+    }
+}
+
+/// RFC 8305 §4: the resolver's order, but the families by turns, so that a broken one costs one pause at most.
+fn alternate_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (mut one, mut other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    one.dedup();
+    other.dedup();
+    let mut turns = Vec::with_capacity(ADDRESSES_MAX);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    while turns.len() < ADDRESSES_MAX {
+        let before = turns.len();
+        turns.extend(one.next());
+        turns.extend(other.next());
+        if turns.len() == before {
+            break;
+        }
+    }
+    turns
+}
+
+/// The first address that answers; the next one is tried when the last has failed or not answered for a while.
+async fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+    if let [only] = addresses {
+        return TcpStream::connect(only).await;
+    }
+    let mut queue = addresses.iter().copied();
+    let mut attempts = JoinSet::new();
+    let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    loop {
+        let next = queue.next();
+        if let Some(address) = next {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        // Both arms are cancel-safe: the attempts go on within their set.
+        tokio::select! {
+            joined = attempts.join_next() => match joined {
+                None => return Err(failure),
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => failure = error,
+                Some(Err(error)) => failure = std::io::Error::other(error),
+            },
+            () = tokio::time::sleep(ATTEMPT_DELAY), if next.is_some() => {}
+        }
+    }
+}
+
+/// What was dialled, for an error: the name with the addresses behind it.
+fn target(key: &Key, addresses: &[SocketAddr]) -> String {
+    let listed: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    let literal: Option<IpAddr> = key.literal_address();
+    match literal {
+        Some(_) => key.authority_with_port(),
+        None => format!("{} ({})", key.authority_with_port(), listed.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns_beginning_with_the_resolvers_choice() {
+        let parse = |texts: &[&str]| texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 1)).collect::<Vec<_>>();
+        let mixed = parse(&["2001:db8::1", "2001:db8::2", "192.0.2.1", "192.0.2.1", "192.0.2.2"]);
+        assert_eq!(alternate_families(mixed), parse(&["2001:db8::1", "192.0.2.1", "2001:db8::2", "192.0.2.2"]));
+        assert_eq!(alternate_families(vec![]), vec![]);
+        let many: Vec<SocketAddr> = (0..50).map(|n| SocketAddr::from(([192, 0, 2, n], 1))).collect();
+        assert_eq!(alternate_families(many).len(), ADDRESSES_MAX);
+    }
+}

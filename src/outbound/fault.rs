@@ -1,0 +1,152 @@
+//! What went wrong with a send: a named cause, and a sentence that says how to mend it.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use crate::model::Cause;
+
+use super::tls;
+
+/// The phase that a send is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Stage {
+    #[default]
+    Resolve,
+    Connect,
+    Tls,
+    /// The request is on its way or sent; no answer yet.
+    Head,
+    Body,
+}
+
+#[derive(Debug)]
+pub(super) struct Fault {
+    pub(super) cause: Cause,
+    pub(super) detail: String,
+    /// This process may open no more files: idle connections should make room.
+    pub(super) out_of_files: bool,
+}
+
+impl Fault {
+    pub(super) fn new(cause: Cause, detail: impl Into<String>) -> Self {
+        Self { cause, detail: detail.into(), out_of_files: false }
+    }
+
+    /// `key` is the setting that ran out.
+    pub(super) fn timed_out(stage: Stage, limit: Duration, key: &str) -> Self {
+        let within = format!("within {} (`{key}`)", seconds(limit));
+        Self::new(
+            Cause::Timeout,
+            match stage {
+                Stage::Resolve => format!("the endpoint's name did not resolve {within}: check this machine's DNS"),
+                Stage::Connect => format!("no TCP connection {within}: is the endpoint up, does a firewall drop the packets?"),
+                Stage::Tls => format!("the TLS handshake did not end {within}: what listens there may not speak TLS"),
+                Stage::Head => {
+                    format!(
+                        "the request was sent but no answer came {within}: the endpoint should answer first and work afterwards, or raise `{key}`"
+                    )
+                }
+                Stage::Body => {
+                    format!(
+                        "an answer began but did not end {within}: the endpoint should send a short body at once, or raise `{key}`"
+                    )
+                }
+            },
+        )
+    }
+
+    /// No TCP connection to any of the endpoint's addresses; `error` is the last one's.
+    pub(super) fn unconnected(target: &str, error: &io::Error) -> Self {
+        // EMFILE and ENFILE have no `io::ErrorKind`.
+        let out_of_files = matches!(error.raw_os_error(), Some(23 | 24));
+        let detail = match error.kind() {
+            _ if out_of_files => {
+                format!("no connection to {target}: this process has no file descriptors left: raise `ulimit -n` (LimitNOFILE=)")
+            }
+            io::ErrorKind::ConnectionRefused => {
+                format!("no connection to {target}: refused: is the endpoint running, is the port right?")
+            }
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                format!("no connection to {target}: there is no route to it from here")
+            }
+            io::ErrorKind::TimedOut => {
+                format!("no connection to {target}: nothing answers: is the endpoint up, does a firewall drop the packets?")
+            }
+            io::ErrorKind::PermissionDenied => format!("no connection to {target}: this machine's firewall forbids it"),
+            _ => format!("no connection to {target}: {error}"),
+        };
+        Self { cause: Cause::Connect, detail, out_of_files }
+    }
+
+    /// A connection or stream that broke while a request was on it.
+    pub(super) fn broken(error: &hyper::Error, stage: Stage, h2: bool) -> Self {
+        let when = if stage == Stage::Body { "in the middle of its answer" } else { "before it answered" };
+        if let Some(io) = source::<io::Error>(error) {
+            return Self::from_io(io, when);
+        }
+        if error.is_parse_version_h2() {
+            return Self::new(
+                Cause::Protocol,
+                "the endpoint answered in HTTP/2 on a connection without TLS: use https://, or an HTTP/1.1 port",
+            );
+        }
+        if error.is_parse_too_large() {
+            return Self::new(
+                Cause::Protocol,
+                "the answer's head is larger than 64 KiB or has more than 128 headers: make it smaller",
+            );
+        }
+        if error.is_parse() {
+            return Self::new(
+                Cause::Protocol,
+                format!("what the endpoint sent is not HTTP ({}): is the port right?", root(error)),
+            );
+        }
+        if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+            return Self::closed(when);
+        }
+        if h2 {
+            return Self::new(Cause::Protocol, format!("the endpoint broke the HTTP/2 exchange off {when}: {}", root(error)));
+        }
+        Self::new(Cause::Connection, format!("the connection broke {when}: {}", root(error)))
+    }
+
+    fn from_io(io: &io::Error, when: &str) -> Self {
+        if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Self::new(Cause::Tls, format!("TLS failed {when}: {}", tls::words(tls)));
+        }
+        match io.kind() {
+            io::ErrorKind::UnexpectedEof => Self::closed(when),
+            io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => Self::new(
+                Cause::Connection,
+                format!("the endpoint reset the connection {when}: its process may have crashed or refused the body's size"),
+            ),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                Self::new(Cause::Protocol, format!("what the endpoint sent is not HTTP ({io})"))
+            }
+            _ => Self::new(Cause::Connection, format!("the connection broke {when}: {io}")),
+        }
+    }
+
+    fn closed(when: &str) -> Self {
+        Self::new(Cause::Connection, format!("the endpoint closed the connection {when}: look into its log"))
+    }
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
+
+fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+/// The innermost error: hyper's outer ones only say which part of hyper it was.
+fn root(error: &hyper::Error) -> String {
+    chain(error).last().map_or_else(String::new, ToString::to_string)
+}
+
+fn seconds(span: Duration) -> String {
+    if span.subsec_millis() == 0 { format!("{} s", span.as_secs()) } else { format!("{} ms", span.as_millis()) }
+}

@@ -1,0 +1,132 @@
+//! Connections in the hands of one request, and sending on them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::AbortOnDropHandle;
+
+type Body = Full<Bytes>;
+
+/// A connection as the dialler hands it over. Its driver, and with it the socket, ends when it is dropped.
+pub(super) enum Opened {
+    H1(H1),
+    H2(H2),
+}
+
+pub(super) struct H1 {
+    pub(super) sender: http1::SendRequest<Body>,
+    pub(super) driver: AbortOnDropHandle<()>,
+    /// The `Host` header that all requests on it carry.
+    pub(super) host: HeaderValue,
+}
+
+impl H1 {
+    /// Closes an idle connection in good order (TLS's farewell and all) instead of cutting it off.
+    pub(super) fn retire(self) {
+        drop(self.sender);
+        drop(self.driver.detach());
+    }
+}
+
+pub(super) struct H2 {
+    pub(super) sender: http2::SendRequest<Body>,
+    pub(super) driver: AbortOnDropHandle<()>,
+}
+
+impl H2 {
+    /// As [`H1::retire`].
+    pub(super) fn retire(self) {
+        drop(self.sender);
+        drop(self.driver.detach());
+    }
+}
+
+/// An HTTP/2 connection and its free places.
+pub(super) struct Shared {
+    pub(super) h2: H2,
+    pub(super) places: Arc<Semaphore>,
+}
+
+/// A connection in the hands of one request. Dropped, it is closed, or for HTTP/2 its place is free again.
+pub(super) struct Lease(pub(super) Hold);
+
+pub(super) enum Hold {
+    H1(H1),
+    H2 { shared: Arc<Shared>, _place: OwnedSemaphorePermit },
+}
+
+/// A request that got no answer.
+pub(super) enum Unsent {
+    /// Not a byte of it was written; here it is again.
+    Untouched(Box<Request<Body>>, hyper::Error),
+    /// The endpoint may have seen it.
+    Lost(hyper::Error),
+}
+
+impl Unsent {
+    pub(super) fn into_error(self) -> hyper::Error {
+        match self {
+            Self::Untouched(_, error) | Self::Lost(error) => error,
+        }
+    }
+}
+
+impl Lease {
+    /// A place on an HTTP/2 connection, if one is free.
+    pub(super) fn shared(shared: &Arc<Shared>) -> Option<Self> {
+        let place = shared.places.clone().try_acquire_owned().ok()?;
+        Some(Self(Hold::H2 { shared: shared.clone(), _place: place }))
+    }
+
+    pub(super) fn is_h2(&self) -> bool {
+        matches!(self.0, Hold::H2 { .. })
+    }
+
+    /// Sends a request with an absolute URI, in the form that the connection's protocol wants.
+    pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
+        match &mut self.0 {
+            Hold::H1(h1) => h1.send(request).await,
+            Hold::H2 { shared, .. } => {
+                let mut sender = shared.h2.sender.clone();
+                sender.try_send_request(request).await.map_err(|error| unsent(error, |request| request))
+            }
+        }
+    }
+}
+
+impl H1 {
+    /// RFC 9112 §3.2.1: the origin form, and `Host`.
+    async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
+        let absolute = std::mem::take(request.uri_mut());
+        *request.uri_mut() = origin_form(&absolute);
+        let own_host = request.headers().contains_key(header::HOST);
+        if !own_host {
+            request.headers_mut().insert(header::HOST, self.host.clone());
+        }
+        self.sender.try_send_request(request).await.map_err(|error| {
+            unsent(error, |mut request| {
+                *request.uri_mut() = absolute;
+                if !own_host {
+                    request.headers_mut().remove(header::HOST);
+                }
+                request
+            })
+        })
+    }
+}
+
+fn origin_form(absolute: &Uri) -> Uri {
+    absolute.path_and_query().map_or_else(Uri::default, |path| Uri::from(path.clone()))
+}
+
+fn unsent(mut error: TrySendError<Request<Body>>, restore: impl FnOnce(Request<Body>) -> Request<Body>) -> Unsent {
+    match error.take_message() {
+        Some(request) => Unsent::Untouched(Box::new(restore(request)), error.into_error()),
+        None => Unsent::Lost(error.into_error()),
+    }
+}

@@ -1,0 +1,259 @@
+//! The HTTP client that deliveries go out by: the SSRF guard inside the dialler, HTTP/1.1 and HTTP/2, one deadline
+//! over name, TCP, TLS, request and answer, an answer that is read up to a cap, and a small pool of connections.
+//!
+//! Refuses redirects, cookies, decompression, and to send a request twice once any of its bytes may have been seen:
+//! whether to try again is the retry policy's decision. Built on hyper's connections with a pool of our own, because
+//! here an attempt owns everything that it opens: dropping its future at the deadline leaves nothing behind.
+
+mod body;
+mod dial;
+mod fault;
+mod key;
+mod lease;
+mod pool;
+mod resolve;
+mod tls;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use crate::model::{Cause, NetworkPolicy, Timings};
+
+use body::Kept;
+use dial::Dialer;
+use fault::{Fault, Stage};
+use key::Key;
+use lease::{Lease, Unsent};
+use pool::Pool;
+pub use resolve::{ResolveFn, Resolver};
+pub use tls::Roots;
+
+/// How a [`Client`] is made.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    pub network: NetworkPolicy,
+    pub roots: Roots,
+    /// Unused connections kept open to one endpoint.
+    pub idle_per_host_max: usize,
+    /// How long an unused connection is kept; shorter where the endpoint says so (`Keep-Alive: timeout=5`).
+    pub idle_timeout: Duration,
+}
+
+/// The bounds of one attempt.
+#[derive(Debug, Clone, Copy)]
+pub struct SendLimits {
+    /// Over everything, from the name's resolution to the answer's last byte.
+    pub timeout: Duration,
+    /// Over what it takes to have a connection: name, TCP, TLS.
+    pub connect_timeout: Duration,
+    /// Bytes of the answer's body that are kept.
+    pub response_bytes_max: usize,
+}
+
+/// A client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundError {
+    #[error("the CA certificates cannot be used: {0}: give PEM blocks that begin with `-----BEGIN CERTIFICATE-----`")]
+    BadRoots(String),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// An endpoint's answer, whatever its status.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// The first bytes, as they came: nothing is decompressed.
+    pub body: Bytes,
+    /// Whether there was more.
+    pub truncated: bool,
+    pub timings: Timings,
+}
+
+/// No whole answer came.
+#[derive(Debug)]
+pub struct SendError {
+    pub cause: Cause,
+    /// In words, with how to mend it.
+    pub detail: String,
+    pub timings: Timings,
+    /// What was seen of the answer before it broke off.
+    pub partial: Option<Box<Partial>>,
+}
+
+/// The head of an answer that broke off, and the part of its body that came.
+#[derive(Debug)]
+pub struct Partial {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl std::fmt::Display for SendError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for SendError {}
+
+/// Sends requests; cheap to clone, shared by all webhooks of a snapshot.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    dialer: Dialer,
+    pool: Arc<Pool>,
+}
+
+impl Client {
+    /// Loads the CA certificates. A machine without any is warned about and can still send plain http.
+    pub fn new(options: ClientOptions) -> Result<Self, OutboundError> {
+        Self::with_resolver(options, Resolver::System)
+    }
+
+    /// As [`Client::new`], with names resolved by `resolver`. Its answers pass the SSRF guard like any others.
+    pub fn with_resolver(options: ClientOptions, resolver: Resolver) -> Result<Self, OutboundError> {
+        let dialer = Dialer::new(options.network, tls::client_config(options.roots)?, resolver);
+        let pool = Arc::new(Pool::new(options.idle_per_host_max, options.idle_timeout));
+        Ok(Self { inner: Arc::new(Inner { dialer, pool }) })
+    }
+
+    /// Sends `request` (with an absolute URI) and reads the answer.
+    ///
+    /// Must be called within a tokio runtime. Ends at `limits.timeout`; a whole answer may take some 60 ms longer to be
+    /// handed over, when its connection is made ready for the next request. `Host` and `Content-Length` are set here;
+    /// all other headers are the caller's.
+    pub async fn send(&self, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
+        let mut progress = Progress::default();
+        let exchange = self.inner.exchange(request, &limits, &mut progress);
+        let outcome = match tokio::time::timeout(limits.timeout, exchange).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                let fault = Fault::timed_out(progress.stage, limits.timeout, "timeout");
+                self.inner.forget_suspects(&progress);
+                Err(fault)
+            }
+        };
+        match outcome {
+            Ok(finished) => Ok(self.inner.finish(finished, progress).await),
+            Err(fault) => Err(progress.into_error(fault)),
+        }
+    }
+}
+
+/// What is known of a send so far; survives the deadline that drops the rest.
+#[derive(Debug, Default)]
+struct Progress {
+    stage: Stage,
+    timings: Timings,
+    head: Option<(u16, HeaderMap)>,
+    kept: Kept,
+    /// Set when the request went out on a connection that had been used before.
+    reused: Option<Key>,
+}
+
+impl Progress {
+    fn into_error(self, fault: Fault) -> SendError {
+        let Self { timings, head, kept, .. } = self;
+        let partial = head.map(|(status, headers)| Box::new(Partial { status, headers, body: kept.into_bytes() }));
+        SendError { cause: fault.cause, detail: fault.detail, timings, partial }
+    }
+}
+
+/// An exchange whose answer is in [`Progress`]; what is left is to keep or close its connection.
+struct Finished {
+    key: Key,
+    lease: Lease,
+    body: Incoming,
+    truncated: bool,
+}
+
+impl Inner {
+    async fn exchange(&self, request: Request<Bytes>, limits: &SendLimits, progress: &mut Progress) -> Result<Finished, Fault> {
+        let key = Key::of(request.uri())?;
+        let request = request.map(Full::new);
+        let mut lease = match self.pool.checkout(&key) {
+            Some(lease) => {
+                progress.reused = Some(key.clone());
+                lease
+            }
+            None => self.open(&key, limits, progress).await?,
+        };
+        progress.stage = Stage::Head;
+        let mut sent_at = Instant::now();
+        let answer = match lease.send(request).await {
+            Err(Unsent::Untouched(request, _)) if progress.reused.is_some() => {
+                // The endpoint had closed the kept connection before a byte of the request was written: once more,
+                // on a new one.
+                progress.reused = None;
+                lease = self.open(&key, limits, progress).await?;
+                progress.stage = Stage::Head;
+                sent_at = Instant::now();
+                lease.send(*request).await
+            }
+            answer => answer,
+        };
+        let answer = answer.map_err(|unsent| Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2()))?;
+        let head_at = Instant::now();
+        progress.timings.first_byte_us = Some(micros(head_at - sent_at));
+        let (parts, mut body) = answer.into_parts();
+        progress.head = Some((parts.status.as_u16(), parts.headers));
+        progress.stage = Stage::Body;
+        let read = progress.kept.read(&mut body, limits.response_bytes_max).await;
+        progress.timings.body_us = Some(micros(head_at.elapsed()));
+        let truncated = read.map_err(|error| Fault::broken(&error, Stage::Body, lease.is_h2()))?;
+        Ok(Finished { key, lease, body, truncated })
+    }
+
+    async fn open(&self, key: &Key, limits: &SendLimits, progress: &mut Progress) -> Result<Lease, Fault> {
+        let dialled = tokio::time::timeout(limits.connect_timeout, self.dialer.dial(key, progress)).await;
+        let dialled =
+            dialled.unwrap_or_else(|_| Err(Fault::timed_out(progress.stage, limits.connect_timeout, "connect_timeout")));
+        match dialled {
+            Ok(opened) => Ok(self.pool.admit(key, opened)),
+            Err(fault) => {
+                if fault.out_of_files {
+                    self.pool.clear();
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// A kept connection on which nothing came back may be dead without our being told (a firewall forgot it), and
+    /// then so are its siblings: the next attempt starts afresh.
+    fn forget_suspects(&self, progress: &Progress) {
+        if let (Stage::Head, Some(key)) = (progress.stage, &progress.reused) {
+            self.pool.forget(key);
+        }
+    }
+
+    async fn finish(&self, finished: Finished, progress: Progress) -> Response {
+        let Finished { key, lease, mut body, truncated } = finished;
+        let Progress { timings, head, kept, .. } = progress;
+        let (status, headers) = head.unwrap_or_default();
+        let whole = !truncated || (!lease.is_h2() && body::drain(&mut body).await);
+        drop(body);
+        if whole {
+            self.pool.checkin(key, lease, &headers).await;
+        }
+        Response { status, headers, body: kept.into_bytes(), truncated, timings }
+    }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}

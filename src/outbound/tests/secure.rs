@@ -1,0 +1,198 @@
+//! TLS and HTTP/2.
+
+use super::*;
+use http_body_util::BodyExt as _;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate authority of the test's own.
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    authority_named("the test's authority")
+}
+
+fn authority_named(name: &str) -> CertifiedIssuer<'static, KeyPair> {
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+fn acceptor(authority: &CertifiedIssuer<'static, KeyPair>, params: CertificateParams, alpn: &[&str]) -> TlsAcceptor {
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let mut config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+fn named(name: &str) -> CertificateParams {
+    CertificateParams::new(vec![name.to_owned()]).unwrap()
+}
+
+/// Answers over TLS with the request's version, `Host` or authority, and body; HTTP/2 if the client and `alpn` want it.
+async fn echo(acceptor: TlsAcceptor) -> Receiver {
+    Receiver::start(move |_, stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let stream = acceptor.accept(stream).await?;
+            let service = service_fn(|request: Request<Incoming>| async move {
+                let version = format!("{:?}", request.version());
+                let host = request.headers().get("host").map(|host| host.to_str().unwrap().to_owned());
+                let authority = request.uri().authority().map(ToString::to_string);
+                let body = request.into_body().collect().await?.to_bytes();
+                let line = format!("{version} {} {}", host.or(authority).unwrap(), String::from_utf8_lossy(&body));
+                Ok::<_, hyper::Error>(http::Response::new(Full::new(Bytes::from(line))))
+            });
+            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            server.serve_connection(TokioIo::new(stream), service).await.map_err(io::Error::other)
+        }
+    })
+    .await
+}
+
+fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> Client {
+    let options = ClientOptions { roots: Roots::Pem(authority.pem().into_bytes()), ..options(&["127.0.0.0/8"]) };
+    Client::with_resolver(options, Resolver::Custom(Arc::new(|_| Ok(vec![[127, 0, 0, 1].into()])))).unwrap()
+}
+
+fn url(receiver: &Receiver, host: &str) -> String {
+    format!("https://{host}:{}/in", receiver.address.port())
+}
+
+#[tokio::test]
+async fn alpn_chooses_the_protocol_and_connections_are_used_again() {
+    for (alpn, version) in [(&["h2", "http/1.1"][..], "HTTP/2.0"), (&["http/1.1"], "HTTP/1.1"), (&[], "HTTP/1.1")] {
+        let authority = authority();
+        let receiver = echo(acceptor(&authority, named("hooks.test"), alpn)).await;
+        let client = trusting(&authority);
+        let first = client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap();
+        let line = format!("{version} hooks.test:{} {{\"a\":1}}", receiver.address.port());
+        assert_eq!(String::from_utf8_lossy(&first.body), line);
+        assert!(first.timings.resolve_us.is_some() && first.timings.connect_us.is_some() && first.timings.tls_us.is_some());
+        let second = client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap();
+        assert!(second.timings.resolve_us.is_none() && second.timings.tls_us.is_none());
+        assert_eq!(receiver.connections(), 1, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn many_requests_at_once_share_few_http2_connections() {
+    let authority = authority();
+    let receiver = echo(acceptor(&authority, named("hooks.test"), &["h2"])).await;
+    let client = trusting(&authority);
+    client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap();
+    let mut sends = tokio::task::JoinSet::new();
+    for _ in 0..60 {
+        let (client, url) = (client.clone(), url(&receiver, "hooks.test"));
+        sends.spawn(async move { client.send(post(&url), LIMITS).await.unwrap().status });
+    }
+    assert!(sends.join_all().await.iter().all(|status| *status == 200));
+    assert_eq!(receiver.connections(), 1);
+}
+
+#[tokio::test]
+async fn an_unused_http2_connection_is_closed_and_a_new_one_opened() {
+    let authority = authority();
+    let receiver = echo(acceptor(&authority, named("hooks.test"), &["h2"])).await;
+    let options = ClientOptions {
+        roots: Roots::Pem(authority.pem().into_bytes()),
+        idle_timeout: Duration::from_millis(40),
+        ..options(&["127.0.0.0/8"])
+    };
+    let resolver = Resolver::Custom(Arc::new(|_| Ok(vec![[127, 0, 0, 1].into()])));
+    let client = Client::with_resolver(options, resolver).unwrap();
+    client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap();
+    receiver.ended.notified().await;
+    client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap();
+    assert_eq!(receiver.connections(), 2);
+}
+
+#[tokio::test]
+async fn certificates_that_prove_nothing_are_refused_in_words() {
+    let mut expired = named("hooks.test");
+    expired.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    let mut early = named("hooks.test");
+    early.not_before = rcgen::date_time_ymd(2999, 1, 1);
+    let (ours, namesake, stranger) = (authority(), authority(), authority_named("a stranger"));
+    let table = [
+        (acceptor(&namesake, named("hooks.test"), &["h2"]), "no authority that this machine trusts"),
+        (acceptor(&stranger, named("hooks.test"), &["h2"]), "no authority that this machine trusts"),
+        (acceptor(&ours, named("other.test"), &["h2"]), "is for another name"),
+        (acceptor(&ours, expired, &["h2"]), "has expired: renew it"),
+        (acceptor(&ours, early, &["h2"]), "is not valid yet"),
+    ];
+    for (acceptor, words) in table {
+        let receiver = echo(acceptor).await;
+        let error = trusting(&ours).send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap_err();
+        assert_eq!(error.cause, Cause::Tls, "{}", error.detail);
+        assert!(
+            error.detail.starts_with("no TLS session with `hooks.test`: ") && error.detail.contains(words),
+            "{}",
+            error.detail
+        );
+    }
+}
+
+#[tokio::test]
+async fn endpoints_without_tls_are_named() {
+    let plain = Receiver::start(|_, mut stream| async move {
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await?;
+        until_closed(&mut stream).await
+    })
+    .await;
+    let closing = Receiver::start(|_, mut stream| async move {
+        stream.shutdown().await?;
+        until_closed(&mut stream).await
+    })
+    .await;
+    let silent = Receiver::start(|_, mut stream| async move { until_closed(&mut stream).await }).await;
+    let client = trusting(&authority());
+    let failure = async |receiver: &Receiver| client.send(post(&url(receiver, "hooks.test")), SHORT).await.unwrap_err();
+    let error = failure(&plain).await;
+    assert_eq!(error.cause, Cause::Tls);
+    assert!(error.detail.contains("does not speak TLS: is it a plain http port?"), "{}", error.detail);
+    let error = failure(&closing).await;
+    assert_eq!(error.cause, Cause::Tls);
+    assert!(error.detail.contains("closed the connection during the handshake"), "{}", error.detail);
+    let error = failure(&silent).await;
+    assert_eq!(error.cause, Cause::Timeout);
+    assert!(error.detail.starts_with("the TLS handshake did not end within 300 ms (`timeout`)"), "{}", error.detail);
+}
+
+#[tokio::test]
+async fn http2_endpoints_that_misbehave_are_named() {
+    let authority = authority();
+    let tls = acceptor(&authority, named("hooks.test"), &["h2"]);
+    for (answer, cause) in [(&b"garbage that is no frame at all"[..], Cause::Protocol), (b"", Cause::Connection)] {
+        let tls = tls.clone();
+        let receiver = Receiver::start(move |_, stream| {
+            let tls = tls.clone();
+            async move {
+                let mut stream = tls.accept(stream).await?;
+                let mut preface = [0; 24];
+                stream.read_exact(&mut preface).await?;
+                stream.write_all(answer).await?;
+                stream.shutdown().await?;
+                until_closed(&mut stream).await
+            }
+        })
+        .await;
+        let error = trusting(&authority).send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap_err();
+        assert_eq!(error.cause, cause, "{}", error.detail);
+    }
+}
+
+#[test]
+fn roots_that_are_no_certificates_are_refused() {
+    for pem in ["", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let options = ClientOptions { roots: Roots::Pem(pem.into()), ..options(&[]) };
+        let error = Client::new(options).unwrap_err().to_string();
+        assert!(error.starts_with("the CA certificates cannot be used: "), "{error}");
+    }
+}
