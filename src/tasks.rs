@@ -64,9 +64,11 @@ impl Tasks {
     /// Resolves with the name of a core task that ended by itself.
     pub async fn core_died(&self) -> &'static str {
         let mut dead = self.dead.subscribe();
-        match dead.wait_for(Option::is_some).await {
-            Ok(name) => name.unwrap_or("unknown"),
-            Err(_) => std::future::pending().await,
+        // Read and let go: the guard must not be held across the wait below.
+        let name = dead.wait_for(Option::is_some).await.ok().and_then(|name| *name);
+        match name {
+            Some(name) => name,
+            None => std::future::pending().await,
         }
     }
 

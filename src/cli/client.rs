@@ -21,7 +21,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Where the server is, and who we are.
-#[derive(clap::Args, Clone)]
+#[derive(clap::Args, Clone, Default)]
 pub(crate) struct Server {
     /// The server's URL [default: `[server] listen` of the configuration]
     #[arg(long, env = "TENTERHOOK_URL", value_name = "URL")]

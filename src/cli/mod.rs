@@ -4,6 +4,7 @@ mod check;
 mod client;
 mod demo;
 mod listen;
+mod receive;
 mod send;
 mod serve;
 mod verify;
@@ -91,7 +92,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Serve(args) => serve::run(&global, args).await,
             Command::Check(args) => check::run(&global, args).await,
             Command::Send(args) => send::run(&global, args).await,
-            Command::Listen(args) => listen::command(&global, args).await,
+            Command::Listen(args) => receive::command(&global, args).await,
             Command::Verify(args) => verify::command(&global, args),
             Command::Demo(args) => demo::run(&global, args).await,
         }

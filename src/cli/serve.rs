@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::Global;
 use crate::app::{App, AppOptions, StartError};
 use crate::clock::Clock;
-use crate::telemetry;
+use crate::telemetry::logs;
 
 #[derive(clap::Args, Default)]
 #[command(after_help = "Examples:
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
-    telemetry::init_logs(if global.json { telemetry::Format::Json } else { telemetry::Format::detect() })?;
+    logs::init(if global.json { logs::Format::Json } else { logs::Format::detect() })?;
     if !global.config.exists() {
         anyhow::bail!(
             "there is no {}: write one (the README has a first one), name another with --config, or look around with `tenterhook demo`",

@@ -41,7 +41,11 @@ pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, 
         Ok(response) => response,
         Err(error) => {
             let verdict = Verdict::failed(error.cause, error.detail);
-            return Verdict { timings: error.timings, ..verdict };
+            let status = error.partial.as_ref().map(|partial| partial.status);
+            let response = error
+                .partial
+                .map(|partial| ReceivedResponse { headers: keep(&partial.headers), body: partial.body, truncated: true });
+            return Verdict { timings: error.timings, status, response, ..verdict };
         }
     };
     let status = response.status;

@@ -11,7 +11,7 @@ use crate::model::{LogLine, SentRequest, Timestamp, Timings};
 use crate::signing::Message;
 use crate::snapshot::Webhook;
 use crate::store::{Lease, Made as Kept, MadeRequest};
-use crate::transform::{Output, same_origin};
+use crate::transform::{Output, RequestParts, same_origin};
 
 static AGENT: HeaderValue = HeaderValue::from_static(concat!("tenterhook/", env!("CARGO_PKG_VERSION")));
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -44,7 +44,7 @@ pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) ->
             let timings = Timings { transform_us: Some(micros), ..Timings::default() };
             let kept = match transformed.result {
                 Ok(Output::Event(event)) => Ok(plain(event.envelope())),
-                Ok(Output::Request(parts)) => Ok(Kept::Request(Arc::new(parts.into()))),
+                Ok(Output::Request(parts)) => Ok(Kept::Request(Arc::new(keep(parts)))),
                 Ok(Output::Drop { reason }) => Err(Made::Drop { reason }),
                 Err(error) => Err(Made::Failed { error: error.to_string() }),
             };
@@ -59,6 +59,17 @@ pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) ->
         },
     };
     Prepared { made, timings, log }
+}
+
+/// As it is stored: the host has checked its headers, which are text.
+fn keep(parts: RequestParts) -> MadeRequest {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    MadeRequest {
+        method: parts.method.map(|method| method.to_string()),
+        url: parts.url,
+        headers: parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
+        body: parts.body,
+    }
 }
 
 /// An event that a transformer changed goes out in the usual envelope.

@@ -47,6 +47,13 @@ pub struct ClientOptions {
     pub idle_timeout: Duration,
 }
 
+impl ClientOptions {
+    /// The machine's CA certificates, and as many idle connections as a lane has places by default.
+    pub fn new(network: NetworkPolicy) -> Self {
+        Self { network, roots: Roots::System, idle_per_host_max: 32, idle_timeout: Duration::from_secs(60) }
+    }
+}
+
 /// The bounds of one attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct SendLimits {

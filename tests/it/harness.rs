@@ -217,7 +217,7 @@ impl Server {
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
             let shutdown = async move {
-                let _ = stopped.wait_for(|stop| *stop).await;
+                while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {}
             };
             app.run(shutdown).await.unwrap();
         });
@@ -307,6 +307,20 @@ impl Http {
 
     pub async fn post(&self, path: &str, body: impl Into<Bytes>) -> (u16, Value) {
         self.send("POST", path, &[("content-type", "application/json")], body.into()).await
+    }
+
+    /// The status, or `None` when the server is gone.
+    pub async fn try_post(&self, path: &str, body: impl Into<Bytes>) -> Option<u16> {
+        let request = Request::post(format!("{}{path}", self.base))
+            .header("authorization", format!("Bearer {}", self.token))
+            .header("content-type", "application/json")
+            .body(Full::new(body.into()))
+            .unwrap();
+        let response = self.client.request(request).await.ok()?;
+        let status = response.status().as_u16();
+        // Accepted is what was answered whole.
+        response.into_body().collect().await.ok()?;
+        Some(status)
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Bytes) -> (u16, Value) {

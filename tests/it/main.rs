@@ -1,4 +1,15 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod cli;
+mod crash;
+mod harness;
+#[path = "../../src/transform/tests/guests.rs"]
+#[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
+mod guests;
+mod hostile;
+mod judges;
+mod publish;
+mod reload;
 mod store_contract;
+mod tc7;
+mod transform;

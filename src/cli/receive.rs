@@ -1,0 +1,44 @@
+//! `tenterhook listen` beside a configuration: which secrets the receiver knows, and what it says when it starts.
+
+use super::Global;
+use super::client::{Client, Server};
+use super::listen::{self, Args, KnownSecret};
+use crate::reload;
+use crate::signing::Secret;
+
+pub(crate) async fn command(global: &Global, args: Args) -> anyhow::Result<()> {
+    let known = known_secrets(global).await;
+    let options = args.options(known, global.json)?;
+    let secrets = options.secrets.len();
+    let ready = |address| {
+        if secrets == 0 {
+            anstream::eprintln!("listening on http://{address}; no secret known, signatures are not checked (give --secret)");
+        } else {
+            anstream::eprintln!("listening on http://{address}; {secrets} secret(s) known");
+        }
+    };
+    listen::run(options, super::shutdown_signal(), ready).await
+}
+
+/// Those in the configuration, and those that the local server made for webhooks without one. None of it has to be
+/// there: a receiver is useful without.
+async fn known_secrets(global: &Global) -> Vec<KnownSecret> {
+    let Ok(loaded) = reload::load(&global.config) else { return Vec::new() };
+    let client = Client::new(global, &Server::default()).ok();
+    let mut known = Vec::new();
+    for webhook in loaded.settings.webhooks.values() {
+        let generated = webhook.secret.is_none() && !webhook.signature.is_empty();
+        let secret = match (&webhook.secret, &client) {
+            (Some(secret), _) => Some(secret.clone()),
+            (None, Some(client)) if generated => generated_secret(client, webhook.id.as_str()).await,
+            (None, _) => None,
+        };
+        known.extend(secret.map(|secret| KnownSecret { name: webhook.id.to_string(), secret }));
+    }
+    known
+}
+
+async fn generated_secret(client: &Client, webhook: &str) -> Option<Secret> {
+    let answer = client.get(&format!("/v1/webhooks/{webhook}/secret")).await.ok()?;
+    Secret::parse(answer["secret"].as_str()?).ok()
+}
