@@ -1,8 +1,34 @@
 //! config.toml: its shape, its problems (all at once, each with its place), and the validated settings. Refuses
 //! handles: nothing here opens a socket, a store or a module.
+//!
+//! Text becomes a tree with places (`parse`), its strings are filled in (`interpolate`), files are merged (`gather`),
+//! and typed readers walk the tree (`document`, `webhook`, …), reporting instead of stopping.
 
+mod document;
+mod files;
+mod gather;
+mod headers;
+mod interpolate;
+mod json;
+mod load;
+mod mask;
+mod parse;
+mod problem;
+mod read;
+mod report;
+mod retry;
 mod settings;
+mod sources;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod transform;
+mod tree;
+mod units;
+mod webhook;
 
+pub use load::{Loaded, load, load_str};
+pub use problem::{Problem, Problems, Severity};
 pub use settings::{
     Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, TransformerSettings,
     WebhookSettings,

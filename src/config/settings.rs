@@ -73,6 +73,8 @@ pub struct WebhookSettings {
     pub filter: Option<Filter>,
     /// The pipeline, first stage first; empty without a transformer.
     pub transform: Vec<TransformStep>,
+    /// Where each stage was declared (a default's stands in `[defaults]`): as many as `transform` has.
+    pub transform_places: Vec<Place>,
     /// `None`: one is generated and kept in the store, unless nothing is signed.
     pub secret: Option<Secret>,
     /// Empty: `"none"`.

@@ -1,0 +1,137 @@
+//! Loading: from a path to settings, or to every problem there is. Owns what a reload needs besides the settings: the
+//! fingerprint, what to watch, and the way back from a place to its line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::document::Document;
+use super::files::Files;
+use super::gather::{Gathered, gather};
+use super::problem::{Problem, Problems, Severity};
+use super::report::Report;
+use super::settings::{Place, Settings};
+use super::sources::Sources;
+use super::transform;
+use super::webhook::{self, Policy, Surroundings};
+
+/// A configuration that is whole, and what it was made of.
+pub struct Loaded {
+    pub settings: Settings,
+    /// 16 hex digits over the content of every file and every value filled in: equal for equal configurations.
+    pub fingerprint: String,
+    /// Every file read: config.toml, included ones, those of `${file:…}`.
+    pub files: Vec<PathBuf>,
+    /// Directories whose listing matters to `include`; they need not exist.
+    pub include_dirs: Vec<PathBuf>,
+    /// What is allowed, but probably not meant.
+    pub warnings: Vec<Problem>,
+    sources: Sources,
+}
+
+/// Reads a configuration from disk. `env` gives environment variables.
+///
+/// # Errors
+/// Everything that is wrong with it, in all its files, in their order.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    load_from(&Files::Disk, path, env)
+}
+
+/// As [`load`], from memory: `config.toml` as given, and other files by path. For tests and fuzzing.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_str(
+    text: &str,
+    others: &BTreeMap<PathBuf, Vec<u8>>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded, Problems> {
+    let path = PathBuf::from("config.toml");
+    let mut files = others.clone();
+    files.insert(path.clone(), text.as_bytes().to_vec());
+    load_from(&Files::Memory(&files), &path, env)
+}
+
+fn load_from(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+    let mut report = Report::default();
+    let gathered = gather(files, path, env, &mut report);
+    let settings = settings(&gathered, path, &mut report);
+    let Gathered { files, include_dirs, fingerprint, .. } = gathered;
+    let (problems, warnings, sources) = report.finish();
+    match settings.filter(|_| problems.is_empty()) {
+        Some(settings) => Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources }),
+        None => Err(Problems { problems, files, include_dirs, fingerprint }),
+    }
+}
+
+/// Every part is read whatever is wrong with the others; `None` when a part is missing from the whole.
+fn settings(gathered: &Gathered, path: &Path, report: &mut Report) -> Option<Settings> {
+    let config_dir = path.parent().unwrap_or(Path::new(""));
+    let document = Document::new(&gathered.root, report);
+    let server = document.server(report);
+    let tokens = document.tokens(server.listen, report);
+    let storage = document.storage(config_dir, report);
+    let retention = document.retention(report);
+    let (network, network_is_whole) = document.network(report);
+    let defaults = match document.table("defaults", "[defaults]", report) {
+        Some(table) => webhook::defaults(table, report),
+        None => Policy::default(),
+    };
+    let around = Surroundings { defaults: &defaults, network: network_is_whole.then_some(&network) };
+    let mut webhooks = BTreeMap::new();
+    for (entry, table) in document.named("webhooks", report) {
+        if let Some(webhook) = webhook::webhook(entry, table, &around, report) {
+            webhooks.insert(webhook.id.clone(), Arc::new(webhook));
+        }
+    }
+    let mut transformers = BTreeMap::new();
+    for (entry, table) in document.named("transformers", report) {
+        if let Some(transformer) = transform::transformer(entry, table, report) {
+            transformers.insert(entry.key.name.clone(), transformer);
+        }
+    }
+    let transformers_dir = config_dir.join("transformers");
+    (report.errors() == 0).then_some(Settings {
+        server,
+        tokens,
+        storage,
+        retention,
+        network,
+        webhooks,
+        transformers,
+        transformers_dir,
+    })
+}
+
+impl Loaded {
+    /// A problem found later (a module that is missing, options that it refuses) at a place of these settings.
+    pub fn problem_at(&self, place: &Place, message: String, help: Option<String>) -> Problem {
+        let span = self.sources.span_of(place);
+        let excerpts = span.and_then(|span| self.sources.excerpt(span, None)).into_iter().collect();
+        let Place { file, line, column } = place.clone();
+        Problem { severity: Severity::Error, file, line, column, message, help, excerpts }
+    }
+
+    /// These problems as the reason why this configuration is refused after all.
+    pub fn refused(&self, problems: Vec<Problem>) -> Problems {
+        Problems {
+            problems,
+            files: self.files.clone(),
+            include_dirs: self.include_dirs.clone(),
+            fingerprint: self.fingerprint.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("settings", &self.settings)
+            .field("fingerprint", &self.fingerprint)
+            .field("files", &self.files)
+            .field("include_dirs", &self.include_dirs)
+            .field("warnings", &self.warnings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,273 @@
+//! Which parts of a file may not be shown in an excerpt: literal secrets, whatever else is wrong with the line. Works
+//! on the lexer's tokens, so that it holds for files that do not parse.
+
+use std::ops::Range;
+
+use toml_parser::Source;
+use toml_parser::lexer::{Token, TokenKind};
+use url::Url;
+
+use crate::model::EndpointUrl;
+
+/// What stands for a hidden part.
+pub(super) const HIDDEN: &str = "…";
+
+/// How far ahead the `=` of a dotted key is looked for; longer keys are refused.
+const KEY_PARTS_MAX: usize = super::parse::KEY_PARTS_MAX;
+
+/// A part of a file and what is shown for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mask {
+    pub(super) range: Range<usize>,
+    pub(super) shown: String,
+}
+
+/// Keys whose values are credentials, by a part of their name: ours, and those of transformers' options.
+const SECRET_WORDS: [&str; 9] =
+    ["secret", "token", "password", "passwd", "authorization", "api_key", "api-key", "apikey", "routing_key"];
+
+/// Whether the values under this key are hidden; a near miss (`secert`) counts, because its line will be shown.
+pub(super) fn is_secret_key(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    is_container(&name) || name != "tokens" && is_secret_word(&name)
+}
+
+/// A table whose every value is hidden.
+fn is_container(name: &str) -> bool {
+    strsim::damerau_levenshtein("headers", name) <= 2
+}
+
+fn is_secret_word(name: &str) -> bool {
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+        || ["secret", "token"].iter().any(|word| strsim::damerau_levenshtein(word, name) <= 2)
+}
+
+/// Whether a text has a signing key in it, wherever it stands.
+pub(super) fn shows_key(text: &str) -> bool {
+    text.contains("whsec_") || text.contains("whsk_")
+}
+
+/// `https://hooks.slack.com/services/…3f2a`, `db.example/…`: as much of a URL as can be shown, parsed or not.
+pub(super) fn show_url(text: &str) -> String {
+    if shows_key(text) {
+        return HIDDEN.to_owned();
+    }
+    if let Ok(url) = Url::parse(text)
+        && url.has_host()
+    {
+        return EndpointUrl::new(url).masked();
+    }
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (&text[..scheme.len() + 3], rest));
+    let host_end = rest.find(['/', '?', '#', '@']).unwrap_or(rest.len());
+    if host_end == rest.len() {
+        return text.to_owned();
+    }
+    let host = if rest.contains('@') { "" } else { &rest[..host_end] };
+    format!("{scheme}{host}/{HIDDEN}")
+}
+
+/// In the order of the file, none overlapping another.
+pub(super) fn masks(text: &str) -> Vec<Mask> {
+    let tokens: Vec<Token> = Source::new(text).lex().into_vec();
+    let mut scan = Scan { text, tokens: &tokens, masks: Vec::new(), secret_section: false };
+    let mut next = 0;
+    while next < tokens.len() {
+        next = scan.line(next);
+    }
+    scan.masks
+}
+
+struct Scan<'a> {
+    text: &'a str,
+    tokens: &'a [Token],
+    masks: Vec<Mask>,
+    /// Within `[….headers]` and the like.
+    secret_section: bool,
+}
+
+impl Scan<'_> {
+    /// One line, or one key with a value of several lines; gives the token after it.
+    fn line(&mut self, start: usize) -> usize {
+        let first = self.skip_whitespace(start);
+        if self.kind(first) == TokenKind::LeftSquareBracket {
+            let end = self.line_end(first);
+            self.secret_section = (first..end).any(|position| self.name(position).is_some_and(|name| is_container(&name)));
+            return end + 1;
+        }
+        let mut depth = 0_usize;
+        // The depth at which a secret key stood: everything until its value ends is hidden.
+        let mut hiding = self.secret_section.then_some(0_usize);
+        let mut position = first;
+        while position < self.tokens.len() {
+            match self.kind(position) {
+                TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
+                TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                    depth = depth.saturating_sub(1);
+                    hiding = hiding.filter(|at| self.secret_section || depth >= *at);
+                }
+                TokenKind::Comma => hiding = hiding.filter(|at| self.secret_section || depth > *at || depth == 0),
+                // A new header ends a value whose brackets were never closed.
+                TokenKind::Newline if depth == 0 || self.opens_header(position + 1) => return position + 1,
+                TokenKind::Eof => break,
+                TokenKind::Comment => self.scalar(position, false),
+                _ if self.is_name(position) => {
+                    self.scalar(position, false);
+                    // Of `headers.x` and `tokens.a.token`, any part that holds secrets counts.
+                    if hiding.is_none() && self.name(position).is_some_and(|name| is_secret_key(&name)) {
+                        hiding = Some(depth);
+                    }
+                }
+                _ => self.scalar(position, hiding.is_some()),
+            }
+            position += 1;
+        }
+        position + 1
+    }
+
+    fn scalar(&mut self, position: usize, secret: bool) {
+        let span = self.tokens[position].span();
+        let raw = &self.text[span.start()..span.end()];
+        let quoted = matches!(
+            self.kind(position),
+            TokenKind::BasicString | TokenKind::LiteralString | TokenKind::MlBasicString | TokenKind::MlLiteralString
+        );
+        let plain = raw.trim_matches(['"', '\'']);
+        let shown = if !(quoted || matches!(self.kind(position), TokenKind::Atom | TokenKind::Comment)) {
+            None
+        } else if secret && !is_reference(plain) || shows_key(plain) {
+            Some(HIDDEN.to_owned())
+        } else if self.kind(position) == TokenKind::Comment {
+            None
+        } else if plain.contains("://") {
+            Some(show_url(plain)).filter(|shown| shown.contains(HIDDEN) || plain.contains('@'))
+        } else if self.key_before(position) == Some("url") {
+            Some(show_url(plain)).filter(|shown| shown.contains(HIDDEN))
+        } else {
+            None
+        };
+        let Some(shown) = shown else { return };
+        let shown = if quoted { format!("\"{shown}\"") } else { shown };
+        self.masks.push(Mask { range: span.start()..span.end(), shown });
+    }
+
+    /// The text of the token before `=` before this token.
+    fn key_before(&self, position: usize) -> Option<&str> {
+        let mut before = self.tokens[..position].iter().rev().filter(|token| token.kind() != TokenKind::Whitespace);
+        before.next().filter(|token| token.kind() == TokenKind::Equals)?;
+        let span = before.next()?.span();
+        self.text.get(span.start()..span.end())
+    }
+
+    /// Whether the token is a key: `=` follows, maybe after more parts of it.
+    fn is_name(&self, position: usize) -> bool {
+        let could_be = matches!(self.kind(position), TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString);
+        if !could_be || self.key_before(position).is_some() {
+            return false;
+        }
+        let mut next = self.skip_whitespace(position + 1);
+        for _ in 0..KEY_PARTS_MAX {
+            if self.kind(next) != TokenKind::Dot {
+                break;
+            }
+            next = self.skip_whitespace(self.skip_whitespace(next + 1) + 1);
+        }
+        self.kind(next) == TokenKind::Equals
+    }
+
+    /// The text of a token that can be a part of a key.
+    fn name(&self, position: usize) -> Option<String> {
+        let could_be = matches!(self.kind(position), TokenKind::Atom | TokenKind::BasicString | TokenKind::LiteralString);
+        let span = self.tokens.get(position).filter(|_| could_be)?.span();
+        Some(self.text.get(span.start()..span.end())?.trim_matches(['"', '\'']).to_ascii_lowercase())
+    }
+
+    fn opens_header(&self, position: usize) -> bool {
+        let first = self.skip_whitespace(position);
+        let mut key = first;
+        while self.kind(key) == TokenKind::LeftSquareBracket {
+            key += 1;
+        }
+        if key == first || self.kind(key) != TokenKind::Atom {
+            return false;
+        }
+        let end = self.line_end(first);
+        let mut back = self.tokens[key..end].iter().rev().map(Token::kind);
+        back.find(|kind| !matches!(kind, TokenKind::Whitespace | TokenKind::Comment)) == Some(TokenKind::RightSquareBracket)
+    }
+
+    fn line_end(&self, from: usize) -> usize {
+        (from..self.tokens.len())
+            .find(|position| matches!(self.kind(*position), TokenKind::Newline | TokenKind::Eof))
+            .unwrap_or(self.tokens.len())
+    }
+
+    fn skip_whitespace(&self, from: usize) -> usize {
+        (from..self.tokens.len()).find(|position| self.kind(*position) != TokenKind::Whitespace).unwrap_or(self.tokens.len())
+    }
+
+    fn kind(&self, position: usize) -> TokenKind {
+        self.tokens.get(position).map_or(TokenKind::Eof, Token::kind)
+    }
+}
+
+/// `${NAME}` alone shows where a secret comes from, and nothing of it.
+fn is_reference(text: &str) -> bool {
+    text.starts_with("${") && text.ends_with('}') && text.matches("${").count() == 1 && !text.contains(":-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(text: &str) -> String {
+        let mut out = String::new();
+        let mut from = 0;
+        for mask in masks(text) {
+            out.push_str(&text[from..mask.range.start]);
+            out.push_str(&mask.shown);
+            from = mask.range.end;
+        }
+        out + &text[from..]
+    }
+
+    #[test]
+    fn literal_secrets_are_hidden_and_references_are_not() {
+        for (text, shown) in [
+            ("secret = \"hunter22\" # x", "secret = \"…\" # x"),
+            ("secret = \"${OPS_SECRET}\"", "secret = \"${OPS_SECRET}\""),
+            ("secret = \"${OPS_SECRET:-hunter22}\"", "secret = \"…\""),
+            ("secert = 'hunter22'", "secert = \"…\""),
+            ("secret = hunter22", "secret = …"),
+            ("secret = \"hunter22", "secret = \"…\""),
+            ("tokens.a.token = \"hunter22\"\nb = \"x\"", "tokens.a.token = \"…\"\nb = \"x\""),
+            ("a = { secret = \"hunter22\", b = \"x\" }", "a = { secret = \"…\", b = \"x\" }"),
+            (
+                "headers = { \"X-A\" = \"hunter22\", b = [\"y\"] }\nc = \"z\"",
+                "headers = { \"X-A\" = \"…\", b = [\"…\"] }\nc = \"z\"",
+            ),
+            ("[tokens.a]\nscopes = [\"read\"]\ntokens.b = 1", "[tokens.a]\nscopes = [\"read\"]\ntokens.b = 1"),
+            ("[webhooks.a.headers]\nx = \"hunter22\"\n[b]\nc = \"z\"", "[webhooks.a.headers]\nx = \"…\"\n[b]\nc = \"z\""),
+            ("url = 5 # whsec_hunter22", "url = 5 …"),
+            ("whsec_hunter22 = 5", "… = 5"),
+            ("events = [\"whsec_hunter22\"]", "events = [\"…\"]"),
+            ("headers = { a = \"1\"\n[b]\nc = \"z\"", "headers = { a = \"…\"\n[b]\nc = \"z\""),
+            ("options = { routing_key = \"hunter22\", severity = \"x\" }", "options = { routing_key = \"…\", severity = \"x\" }"),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
+    }
+
+    #[test]
+    fn credentials_within_urls_are_hidden() {
+        for (text, shown) in [
+            ("url = \"https://hooks.slack.com/services/T0/B0/XXXX3f2a\"", "url = \"https://hooks.slack.com/services/…3f2a\""),
+            ("url = \"hooks.slack.com/services/T0/B0/XXXX3f2a\"", "url = \"hooks.slack.com/…\""),
+            ("url = \"https://example.com/in?key=hunter22\"", "url = \"https://example.com/in?…\""),
+            ("url = \"https://user:hunter22@example.com/in\"", "url = \"https://example.com/in\""),
+            ("url = \"https://example.com/in\"", "url = \"https://example.com/in\""),
+            ("url = \"invalid-url\"", "url = \"invalid-url\""),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The TOML tree: every key and value with its place. Owns the rules of tables (what may be extended, what is set
+//! twice); refuses to know any key by name.
+
+use std::collections::HashMap;
+
+use zeroize::Zeroizing;
+
+/// Index of a file in [`super::report::Sources`], in the order of reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FileId(pub(super) usize);
+
+/// Bytes of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Span {
+    pub(super) file: FileId,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) name: String,
+    pub(super) span: Span,
+}
+
+#[derive(Debug)]
+pub(super) struct Node {
+    /// Of a table with a header: the header.
+    pub(super) span: Span,
+    pub(super) value: Value,
+}
+
+#[derive(Debug)]
+pub(super) enum Value {
+    String(Text),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+    /// As written; RFC 3339 or a part of it.
+    Datetime(String),
+    Array(Vec<Node>),
+    /// `[[name]]`, one table each.
+    Tables(Vec<Node>),
+    Table(Table),
+    /// What is wrong with it has been reported: readers pass it by in silence.
+    Broken,
+}
+
+/// A string, and what its `${…}` came to.
+pub(super) struct Text {
+    pub(super) written: String,
+    pub(super) expanded: Option<Expanded>,
+}
+
+pub(super) struct Expanded {
+    pub(super) value: Zeroizing<String>,
+    /// The values that came from outside of the file: never shown.
+    pub(super) foreign: Vec<Zeroizing<String>>,
+}
+
+/// How a table came to be, which decides what may be added to it later (TOML 1.1, "Table" and "Inline Table").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// By its own header, `[a]`.
+    Header,
+    /// By the header of a table within it, `[a.b]`.
+    Implicit,
+    /// By a dotted key, `a.b = 1`.
+    Dotted,
+    Inline,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) form: Form,
+    /// In the order of the file.
+    entries: Vec<Entry>,
+    index: HashMap<String, usize>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) node: Node,
+}
+
+/// Why a key or a header cannot stand where it does.
+#[derive(Debug)]
+pub(super) struct Clash {
+    pub(super) key: Key,
+    /// What was there first.
+    pub(super) first: Span,
+    pub(super) kind: ClashKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClashKind {
+    /// The same key or header again.
+    Twice,
+    /// More keys for an inline table, or for a table that has a header of its own elsewhere.
+    Closed,
+    /// A table where there is a value of another kind.
+    NotATable,
+}
+
+impl Text {
+    pub(super) fn new(written: String) -> Self {
+        Self { written, expanded: None }
+    }
+
+    pub(super) fn value(&self) -> &str {
+        self.expanded.as_ref().map_or(&self.written, |expanded| &expanded.value)
+    }
+
+    pub(super) fn foreign(&self) -> impl Iterator<Item = &str> {
+        self.expanded.iter().flat_map(|expanded| expanded.foreign.iter().map(|value| value.as_str()))
+    }
+}
+
+/// Without what `${…}` came to.
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Text(…)")
+    }
+}
+
+impl Table {
+    pub(super) fn new(form: Form) -> Self {
+        Self { form, entries: Vec::new(), index: HashMap::new() }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
+    }
+
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
+        self.index.get(name).map(|position| &self.entries[*position])
+    }
+
+    fn get_mut(&mut self, name: &str) -> Option<&mut Entry> {
+        self.index.get(name).map(|position| &mut self.entries[*position])
+    }
+
+    /// `Err` with what is there already.
+    pub(super) fn insert(&mut self, key: Key, node: Node) -> Result<(), Clash> {
+        if let Some(first) = self.get(&key.name) {
+            return Err(Clash { first: first.key.span, key, kind: ClashKind::Twice });
+        }
+        self.index.insert(key.name.clone(), self.entries.len());
+        self.entries.push(Entry { key, node });
+        Ok(())
+    }
+
+    /// Sets `path.key = node`, making tables on the way: a dotted key of a section or of an inline table.
+    pub(super) fn insert_dotted(&mut self, path: &[Key], key: Key, node: Node) -> Result<(), Clash> {
+        let mut table = self;
+        for step in path {
+            table = table.descend_dotted(step)?;
+        }
+        table.insert(key, node)
+    }
+
+    fn descend_dotted(&mut self, step: &Key) -> Result<&mut Table, Clash> {
+        if self.get(&step.name).is_none() {
+            let node = Node { span: step.span, value: Value::Table(Table::new(Form::Dotted)) };
+            self.insert(step.clone(), node)?;
+        }
+        let clash = |first, kind| Err(Clash { key: step.clone(), first, kind });
+        match self.get_mut(&step.name) {
+            Some(Entry { key, node: Node { value: Value::Table(table), .. } }) => match table.form {
+                Form::Dotted | Form::Implicit => {
+                    table.form = Form::Dotted;
+                    Ok(table)
+                }
+                Form::Header | Form::Inline => clash(key.span, ClashKind::Closed),
+            },
+            Some(Entry { key, .. }) => clash(key.span, ClashKind::NotATable),
+            None => clash(step.span, ClashKind::NotATable),
+        }
+    }
+
+    /// Opens the section `[path.key]`, or appends one to `[[path.key]]`.
+    pub(super) fn open(&mut self, path: &[Key], key: &Key, header: Span, repeated: bool) -> Result<(), Clash> {
+        let mut table = self;
+        for step in path {
+            table = table.descend_header(step)?;
+        }
+        let section = || Node { span: header, value: Value::Table(Table::new(Form::Header)) };
+        match table.get_mut(&key.name) {
+            None if repeated => table.insert(key.clone(), Node { span: header, value: Value::Tables(vec![section()]) }),
+            None => table.insert(key.clone(), section()),
+            Some(Entry { node: Node { value: Value::Tables(tables), .. }, .. }) if repeated => {
+                tables.push(section());
+                Ok(())
+            }
+            Some(Entry { key: first, node: Node { span, value: Value::Table(existing) } })
+                if !repeated && existing.form == Form::Implicit =>
+            {
+                existing.form = Form::Header;
+                *span = header;
+                first.span = key.span;
+                Ok(())
+            }
+            Some(first) => Err(Clash { first: first.key.span, key: key.clone(), kind: ClashKind::Twice }),
+        }
+    }
+
+    fn descend_header(&mut self, step: &Key) -> Result<&mut Table, Clash> {
+        if self.get(&step.name).is_none() {
+            let node = Node { span: step.span, value: Value::Table(Table::new(Form::Implicit)) };
+            self.insert(step.clone(), node)?;
+        }
+        let clash = |first, kind| Err(Clash { key: step.clone(), first, kind });
+        match self.get_mut(&step.name) {
+            Some(Entry { key, node }) => match node.value.last_table() {
+                Some(table) if table.form == Form::Inline => clash(key.span, ClashKind::Closed),
+                Some(table) => Ok(table),
+                None => clash(key.span, ClashKind::NotATable),
+            },
+            None => clash(step.span, ClashKind::NotATable),
+        }
+    }
+
+    /// The section that [`Table::open`] opened last under this path.
+    pub(super) fn section(&mut self, path: &[Key]) -> Option<&mut Table> {
+        path.iter().try_fold(self, |table, step| table.get_mut(&step.name)?.node.value.last_table())
+    }
+}
+
+impl Value {
+    fn last_table(&mut self) -> Option<&mut Table> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Tables(tables) => tables.last_mut()?.value.last_table(),
+            _ => None,
+        }
+    }
+}
