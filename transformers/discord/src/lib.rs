@@ -1,1 +1,80 @@
+//! `discord`: events as embeds of a Discord webhook. Owns Discord's limits and the disarming of its markup; refuses to let
+//! an event mention anyone.
 
+mod markdown;
+mod message;
+mod render;
+
+use serde::Deserialize;
+use tenterhook_message::{Path, Rules, Severity, Template, blank, units};
+use tenterhook_transformer::{Description, Event, Outcome, Request, Transformer, export};
+
+/// The transformer.
+pub struct Discord;
+
+/// What `transform = { use = "discord", options = { … } }` can say; `options.schema.json` is its description.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    username: Option<String>,
+    icon: Option<String>,
+    title: Option<Template>,
+    fields: Option<Vec<Path>>,
+    link: Option<Template>,
+    severity: Rules<Severity>,
+    details: Option<bool>,
+}
+
+/// <https://docs.discord.com/developers/resources/user#usernames-and-nicknames>
+const USERNAME_UNITS_MAX: usize = 80;
+
+impl Transformer for Discord {
+    type Options = Options;
+
+    fn describe() -> Description {
+        Description {
+            name: "discord".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            summary: "Events as embeds of a Discord webhook".to_owned(),
+            options_schema: include_str!("../options.schema.json").to_owned(),
+        }
+    }
+
+    fn check(options: &Options) -> Result<(), String> {
+        if let Some(username) = &options.username {
+            let lower = username.to_lowercase();
+            if blank(username) || units(username) > USERNAME_UNITS_MAX {
+                return Err(format!("option `username` must have 1 to {USERNAME_UNITS_MAX} characters that can be seen"));
+            }
+            if let Some(word) = ["discord", "clyde", "```"].into_iter().find(|word| lower.contains(word)) {
+                return Err(format!("option `username`: Discord refuses names that contain `{word}`"));
+            }
+            if matches!(lower.trim(), "everyone" | "here") {
+                return Err(format!("option `username`: Discord refuses the name `{username}`"));
+            }
+        }
+        if options.icon.as_deref().is_some_and(|icon| !icon.starts_with("https://")) {
+            return Err("option `icon` must be the https URL of a picture".to_owned());
+        }
+        match &options.link {
+            Some(link) if !(link.starts_with("https://") || link.starts_with("http://")) => {
+                Err("option `link` must begin with https:// or http://".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {
+        let message = match events {
+            [event] => render::single(event, options),
+            _ => render::digest(events, options),
+        };
+        let body = serde_json::to_string(&message).map_err(|error| format!("the message is no JSON: {error}"))?;
+        Ok(Outcome::Request(Request::json(body)))
+    }
+}
+
+export!(Discord);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! From content to an embed, within Discord's limits.
+
+use tenterhook_message::{Content, Digest, Lines, Style, cut, units};
+use tenterhook_transformer::Event;
+
+use crate::Options;
+use crate::markdown::{code, text, visible};
+use crate::message::{AllowedMentions, Embed, Field, Footer, Message};
+
+// <https://docs.discord.com/developers/resources/message#embed-object-embed-limits>
+const TITLE_UNITS_MAX: usize = 256;
+const DESCRIPTION_UNITS_MAX: usize = 4_096;
+const FIELDS_MAX: usize = 25;
+const NAME_UNITS_MAX: usize = 256;
+const VALUE_UNITS_MAX: usize = 1_024;
+/// Over title, description, names, values and footer.
+const EMBED_UNITS_MAX: usize = 6_000;
+
+/// More plain values than these are read better as JSON.
+const FIELDS_DEFAULT_MAX: usize = 15;
+
+/// A field as wide as this stands alone.
+const INLINE_UNITS_MAX: usize = 40;
+
+/// A longer URL is refused by Discord.
+const URL_UNITS_MAX: usize = 2_000;
+
+const FOOTER_UNITS_MAX: usize = 400;
+
+/// Kept free for the lead and the code block while fields are added.
+const DESCRIPTION_RESERVE: usize = 1_500;
+
+/// One event: title, lead and details as the description, and fields.
+pub fn single<'a>(event: &'a Event, options: &'a Options) -> Message<'a> {
+    let content = Content::new(event, &style(options));
+    let title = visible(&content.title, Lines::One, TITLE_UNITS_MAX);
+    let footer = footer(event);
+    let mut room = EMBED_UNITS_MAX - units(&title) - units(&footer);
+    let mut fields = Vec::new();
+    for field in &content.fields {
+        let name = visible(&field.label, Lines::One, NAME_UNITS_MAX);
+        let value = visible(&field.value, Lines::Many, VALUE_UNITS_MAX);
+        let size = units(&name) + units(&value);
+        if size + DESCRIPTION_RESERVE > room {
+            break;
+        }
+        room -= size;
+        fields.push(Field { inline: size <= INLINE_UNITS_MAX, name, value });
+    }
+    let url = content.link.as_deref().filter(|link| units(link) <= URL_UNITS_MAX).map(str::to_owned);
+    let embed = Embed {
+        title,
+        url,
+        description: description(&content, room.min(DESCRIPTION_UNITS_MAX)),
+        color: content.severity.color(),
+        fields,
+        footer: Footer { text: footer },
+        timestamp: &event.timestamp,
+    };
+    message(options, embed)
+}
+
+/// The lead, then the rest as code in what room it leaves.
+fn description(content: &Content<'_>, units_max: usize) -> String {
+    let lead = content.lead.as_deref().map(|lead| text(lead.trim(), Lines::Many, units_max / 2)).unwrap_or_default();
+    if content.rest.is_empty() {
+        return lead;
+    }
+    let gap = if lead.is_empty() { "" } else { "\n" };
+    let code = code(&content.rest, units_max - units(&lead) - gap.len());
+    format!("{lead}{gap}{code}")
+}
+
+/// Several events: how many of what, then a field for each.
+pub fn digest<'a>(events: &'a [Event], options: &'a Options) -> Message<'a> {
+    let digest = Digest::new(events, &style(options), FIELDS_MAX);
+    let title = visible(&digest.title, Lines::One, TITLE_UNITS_MAX);
+    let footer = events.last().map(footer).unwrap_or_default();
+    let counts = text(&digest.counts_line(), Lines::One, DESCRIPTION_RESERVE - 50);
+    let mut room = EMBED_UNITS_MAX - units(&title) - units(&footer) - DESCRIPTION_RESERVE;
+    let mut fields = Vec::new();
+    for content in &digest.shown {
+        let headline = format!("{} {}", content.severity.emoji(), cut(&content.title, 120));
+        let name = visible(&headline, Lines::One, NAME_UNITS_MAX);
+        let value = visible(&content.line(), Lines::One, 300);
+        let Some(left) = room.checked_sub(units(&name) + units(&value)) else { break };
+        room = left;
+        fields.push(Field { name, value, inline: false });
+    }
+    let hidden = events.len() - fields.len();
+    let more = if hidden > 0 { format!("\n… and {hidden} more") } else { String::new() };
+    let embed = Embed {
+        title,
+        url: None,
+        description: counts + &more,
+        color: digest.severity.color(),
+        fields,
+        footer: Footer { text: footer },
+        timestamp: events.last().map_or("", |event| &event.timestamp),
+    };
+    message(options, embed)
+}
+
+fn style(options: &Options) -> Style<'_> {
+    Style {
+        title: options.title.as_ref(),
+        fields: options.fields.as_deref(),
+        link: options.link.as_ref(),
+        severity: &options.severity,
+        details: options.details.unwrap_or(true),
+        fields_max: if options.fields.is_some() { FIELDS_MAX } else { FIELDS_DEFAULT_MAX },
+        rest_bytes_max: 3 * DESCRIPTION_UNITS_MAX,
+    }
+}
+
+fn message<'a>(options: &'a Options, embed: Embed<'a>) -> Message<'a> {
+    Message {
+        username: options.username.as_deref(),
+        avatar_url: options.icon.as_deref(),
+        embeds: [embed],
+        allowed_mentions: AllowedMentions { parse: [] },
+    }
+}
+
+/// Footers know no Markdown: nothing to escape.
+fn footer(event: &Event) -> String {
+    let tenant = event.tenant.as_deref().map(|tenant| format!(" · {tenant}")).unwrap_or_default();
+    cut(&format!("{}{tenant} · {}", event.type_, event.id), FOOTER_UNITS_MAX).into_owned()
+}
