@@ -30,7 +30,7 @@ fn build() -> Result<(), String> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     let workspace = root.join("transformers");
-    declare_inputs(&root, &workspace)?;
+    declare_inputs(&workspace)?;
     if !workspace.join("Cargo.toml").is_file() {
         return Err("the directory `transformers` is missing: build from a checkout of the repository".to_owned());
     }
@@ -44,14 +44,15 @@ fn variable(name: &str) -> Result<OsString, String> {
     env::var_os(name).ok_or_else(|| format!("{name} is not set: this is cargo's build script, run `cargo build`"))
 }
 
-/// Everything in `transformers/` but what a `cargo test` in there leaves behind.
-fn declare_inputs(root: &Path, workspace: &Path) -> Result<(), String> {
+/// Everything in `transformers/` but what a `cargo test` in there leaves behind. Relative, so that checkouts that share a
+/// target directory do not look at each other's files.
+fn declare_inputs(workspace: &Path) -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed={}", root.join("wit").display());
+    println!("cargo::rerun-if-changed=wit");
     let entries = fs::read_dir(workspace).map_err(|error| format!("cannot list {}: {error}", workspace.display()))?;
     for entry in entries.flatten() {
         if entry.file_name() != "target" {
-            println!("cargo::rerun-if-changed={}", entry.path().display());
+            println!("cargo::rerun-if-changed=transformers/{}", entry.file_name().display());
         }
     }
     Ok(())
@@ -140,7 +141,8 @@ fn embed(built: &Path, out: &Path) -> Result<(), String> {
     let mut code = String::from("pub(crate) static PREBUILT: &[(&str, &[u8])] = &[\n");
     for name in PREBUILT {
         let file = format!("{name}.wasm");
-        fs::copy(built.join(&file), out.join(&file)).map_err(|error| format!("cannot copy {file} to {}: {error}", out.display()))?;
+        fs::copy(built.join(&file), out.join(&file))
+            .map_err(|error| format!("cannot copy {file} to {}: {error}", out.display()))?;
         let _ = writeln!(code, "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))),");
     }
     code.push_str("];\n");

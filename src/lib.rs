@@ -1,12 +1,20 @@
 //! Tenterhook, a webhook delivery engine: events in, signed and transformed deliveries out, durable, from a
 //! hot-reloaded `config.toml`. `ARCHITECTURE.md` has the way of one event through these modules.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
+pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dispatch;
+pub mod http;
 pub mod model;
 pub mod outbound;
+pub mod reload;
 pub mod routing;
 pub mod signing;
+pub mod snapshot;
 pub mod store;
+pub mod tasks;
 pub mod telemetry;
+pub mod transform;

@@ -1,0 +1,137 @@
+//! The border: one file per published version of the package `tenterhook:transformer`, each turning its generated types
+//! into those here. A new version is a new file and a new variant of [`Guest`]; the old ones stay.
+
+mod v1_0;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use wasmtime::Store;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+
+use super::LoadError;
+use super::state::State;
+use crate::model::Event;
+
+/// What a module says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    pub name: String,
+    pub version: String,
+    pub summary: String,
+    /// JSON Schema of the options: valid JSON, otherwise as the module made it.
+    pub options_schema: String,
+}
+
+/// An event as a module gets it, its payload not copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventInput<'a> {
+    pub(super) original: &'a Event,
+    /// RFC 3339.
+    timestamp: String,
+    /// JSON text.
+    data: Cow<'a, str>,
+    /// JSON text of an object.
+    metadata: Option<Cow<'a, str>>,
+}
+
+impl<'a> From<&'a Event> for EventInput<'a> {
+    fn from(event: &'a Event) -> Self {
+        Self {
+            original: event,
+            timestamp: event.timestamp.to_string(),
+            data: String::from_utf8_lossy(&event.data),
+            metadata: event.metadata.as_deref().map(String::from_utf8_lossy),
+        }
+    }
+}
+
+/// What a module returned, nothing of it checked yet.
+#[derive(Debug)]
+pub(super) enum RawOutcome {
+    Event(RawEvent),
+    Request(RawRequest),
+    Drop(String),
+}
+
+/// Without id and tenant: a module cannot change them.
+#[derive(Debug)]
+pub(super) struct RawEvent {
+    pub(super) kind: String,
+    pub(super) timestamp: String,
+    pub(super) data: String,
+    pub(super) metadata: Option<String>,
+}
+
+#[derive(Debug)]
+pub(super) struct RawRequest {
+    pub(super) body: Bytes,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) method: Option<String>,
+    pub(super) url: Option<String>,
+}
+
+/// A compiled module with its imports bound, whatever version it speaks.
+pub(super) enum Guest {
+    V1_0(v1_0::Guest),
+}
+
+const PACKAGE: &str = "tenterhook:transformer/";
+
+/// The versions in `wit/`. A module for 1.0.x or an older 1.y works with the newest 1.y.
+const SPOKEN: [&str; 1] = ["1.0.0"];
+
+/// What every version of the world exports.
+const EXPORTS: [&str; 3] = ["describe", "check", "transform"];
+
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    v1_0::add_to_linker(linker)
+}
+
+impl Guest {
+    /// Recognises the version and binds the imports; nothing of the module runs yet.
+    pub(super) fn bind(name: &str, component: &Component, linker: &Linker<State>) -> Result<Self, LoadError> {
+        let (engine, shape) = (component.engine(), component.component_type());
+        for (import, _) in shape.imports(engine) {
+            if let Some(version) = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')).map(|(_, version)| version)
+                && !version.starts_with("1.0.")
+            {
+                let found = format!("tenterhook:transformer@{version}");
+                return Err(LoadError::Version { module: name.to_owned(), found, spoken: SPOKEN.to_vec() });
+            }
+        }
+        for export in EXPORTS {
+            if !matches!(shape.get_export(engine, export).map(|found| found.ty), Some(ComponentItem::ComponentFunc(_))) {
+                return Err(LoadError::World { module: name.to_owned(), export });
+            }
+        }
+        let misfit = |error: wasmtime::Error| LoadError::Imports { module: name.to_owned(), cause: format!("{error:#}") };
+        let pre = linker.instantiate_pre(component).map_err(misfit)?;
+        Ok(Self::V1_0(v1_0::Guest::new(pre).map_err(misfit)?))
+    }
+
+    pub(super) async fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Description> {
+        match self {
+            Self::V1_0(guest) => guest.describe(store).await,
+        }
+    }
+
+    pub(super) async fn check(&self, store: &mut Store<State>, options: &str) -> wasmtime::Result<Result<(), String>> {
+        match self {
+            Self::V1_0(guest) => guest.check(store, options).await,
+        }
+    }
+
+    pub(super) async fn transform(
+        &self,
+        store: &mut Store<State>,
+        events: &[EventInput<'_>],
+        options: &str,
+    ) -> wasmtime::Result<Result<RawOutcome, String>> {
+        match self {
+            Self::V1_0(guest) => guest.transform(store, events, options).await,
+        }
+    }
+}
