@@ -115,6 +115,10 @@ fn run_cargo(workspace: &Path, target_dir: &Path, more: &[&str]) -> Result<(), S
     for name in PREBUILT {
         command.args(["--package", name]);
     }
+    // The compiler that was asked about the target, not whichever is first in the path.
+    if let Some(rustc) = env::var_os("RUSTC") {
+        command.env("RUSTC", rustc);
+    }
     // Flags from a user's cargo configuration are meant for their own machine's linker.
     command.env("CARGO_ENCODED_RUSTFLAGS", "");
     let output = command.output().map_err(|error| format!("error: cannot run cargo: {error}"))?;

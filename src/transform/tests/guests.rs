@@ -35,6 +35,23 @@ const TYPES: &str = r#"
     (export "pollable" (type $pollable (eq $pollable_)))
     (export "subscribe-duration" (func (param "when" u64) (result (own $pollable))))
   ))
+  (import "wasi:io/error@0.2.0" (instance $error (export "error" (type (sub resource)))))
+  (alias export $error "error" (type $error))
+  (import "wasi:io/streams@0.2.0" (instance $streams
+    (alias outer 1 $error (type $error_))
+    (export "error" (type $error (eq $error_)))
+    (export "output-stream" (type $stream (sub resource)))
+    (type $stream-error_ (variant (case "last-operation-failed" (own $error)) (case "closed")))
+    (export "stream-error" (type $stream-error (eq $stream-error_)))
+    (export "[method]output-stream.blocking-write-and-flush"
+      (func (param "self" (borrow $stream)) (param "contents" (list u8)) (result (result (error $stream-error)))))
+  ))
+  (alias export $streams "output-stream" (type $stream))
+  (import "wasi:cli/stderr@0.2.0" (instance $stderr
+    (alias outer 1 $stream (type $stream_))
+    (export "output-stream" (type $stream (eq $stream_)))
+    (export "get-stderr" (func (result (own $stream))))
+  ))
 "#;
 
 /// Memory, an allocator that never frees, and what the guest hands over: `"name"`, `"1"`, `"text"`, `"{}"`.
@@ -56,6 +73,8 @@ const LIBC: &str = r#"
   (core func $log (canon lower (func $host "log") (memory $memory)))
   (core func $block (canon lower (func $poll "[method]pollable.block")))
   (core func $sleep (canon lower (func $clock "subscribe-duration")))
+  (core func $stderr (canon lower (func $stderr "get-stderr")))
+  (core func $write (canon lower (func $streams "[method]output-stream.blocking-write-and-flush") (memory $memory)))
 "#;
 
 const EXPORTS: &str = r#"
@@ -80,6 +99,8 @@ pub fn guest_with(fields: &str, body: &str) -> String {
     (import "host" "log" (func $log (param i32 i32 i32)))
     (import "host" "block" (func $block (param i32)))
     (import "host" "sleep" (func $sleep (param i64) (result i32)))
+    (import "host" "stderr" (func $stderr (result i32)))
+    (import "host" "write" (func $write (param i32 i32 i32 i32)))
     {fields}
     (func (export "describe") (result i32) (i32.const 2048))
     (func (export "check") (param i32 i32) (result i32) (i32.const 3072))
@@ -87,7 +108,8 @@ pub fn guest_with(fields: &str, body: &str) -> String {
   )
   (core instance $guest (instantiate $guest
     (with "libc" (instance $libc))
-    (with "host" (instance (export "log" (func $log)) (export "block" (func $block)) (export "sleep" (func $sleep))))))
+    (with "host" (instance (export "log" (func $log)) (export "block" (func $block)) (export "sleep" (func $sleep))
+      (export "stderr" (func $stderr)) (export "write" (func $write))))))
   {EXPORTS})"#
     )
 }

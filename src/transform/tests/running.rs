@@ -80,6 +80,17 @@ async fn a_drop_ends_the_pipeline_and_a_guest_s_error_is_shown() {
 }
 
 #[tokio::test]
+async fn what_a_trapping_module_wrote_to_its_standard_error_is_in_the_log() {
+    let host = host();
+    // "text{}x" without a line break, as if the process had died amid a line.
+    let body = "(call $write (call $stderr) (i32.const 1029) (i32.const 7) (i32.const 8192)) unreachable";
+    let module = load(&host, &guest(body), patient()).await;
+    let done = module.transform(&[EventInput::from(&event("a.b", "{}"))], "{}").await;
+    assert!(done.result.unwrap_err().to_string().contains("trapped"));
+    assert_eq!(done.log, [LogLine { level: LogLevel::Error, message: "text{}x".to_owned() }]);
+}
+
+#[tokio::test]
 async fn a_module_says_what_it_is() {
     let host = host();
     let module = load(&host, &guest(&dropping()), patient()).await;

@@ -1,0 +1,134 @@
+//! What a transformer costs: one call of the prebuilt `slack` through the host, beside the same function called natively,
+//! in one run on one machine. `cargo bench --bench transform`
+
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tenterhook::model::{Event, EventId, EventType, Limits, Timestamp};
+use tenterhook::transform::{EventInput, Host, HostOptions, Module, Pipeline, Source};
+
+const CALLS: usize = 20_000;
+const WARM_UP: usize = 500;
+
+fn main() {
+    let data = data();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let host = Host::new(HostOptions::default()).expect("a host");
+    let slack = runtime.block_on(host.load("slack", Source::Prebuilt, Limits::default(), None)).expect("slack is prebuilt");
+    let event = Arc::new(event(&data));
+    println!("slack, {} bytes of data, {CALLS} calls each, median (p99)", data.len());
+    report_native(&data);
+    runtime.block_on(async {
+        let options = "{}";
+        let one = [EventInput::from(&*event)];
+        let ten: Vec<EventInput<'_>> = (0..10).map(|_| EventInput::from(&*event)).collect();
+        measure("host, one event", async || drop(slack.transform(&one, options).await.result.expect("it renders"))).await;
+        measure("host, a batch of ten", async || drop(slack.transform(&ten, options).await.result.expect("it renders"))).await;
+        let pipeline = Pipeline { stages: vec![(Arc::clone(&slack), options.into())] };
+        measure("pipeline, one event", async || drop(pipeline.run(&event).await.result.expect("it renders"))).await;
+        measure("host, check of options", async || slack.check(options).await.expect("good options")).await;
+        throughput(&slack, &event).await;
+    });
+    report_native(&data);
+}
+
+/// About 1 KB, as a gateway sends it.
+fn data() -> String {
+    let history: Vec<String> = (0..6)
+        .map(|n| {
+            format!(
+                r#"{{"at":"2026-01-28T10:30:4{n}.000Z","status":503,"duration_ms":{},"error":"upstream timed out"}}"#,
+                900 + n
+            )
+        })
+        .collect();
+    format!(
+        r#"{{"service":"payments-api","route":"/v1/charges","upstream":"10.0.3.17:8443","errorRate":0.75,"failures":12,"window":"1m","message":"12 of 16 requests failed within 1m: <timeout> & reset","state":{{"from":"closed","to":"open","cool_down":"30s"}},"history":[{}]}}"#,
+        history.join(",")
+    )
+}
+
+fn event(data: &str) -> Event {
+    Event {
+        id: EventId::parse("evt_0198f0d0c0de7000800000000000beef").expect("an id"),
+        kind: EventType::parse("circuit_breaker.opened").expect("a type"),
+        timestamp: Timestamp::from_millis(1_769_596_245_123),
+        received: Timestamp::from_millis(1_769_596_245_200),
+        data: Bytes::copy_from_slice(data.as_bytes()),
+        metadata: None,
+        tenant: None,
+    }
+}
+
+async fn measure(name: &str, call: impl AsyncFn()) {
+    for _ in 0..WARM_UP {
+        call().await;
+    }
+    let mut times = Vec::with_capacity(CALLS);
+    for _ in 0..CALLS {
+        let started = Instant::now();
+        call().await;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    report(name, times[CALLS / 2], Some(times[CALLS * 99 / 100]));
+}
+
+/// One task per core.
+async fn throughput(slack: &Arc<Module>, event: &Arc<Event>) {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..cores)
+        .map(|_| {
+            let (slack, event) = (Arc::clone(slack), Arc::clone(event));
+            tokio::spawn(async move {
+                for _ in 0..CALLS {
+                    slack.transform(&[EventInput::from(&*event)], "{}").await.result.expect("it renders");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.expect("no task panics");
+    }
+    let calls = CALLS * cores;
+    println!("{:28} {:>9.0} calls/s", format!("host, {cores} tasks"), calls as f64 / started.elapsed().as_secs_f64());
+}
+
+fn report(name: &str, median: Duration, p99: Option<Duration>) {
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    let p99 = p99.map(|p99| format!("({:.1})", micros(p99))).unwrap_or_default();
+    println!("{name:28} {:>9.1} µs {p99}", micros(median));
+}
+
+/// The function without WebAssembly, built and run by cargo: the component's workspace is one of its own.
+fn report_native(data: &str) {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/transformers/Cargo.toml");
+    let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target/transformers");
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or(target.into(), |dir| std::path::PathBuf::from(dir).join("transformers"));
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--package",
+            "slack",
+            "--example",
+            "native",
+            "--manifest-path",
+            manifest,
+        ])
+        .arg("--target-dir")
+        .arg(target)
+        .args(["--", data])
+        .output();
+    match output.map(|output| String::from_utf8_lossy(&output.stdout).trim().parse()) {
+        Ok(Ok(nanos)) => report("native", Duration::from_nanos(nanos), None),
+        Ok(Err(_)) | Err(_) => println!("native: the example `native` of transformers/slack does not run"),
+    }
+}
