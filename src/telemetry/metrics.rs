@@ -2,7 +2,7 @@
 //! when its lane is made, not with each attempt.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
@@ -120,8 +120,8 @@ pub struct Metrics {
     oldest_pending_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     commits: Histogram,
     commands: Counter,
-    webhooks: RwLock<HashMap<WebhookId, Arc<WebhookMetrics>>>,
-    transformers: RwLock<HashMap<String, Arc<TransformerMetrics>>>,
+    webhooks: Mutex<HashMap<WebhookId, Arc<WebhookMetrics>>>,
+    transformers: Mutex<HashMap<String, Arc<TransformerMetrics>>>,
 }
 
 /// Those with labels.
@@ -226,8 +226,8 @@ impl Metrics {
             oldest_pending_age,
             commits,
             commands,
-            webhooks: RwLock::default(),
-            transformers: RwLock::default(),
+            webhooks: Mutex::default(),
+            transformers: Mutex::default(),
             families,
             registry,
         }
@@ -264,24 +264,25 @@ impl Metrics {
 
     /// Resolve it once and keep it.
     pub fn webhook(&self, id: &WebhookId) -> Arc<WebhookMetrics> {
-        if let Some(known) = self.webhooks.read().unwrap_or_else(PoisonError::into_inner).get(id) {
-            return known.clone();
+        let mut webhooks = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
+        match webhooks.get(id) {
+            Some(known) => known.clone(),
+            None => webhooks.entry(id.clone()).or_insert(Arc::new(self.families.webhook(id))).clone(),
         }
-        let mut webhooks = self.webhooks.write().unwrap_or_else(PoisonError::into_inner);
-        webhooks.entry(id.clone()).or_insert_with(|| Arc::new(self.families.webhook(id))).clone()
     }
 
+    /// As [`Self::webhook`].
     pub fn transformer(&self, name: &str) -> Arc<TransformerMetrics> {
-        if let Some(known) = self.transformers.read().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return known.clone();
+        let mut transformers = self.transformers.lock().unwrap_or_else(PoisonError::into_inner);
+        match transformers.get(name) {
+            Some(known) => known.clone(),
+            None => transformers.entry(name.to_owned()).or_insert(Arc::new(self.families.transformer(name))).clone(),
         }
-        let mut transformers = self.transformers.write().unwrap_or_else(PoisonError::into_inner);
-        transformers.entry(name.to_owned()).or_insert_with(|| Arc::new(self.families.transformer(name))).clone()
     }
 
     /// For a webhook that is gone: its series end. Who still holds its handle counts into nothing.
     pub fn forget_webhook(&self, id: &WebhookId) {
-        let mut webhooks = self.webhooks.write().unwrap_or_else(PoisonError::into_inner);
+        let mut webhooks = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
         webhooks.remove(id);
         self.families.forget_webhook(id);
     }
