@@ -1,0 +1,107 @@
+//! The HTTP API: routes, tokens, problem details, bodies and shapes. It hands events to the store and shows what the
+//! store has; what happens in between is not its business: refuses to know of dispatch, reload and the command line.
+
+mod auth;
+mod body;
+mod configuration;
+mod deliveries;
+mod events;
+mod health;
+mod observe;
+mod problem;
+mod publish;
+mod query;
+mod serve;
+mod shape;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod transformers;
+mod webhook_shape;
+mod webhooks;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::routing::{get, post};
+use http::request::Parts;
+use tokio::sync::Semaphore;
+
+use crate::clock::Clock;
+use crate::signing::Secret;
+use crate::snapshot::Live;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use auth::TokenTable;
+use problem::{Kind, Problem};
+pub use serve::{Peer, serve};
+
+/// What the API needs of the rest.
+#[derive(Clone)]
+pub struct Api {
+    pub store: Store,
+    pub live: Arc<Live>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Clock,
+    /// Where the listener is bound, not what the file says by now: `/metrics` is open on loopback only.
+    pub listen: SocketAddr,
+    /// The one made at first start, when the configuration declares no tokens.
+    pub admin: Option<Secret>,
+}
+
+/// [`Api`], and what the routes share among themselves.
+struct Context {
+    api: Api,
+    tokens: TokenTable,
+    bodies: Arc<Semaphore>,
+    readiness: health::Readiness,
+}
+
+type Shared = Arc<Context>;
+
+/// All routes of the API; serve them with [`serve`].
+pub fn router(api: Api) -> Router {
+    let context = Arc::new(Context {
+        tokens: TokenTable::new(api.admin.clone()),
+        bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
+        readiness: health::Readiness::default(),
+        api,
+    });
+    Router::new()
+        .route("/", get(health::index))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/v1/events", post(publish::publish).get(events::list))
+        .route("/v1/events/{id}", get(events::show))
+        .route("/v1/deliveries", get(deliveries::list))
+        .route("/v1/deliveries/{id}", get(deliveries::show))
+        .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
+        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
+        .route("/v1/webhooks", get(webhooks::list))
+        .route("/v1/webhooks/{id}", get(webhooks::show))
+        .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
+        .route("/v1/webhooks/{id}/stats", get(stats::webhook))
+        .route("/v1/stats", get(stats::all))
+        .route("/v1/transformers", get(transformers::list))
+        .route("/v1/config", get(configuration::show))
+        .fallback(observe::no_route)
+        .method_not_allowed_fallback(observe::no_method)
+        .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
+        .with_state(context)
+}
+
+/// The `{id}` of a path.
+struct PathId(String);
+
+impl FromRequestParts<Shared> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        let path = axum::extract::Path::<String>::from_request_parts(parts, shared).await;
+        path.map(|axum::extract::Path(id)| Self(id))
+            .map_err(|error| Problem::new(Kind::BadRequest, format!("the path cannot be read: {error}")))
+    }
+}

@@ -1,0 +1,214 @@
+//! Connections: accepted up to a number, each with its times, closed gracefully at the end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+/// Connections at once: some 100 KiB each when all are busy, 400 MiB together. More wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 4096;
+
+/// From the connection to the first request's last header: who only connects, or drips, is gone by then.
+const FIRST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// From an answer to the next request's last header. Longer than the usual 60 s of clients' pools is of no use, much
+/// shorter would break connections that they are about to use again.
+const NEXT_REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
+
+/// Requests under way may end within this at shutdown: a body may take 30 s, a client that slow tries again.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Headers of one request.
+const HEADERS_MAX: usize = 100;
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests at once within one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+
+/// Whether the peer of an idle HTTP/2 connection is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Pause after `accept` failed for want of a descriptor or memory: trying at once would only burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of the connection that a request came on.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Serves until `shutdown`, then lets the requests under way finish, for [`DRAIN_TIME_MAX`] at most.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let connections = TaskTracker::new();
+    let cut_off = CancellationToken::new();
+    // Cancel-safe: neither `acquire_owned` nor `accept` loses anything when it is dropped before it is done.
+    while let Some((stream, peer, place)) = until(&shutdown, next(&listener, &places)).await {
+        let connection = connection(stream, peer, router.clone(), shutdown.clone());
+        let cut_off = cut_off.clone();
+        connections.spawn(async move {
+            let _place = place;
+            until(&cut_off, connection).await;
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(DRAIN_TIME_MAX, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "cut off connections whose requests did not end in time");
+        cut_off.cancel();
+        connections.wait().await;
+    }
+}
+
+/// `None` when `token` was cancelled first.
+async fn until<T>(token: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = token.cancelled() => None,
+        done = work => Some(done),
+    }
+}
+
+async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let place = places.clone().acquire_owned().await.expect("nobody closes this semaphore");
+        match listener.accept().await {
+            Ok((stream, peer)) => return (stream, peer, place),
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+    // Answers are small and whole: waiting for more of them only adds 40 ms.
+    let _ = stream.set_nodelay(true);
+    let begun = Arc::new(Notify::new());
+    let seen = begun.clone();
+    let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+        seen.notify_one();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        let mut router = router.clone();
+        async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
+    });
+    let builder = builder();
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut deadline = pin!(tokio::time::sleep(FIRST_REQUEST_TIME_MAX));
+    let (mut waiting, mut serving) = (true, true);
+    loop {
+        tokio::select! {
+            result = connection.as_mut() => {
+                // A peer that breaks off or speaks no HTTP is its own business.
+                if let Err(error) = result {
+                    tracing::debug!(%peer, %error, "connection ended");
+                }
+                return;
+            }
+            () = begun.notified(), if waiting => waiting = false,
+            () = deadline.as_mut(), if waiting => {
+                tracing::debug!(%peer, "no request came in time");
+                return;
+            }
+            () = shutdown.cancelled(), if serving => {
+                serving = false;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(NEXT_REQUEST_TIME_MAX)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(HEADER_BYTES_MAX).unwrap_or(u32::MAX));
+    builder
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    async fn started(router: Router) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let server = TaskTracker::new().spawn(serve(listener, router, shutdown.clone()));
+        (address, shutdown, server)
+    }
+
+    async fn answer(stream: &mut TcpStream) -> String {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        text
+    }
+
+    #[tokio::test]
+    async fn a_request_under_way_is_answered_before_the_server_ends() {
+        let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (inside, wait) = (entered.clone(), release.clone());
+        let slow = move || async move {
+            inside.notify_one();
+            wait.notified().await;
+            "done"
+        };
+        let (address, shutdown, server) = started(Router::new().route("/", get(slow))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        entered.notified().await;
+        shutdown.cancel();
+        release.notify_one();
+        let text = answer(&mut stream).await;
+        assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("done"), "{text}");
+        server.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_the_shutdown_up() {
+        let (address, shutdown, server) = started(Router::new().route("/", get(|| async { "hi" }))).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200");
+        shutdown.cancel();
+        server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_never_sends_a_request_is_cut_off() {
+        let (address, _shutdown, _server) = started(Router::new().route("/", get(|| async { "hi" }))).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut dripping = TcpStream::connect(address).await.unwrap();
+        dripping.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+        tokio::time::pause();
+        assert_eq!(answer(&mut silent).await, "");
+        assert!(!answer(&mut dripping).await.contains("200"));
+    }
+}

@@ -1,0 +1,261 @@
+//! How events, deliveries and attempts look in answers. Payloads are shown as they are; what is no text is Base64.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::model::{
+    Attempt, AttemptId, AttemptOutcome, DeliveryId, DeliveryState, EventId, EventType, LogLine, Timestamp, Timings,
+};
+use crate::model::{Trigger, Unmatched, WebhookId};
+use crate::store::{AttemptRecord, DeliveryDetail, DeliveryRecord, EventRecord, Page};
+
+/// One page of a list, newest first.
+#[derive(Serialize)]
+pub(super) struct List<T> {
+    pub(super) data: Vec<T>,
+    /// The `cursor` of the next page; null at the end.
+    pub(super) next: Option<String>,
+}
+
+impl<T> List<T> {
+    pub(super) fn of<R>(page: &Page<R>, shape: impl Fn(&R) -> T) -> Self {
+        Self { data: page.rows.iter().map(shape).collect(), next: page.next.map(super::query::show_cursor) }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct EventShape {
+    id: EventId,
+    r#type: EventType,
+    timestamp: Timestamp,
+    received_at: Timestamp,
+    data: Box<RawValue>,
+    metadata: Box<RawValue>,
+    tenant: Option<String>,
+    deliveries: Vec<EventDelivery>,
+    unmatched: Vec<UnmatchedShape>,
+}
+
+#[derive(Serialize)]
+struct EventDelivery {
+    id: DeliveryId,
+    webhook: WebhookId,
+    state: DeliveryState,
+}
+
+#[derive(Serialize)]
+struct UnmatchedShape {
+    webhook: String,
+    reason: String,
+}
+
+impl EventShape {
+    pub(super) fn of(record: &EventRecord) -> Self {
+        let event = &record.event;
+        let unmatched =
+            |unmatched: &Unmatched| UnmatchedShape { webhook: unmatched.webhook.clone(), reason: unmatched.reason.clone() };
+        Self {
+            id: event.id.clone(),
+            r#type: event.kind.clone(),
+            timestamp: event.timestamp,
+            received_at: event.received,
+            data: raw(&event.data),
+            metadata: event.metadata.as_deref().map_or_else(null, raw),
+            tenant: event.tenant.as_deref().map(str::to_owned),
+            deliveries: record
+                .deliveries
+                .iter()
+                .map(|(id, webhook, state)| EventDelivery { id: *id, webhook: webhook.clone(), state: *state })
+                .collect(),
+            unmatched: record.unmatched.iter().map(unmatched).collect(),
+        }
+    }
+}
+
+/// JSON text as it was published.
+fn raw(text: &[u8]) -> Box<RawValue> {
+    serde_json::from_slice(text).unwrap_or_else(|_| null())
+}
+
+fn null() -> Box<RawValue> {
+    RawValue::NULL.to_owned()
+}
+
+#[derive(Serialize)]
+pub(super) struct DeliveryShape {
+    id: DeliveryId,
+    event_id: EventId,
+    event_type: EventType,
+    tenant: Option<String>,
+    webhook: WebhookId,
+    state: DeliveryState,
+    reason: Option<String>,
+    attempt_count: u32,
+    created_at: Timestamp,
+    next_attempt_at: Option<Timestamp>,
+    /// In lists there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempts: Option<Vec<AttemptShape>>,
+}
+
+impl DeliveryShape {
+    pub(super) fn of(record: &DeliveryRecord) -> Self {
+        Self {
+            id: record.id,
+            event_id: record.event_id.clone(),
+            event_type: record.event_type.clone(),
+            tenant: record.tenant.as_deref().map(str::to_owned),
+            webhook: record.webhook.clone(),
+            state: record.state,
+            reason: record.reason.clone(),
+            attempt_count: record.attempt_count,
+            created_at: record.created_at,
+            next_attempt_at: record.next_attempt_at,
+            attempts: None,
+        }
+    }
+
+    pub(super) fn detailed(detail: &DeliveryDetail) -> Self {
+        Self { attempts: Some(detail.attempts.iter().map(AttemptShape::of).collect()), ..Self::of(&detail.record) }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct AttemptShape {
+    id: AttemptId,
+    number: u32,
+    at: Timestamp,
+    trigger: Trigger,
+    outcome: AttemptOutcome,
+    status: Option<u16>,
+    error_class: Option<Cow<'static, str>>,
+    error: Option<String>,
+    duration_ms: f64,
+    timings: Timings,
+    request: Option<RequestShape>,
+    response: Option<ResponseShape>,
+    log: Vec<LogLine>,
+}
+
+#[derive(Serialize)]
+struct RequestShape {
+    method: String,
+    url: String,
+    headers: Value,
+    #[serde(flatten)]
+    body: BodyShape,
+}
+
+#[derive(Serialize)]
+struct ResponseShape {
+    headers: Value,
+    #[serde(flatten)]
+    body: BodyShape,
+    truncated: bool,
+}
+
+/// Text, or Base64 with a word that says so.
+#[derive(Serialize)]
+struct BodyShape {
+    body: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_encoding: Option<&'static str>,
+}
+
+impl BodyShape {
+    /// A body that was cut may end within a character: that end is left away.
+    fn of(bytes: &[u8], truncated: bool) -> Self {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Self { body: text.to_owned(), body_encoding: None },
+            Err(error) if truncated && error.error_len().is_none() => {
+                Self { body: String::from_utf8_lossy(&bytes[..error.valid_up_to()]).into_owned(), body_encoding: None }
+            }
+            Err(_) => Self { body: STANDARD.encode(bytes), body_encoding: Some("base64") },
+        }
+    }
+}
+
+impl AttemptShape {
+    fn of(record: &AttemptRecord) -> Self {
+        let Attempt { number, at, trigger, outcome, status, error_class, error, duration, request, response, timings, log } =
+            &record.attempt;
+        Self {
+            id: record.id,
+            number: *number,
+            at: *at,
+            trigger: *trigger,
+            outcome: *outcome,
+            status: *status,
+            error_class: error_class.clone(),
+            error: error.clone(),
+            duration_ms: millis(*duration),
+            timings: *timings,
+            request: request.as_ref().map(|request| RequestShape {
+                method: request.method.clone(),
+                url: request.url.clone(),
+                headers: header_object(&request.headers),
+                body: BodyShape::of(&record.request_body, false),
+            }),
+            response: response.as_ref().map(|response| ResponseShape {
+                headers: header_object(&response.headers),
+                body: BodyShape::of(&response.body, response.truncated),
+                truncated: response.truncated,
+            }),
+            log: log.clone(),
+        }
+    }
+}
+
+/// A header that came several times has its values joined, as RFC 9110 §5.3 allows.
+fn header_object(headers: &[(String, String)]) -> Value {
+    let mut object = Map::new();
+    for (name, value) in headers {
+        match object.get_mut(name) {
+            Some(Value::String(before)) => {
+                before.push_str(", ");
+                before.push_str(value);
+            }
+            _ => {
+                object.insert(name.clone(), value.as_str().into());
+            }
+        }
+    }
+    Value::Object(object)
+}
+
+/// Milliseconds, to the microsecond.
+pub(super) fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_body_is_text_where_it_can_be() {
+        let shape = |bytes: &[u8], truncated| serde_json::to_value(BodyShape::of(bytes, truncated)).unwrap();
+        assert_eq!(shape(b"ok", false), json!({"body": "ok"}));
+        assert_eq!(shape(b"\xff\x00", false), json!({"body": "/wA=", "body_encoding": "base64"}));
+        assert_eq!(shape("aé".as_bytes().split_at(2).0, true), json!({"body": "a"}));
+        assert_eq!(shape("aé".as_bytes().split_at(2).0, false), json!({"body": "YcM=", "body_encoding": "base64"}));
+    }
+
+    #[test]
+    fn headers_that_came_twice_are_joined() {
+        let headers = [("a", "1"), ("b", "2"), ("a", "3")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(header_object(&headers), json!({"a": "1, 3", "b": "2"}));
+    }
+
+    #[test]
+    fn durations_have_microseconds() {
+        assert_eq!(millis(Duration::from_nanos(12_345_678)), 12.346);
+    }
+}

@@ -1,0 +1,103 @@
+//! `/v1/stats` and `/v1/webhooks/{id}/stats`: totals, rates, percentiles, and the last 24 hours.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Map, Value, json};
+
+use super::auth::Reader;
+use super::problem::Problem;
+use super::shape::millis;
+use super::{PathId, Shared};
+use crate::model::DeliveryState;
+use crate::store::{Histogram, HourStats, Stats};
+
+pub(super) async fn all(_: Reader, State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+    Ok(Json(shape(&shared.api.store.stats(None).await?)))
+}
+
+pub(super) async fn webhook(
+    Reader(caller): Reader,
+    State(shared): State<Shared>,
+    PathId(id): PathId,
+) -> Result<Json<Value>, Problem> {
+    let webhook = super::webhooks::find(&caller, &id)?;
+    let mut body = shape(&shared.api.store.stats(Some(webhook.settings.id.clone())).await?);
+    body["webhook"] = json!(webhook.settings.id);
+    Ok(Json(body))
+}
+
+fn shape(stats: &Stats) -> Value {
+    let mut deliveries = Map::new();
+    deliveries.insert("total".to_owned(), stats.total().into());
+    for state in DeliveryState::ALL {
+        deliveries.insert(state.name().to_owned(), stats.state(state).into());
+    }
+    let mut durations = Histogram::default();
+    stats.hours.iter().for_each(|hour| durations.merge(&hour.durations));
+    json!({
+        "deliveries": deliveries,
+        "attempts": stats.attempts,
+        "attempts_failed": stats.attempts_failed,
+        "success_rate": rate(stats.state(DeliveryState::Succeeded), stats.state(DeliveryState::Failed)),
+        "duration_ms": {
+            "avg": average(stats.duration_us, stats.timed),
+            "p50": quantile(&durations, 0.5),
+            "p99": quantile(&durations, 0.99),
+        },
+        "next_due": stats.next_due,
+        "hours": stats.hours.iter().map(hour).collect::<Vec<_>>(),
+    })
+}
+
+fn hour(hour: &HourStats) -> Value {
+    json!({
+        "start": hour.start,
+        "attempts": hour.attempts,
+        "attempts_failed": hour.attempts_failed,
+        "succeeded": hour.succeeded,
+        "failed": hour.failed,
+        "dropped": hour.dropped,
+        "duration_ms": {"p50": quantile(&hour.durations, 0.5), "p99": quantile(&hour.durations, 0.99)},
+    })
+}
+
+/// Of those that ended one way or the other, from 0 to 1; null before there are any.
+fn rate(succeeded: u64, failed: u64) -> Option<f64> {
+    let ended = succeeded + failed;
+    (ended > 0).then(|| (succeeded as f64 / ended as f64 * 1e4).round() / 1e4)
+}
+
+fn average(sum_us: u64, count: u64) -> Option<f64> {
+    sum_us.checked_div(count).map(|average| millis(Duration::from_micros(average)))
+}
+
+fn quantile(durations: &Histogram, share: f64) -> Option<f64> {
+    durations.quantile(share).map(millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_happened_yet_is_null_not_zero() {
+        let body = shape(&Stats::default());
+        assert_eq!(body["success_rate"], Value::Null);
+        assert_eq!(body["duration_ms"], json!({"avg": null, "p50": null, "p99": null}));
+        assert_eq!(body["deliveries"]["total"], 0);
+    }
+
+    #[test]
+    fn rates_and_averages_are_of_what_ended() {
+        let mut stats = Stats { duration_us: 3_000, timed: 2, ..Stats::default() };
+        stats.states[DeliveryState::Succeeded as usize] = 2;
+        stats.states[DeliveryState::Failed as usize] = 1;
+        stats.states[DeliveryState::Pending as usize] = 7;
+        let body = shape(&stats);
+        assert_eq!(body["success_rate"], json!(0.6667));
+        assert_eq!(body["duration_ms"]["avg"], json!(1.5));
+        assert_eq!(body["deliveries"]["total"], 10);
+    }
+}

@@ -1,0 +1,208 @@
+//! How a webhook looks in answers: the keys of config.toml, without anything that a thief could use.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::config::WebhookSettings;
+use crate::model::{RetryPolicy, Schedule, StatusSet, Timestamp, TransformStep};
+use crate::signing::SignatureSpec;
+use crate::snapshot::Webhook;
+
+/// Characters of a hidden value that are shown, when it is long enough to stay secret.
+const TAIL_CHARS: usize = 4;
+const HIDDEN_CHARS_MIN: usize = 12;
+
+/// Words in the names of transformers' options whose values are credentials, such as PagerDuty's routing key.
+const SECRET_WORDS: [&str; 6] = ["secret", "token", "password", "passwd", "authorization", "key"];
+
+pub(super) fn shape(webhook: &Webhook, loaded_at: Timestamp) -> Value {
+    let settings = &*webhook.settings;
+    let mut shape = declared(settings);
+    let mut add = |key: &str, value: Value| {
+        shape.insert(key.to_owned(), value);
+    };
+    add("origin", "config".into());
+    add("file", settings.place.file.display().to_string().into());
+    add("line", settings.place.line.into());
+    // What the file declares is as old as its last reading: nothing older is known.
+    add("created_at", json!(loaded_at));
+    add("updated_at", json!(loaded_at));
+    add("secret_preview", json!(webhook.secret.as_ref().map(|secret| secret.preview())));
+    add("status", if settings.enabled { "enabled" } else { "disabled" }.into());
+    Value::Object(shape)
+}
+
+fn declared(settings: &WebhookSettings) -> Map<String, Value> {
+    let events: Vec<&str> = settings.events.iter().map(|pattern| pattern.as_str()).collect();
+    let headers: Map<String, Value> = settings
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str().to_owned(), hidden(&String::from_utf8_lossy(value.as_bytes())).into()))
+        .collect();
+    let fields = [
+        ("id", json!(settings.id)),
+        ("url", settings.url.masked().into()),
+        ("events", json!(events)),
+        ("filter", json!(settings.filter.as_ref().map(|filter| filter.as_json()))),
+        ("transform", transform(settings)),
+        ("signature", signature(&settings.signature)),
+        ("headers", headers.into()),
+        ("enabled", settings.enabled.into()),
+        ("description", json!(settings.description)),
+        ("tenant", json!(settings.tenant)),
+        ("retry", retry(&settings.retry)),
+        ("retry_on", retry_on(&settings.retry)),
+        ("success", json!(statuses(&settings.retry.success))),
+        ("timeout", duration(settings.timeout).into()),
+        ("connect_timeout", duration(settings.connect_timeout).into()),
+        ("concurrency", settings.concurrency.into()),
+        ("metadata", settings.metadata.clone().into()),
+    ];
+    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+pub(super) fn transform(settings: &WebhookSettings) -> Value {
+    settings.transform.iter().map(step).collect()
+}
+
+fn step(step: &TransformStep) -> Value {
+    let options = serde_json::from_str(&step.options).unwrap_or(Value::Null);
+    json!({"use": step.name, "options": masked(options)})
+}
+
+/// Options may hold credentials of the receiving service.
+fn masked(options: Value) -> Value {
+    match options {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| {
+                let secret = SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+                let value = match value {
+                    Value::String(text) if secret => hidden(&text).into(),
+                    other => masked(other),
+                };
+                (name, value)
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(masked).collect(),
+        Value::String(text) => shown_text(text).into(),
+        other => other,
+    }
+}
+
+/// A text that is a URL may carry a credential wherever it stands.
+fn shown_text(text: String) -> String {
+    match url::Url::parse(&text) {
+        Ok(url) if url.has_host() => crate::model::EndpointUrl::new(url).masked(),
+        _ => text,
+    }
+}
+
+/// `…3f2a`.
+fn hidden(text: &str) -> String {
+    let length = text.chars().count();
+    let tail = if length >= HIDDEN_CHARS_MIN { TAIL_CHARS } else { 0 };
+    format!("…{}", text.chars().skip(length - tail).collect::<String>())
+}
+
+fn signature(specs: &[SignatureSpec]) -> Value {
+    let one = |spec: &SignatureSpec| match &spec.header {
+        Some(header) => json!({"scheme": spec.scheme.name(), "header": header.as_str()}),
+        None => spec.scheme.name().into(),
+    };
+    match specs {
+        [] => "none".into(),
+        [spec] => one(spec),
+        several => several.iter().map(one).collect(),
+    }
+}
+
+fn retry(policy: &RetryPolicy) -> Value {
+    match &policy.schedule {
+        Schedule::Curve { max_retries, initial_delay, multiplier, max_delay } => json!({
+            "max_retries": max_retries, "initial_delay": duration(*initial_delay), "multiplier": multiplier,
+            "max_delay": duration(*max_delay), "jitter": policy.jitter,
+        }),
+        Schedule::List(delays) => {
+            json!({"schedule": delays.iter().copied().map(duration).collect::<Vec<_>>(), "jitter": policy.jitter})
+        }
+    }
+}
+
+fn retry_on(policy: &RetryPolicy) -> Value {
+    let causes = [("network", policy.on.network), ("timeout", policy.on.timeout)];
+    let causes = causes.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned());
+    causes.chain(statuses(&policy.on.statuses)).map(Value::from).collect()
+}
+
+/// As config.toml writes them: `5xx`, `429`, `500-503`.
+fn statuses(set: &StatusSet) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut status = 100_u16;
+    while status < 600 {
+        let run = (status..600).take_while(|status| set.contains(*status)).count();
+        let run = u16::try_from(run).unwrap_or(0);
+        match run {
+            0 => status += 1,
+            _ if status.is_multiple_of(100) && run >= 100 => {
+                texts.push(format!("{}xx", status / 100));
+                status += 100;
+            }
+            _ => {
+                let last = status + run - 1;
+                texts.push(if run == 1 { status.to_string() } else { format!("{status}-{last}") });
+                status = last + 1;
+            }
+        }
+    }
+    texts
+}
+
+/// In the greatest unit that needs no fraction: `500ms`, `15s`, `2m`, `1h`, `7d`.
+fn duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+    match units.into_iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", millis / unit),
+        None => format!("{millis}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_statuses_are_written_as_in_the_file() {
+        for (millis, text) in [(500, "500ms"), (15_000, "15s"), (90_000, "90s"), (120_000, "2m"), (604_800_000, "7d"), (0, "0ms")]
+        {
+            assert_eq!(duration(Duration::from_millis(millis)), text);
+        }
+        for texts in [&["2xx"][..], &["408", "425", "429", "5xx"], &["500-503"], &["2xx", "3xx"], &["250-299"], &["299", "3xx"]] {
+            let mut set = StatusSet::default();
+            texts.iter().for_each(|text| set.add(text).unwrap());
+            let mut again = StatusSet::default();
+            statuses(&set).iter().for_each(|text| again.add(text).unwrap());
+            assert_eq!(set, again, "{texts:?}");
+        }
+        let mut set = StatusSet::default();
+        ["408", "425", "429", "5xx"].iter().for_each(|text| set.add(text).unwrap());
+        assert_eq!(statuses(&set), ["408", "425", "429", "5xx"]);
+    }
+
+    #[test]
+    fn credentials_in_options_are_hidden_wherever_they_stand() {
+        let options = json!({
+            "routing_key": "R0123456789ABCDEF", "channel": "#ops", "nested": [{"apiToken": "short"}],
+            "hook": "https://hooks.slack.com/services/T000/B000/XXXX3f2a",
+        });
+        assert_eq!(
+            masked(options),
+            json!({
+                "routing_key": "…CDEF", "channel": "#ops", "nested": [{"apiToken": "…"}],
+                "hook": "https://hooks.slack.com/services/…3f2a",
+            })
+        );
+    }
+}
