@@ -113,7 +113,8 @@ async fn engine(receiver: SocketAddr, count: &Count, events: usize, transform: &
     );
     let path = directory.path().join("config.toml");
     std::fs::write(&path, config).expect("the directory can be written");
-    let app = App::start(AppOptions { config: path, listen: None, clock: Clock::System }).await.expect("the configuration is good");
+    let app =
+        App::start(AppOptions { config: path, listen: None, clock: Clock::System }).await.expect("the configuration is good");
     let url = format!("http://{}/v1/events", app.address());
     let token = app.admin_token().expect("one was made").secret().expose().to_owned();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -135,7 +136,9 @@ async fn engine(receiver: SocketAddr, count: &Count, events: usize, transform: &
                     let all: Vec<&[u8]> = all.iter().map(|event| &event[..]).collect();
                     Bytes::from([b"[".as_slice(), &all.join(&b','), b"]"].concat())
                 };
-                let request = Request::post(&url).header("content-type", "application/json").header("authorization", format!("Bearer {token}"));
+                let request = Request::post(&url)
+                    .header("content-type", "application/json")
+                    .header("authorization", format!("Bearer {token}"));
                 let response = client.request(request.body(Full::new(body)).expect("valid")).await.expect("the server answers");
                 assert_eq!(response.status(), 202);
                 response.into_body().collect().await.expect("the server answers whole");
@@ -167,7 +170,12 @@ async fn main() {
     let receiver = receiver(Arc::clone(&count)).await;
     println!("{events} events of about 1 KiB, {PRODUCERS} producers, medians of {ROUNDS} rounds in turn");
     let slack = "transform = \"slack\"";
-    let variants = [("plain", "", 1), ("slack", slack, 1), ("plain, 100 events a request", "", 100), ("slack, 100 events a request", slack, 100)];
+    let variants = [
+        ("plain", "", 1),
+        ("slack", slack, 1),
+        ("plain, 100 events a request", "", 100),
+        ("slack, 100 events a request", slack, 100),
+    ];
     let mut floor = Vec::new();
     let mut rates: Vec<(Vec<f64>, Vec<f64>)> = variants.iter().map(|_| Default::default()).collect();
     for _ in 0..ROUNDS {

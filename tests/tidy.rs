@@ -145,8 +145,10 @@ fn functions(text: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        let words: Vec<&str> = line.split_whitespace().take_while(|word| !word.contains('(') || word.starts_with("pub(")).collect();
-        let Some(name) = line.split("fn ").nth(1).filter(|_| words.contains(&"fn") || line.trim_start().starts_with("fn ")) else {
+        let words: Vec<&str> =
+            line.split_whitespace().take_while(|word| !word.contains('(') || word.starts_with("pub(")).collect();
+        let Some(name) = line.split("fn ").nth(1).filter(|_| words.contains(&"fn") || line.trim_start().starts_with("fn "))
+        else {
             continue;
         };
         let name = name.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
@@ -176,7 +178,10 @@ fn nothing_in_the_source_names_a_place_outside_the_project() {
 
 #[test]
 fn the_checks_can_fail() {
-    assert_eq!(imports("use crate::model::{A, B};\nuse crate::{clock::Clock, store};"), BTreeSet::from(["clock", "model", "store"].map(String::from)));
+    assert_eq!(
+        imports("use crate::model::{A, B};\nuse crate::{clock::Clock, store};"),
+        BTreeSet::from(["clock", "model", "store"].map(String::from))
+    );
     let long = format!("pub(crate) async fn long(a: u8) {{\n{}}}\n", "    a;\n".repeat(90));
     assert_eq!(functions(&long), [("long".to_owned(), 92)]);
 }

@@ -19,7 +19,8 @@ pub fn local_server(config: &Path) -> anyhow::Result<LocalServer> {
     if !config.exists() {
         anyhow::bail!("there is no {}", config.display());
     }
-    let loaded = reload::load(config).map_err(|_| anyhow::anyhow!("{} has problems: see `tenterhook check`", config.display()))?;
+    let loaded =
+        reload::load(config).map_err(|_| anyhow::anyhow!("{} has problems: see `tenterhook check`", config.display()))?;
     let mut address = loaded.settings.server.listen;
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {

@@ -85,8 +85,7 @@ impl App {
         let store = open_store(settings, &options.clock, &metrics).await?;
         let admin = admin_token(settings)?;
         let host = Host::new(HostOptions { cache_dir: Some(settings.storage.path.join("modules")), ..HostOptions::default() })?;
-        let reloader =
-            Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics)));
+        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics)));
         let snapshot = reloader.first(loaded).await?;
         let live = Arc::new(Live::new(snapshot));
 

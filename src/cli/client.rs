@@ -84,7 +84,8 @@ impl Client {
         })?;
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
         if !(200..300).contains(&answer.status) {
-            let detail = value["detail"].as_str().map_or_else(|| String::from_utf8_lossy(&answer.body).into_owned(), str::to_owned);
+            let detail =
+                value["detail"].as_str().map_or_else(|| String::from_utf8_lossy(&answer.body).into_owned(), str::to_owned);
             let errors = value["errors"].as_array().into_iter().flatten();
             let errors: String = errors.filter_map(|e| e["detail"].as_str()).map(|detail| format!("\n  {detail}")).collect();
             bail!("the server answered {}: {detail}{errors}", answer.status);

@@ -39,7 +39,10 @@ pub(crate) struct Args {
 const SAMPLES: [(&str, &str); 8] = [
     ("circuit_breaker.opened", r#"{"routeId":"api-service","errorRate":0.75,"threshold":0.5,"failureCount":15,"state":"open"}"#),
     ("rate_limit.exceeded", r#"{"routeId":"search","client":"10.0.0.7","limit":100,"window":"1m"}"#),
-    ("proxy.request_failed", r#"{"path":"/v2/inventory","status_code":503,"upstream_service":"stock-manager","latency_ms":2450}"#),
+    (
+        "proxy.request_failed",
+        r#"{"path":"/v2/inventory","status_code":503,"upstream_service":"stock-manager","latency_ms":2450}"#,
+    ),
     ("health.check_failed", r#"{"upstream":"stock-manager","consecutive_failures":3}"#),
     ("order.created", r#"{"order_id":"ORD-123","total":99.99,"customer":{"name":"Ada <ada@example.com>"}}"#),
     ("data.updated", r#"{"table":"users","id":123,"changed":["email"]}"#),

@@ -13,8 +13,8 @@ use super::classify::{self, Verdict};
 use super::request::{self, Made as MadeNow, Prepared};
 use crate::clock::Clock;
 use crate::model::{
-    Attempt, AttemptOutcome, Cause, DeliveryId, DeliveryState, Failure, Outcome, RetryPolicy, SentRequest, Settlement, Timestamp, Timings, Trigger,
-    WebhookKey,
+    Attempt, AttemptOutcome, Cause, DeliveryId, DeliveryState, Failure, Outcome, RetryPolicy, SentRequest, Settlement, Timestamp,
+    Timings, Trigger, WebhookKey,
 };
 use crate::outbound::SendLimits;
 use crate::snapshot::{Live, Snapshot, Webhook};

@@ -42,9 +42,11 @@ pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, 
         Err(error) => {
             let verdict = Verdict::failed(error.cause, error.detail);
             let status = error.partial.as_ref().map(|partial| partial.status);
-            let response = error
-                .partial
-                .map(|partial| ReceivedResponse { headers: keep(&partial.headers), body: partial.body, truncated: true });
+            let response = error.partial.map(|partial| ReceivedResponse {
+                headers: keep(&partial.headers),
+                body: partial.body,
+                truncated: true,
+            });
             return Verdict { timings: error.timings, status, response, ..verdict };
         }
     };
@@ -65,7 +67,9 @@ fn explain(status: u16, response: &Response) -> String {
         300..=399 => {
             let target = response.headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
             let target: String = target.chars().filter(|c| !c.is_control()).take(200).collect();
-            return format!("the endpoint answered {status} {name} to `{target}`: redirects are not followed, set the webhook's `url` to where it leads");
+            return format!(
+                "the endpoint answered {status} {name} to `{target}`: redirects are not followed, set the webhook's `url` to where it leads"
+            );
         }
         401 | 403 => ": does the endpoint expect credentials in `headers`, or check the signature with another secret?",
         404 => ": is the path of the webhook's `url` right?",
@@ -81,7 +85,9 @@ fn explain(status: u16, response: &Response) -> String {
 /// is at most [`RETRY_AFTER_MAX`].
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if text.starts_with(|c: char| c.is_ascii_digit()) && let Ok(seconds) = text.parse::<f64>() {
+    if text.starts_with(|c: char| c.is_ascii_digit())
+        && let Ok(seconds) = text.parse::<f64>()
+    {
         return Some(Duration::try_from_secs_f64(seconds).unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX));
     }
     let date = httpdate::parse_http_date(text).ok()?;
@@ -129,7 +135,8 @@ mod tests {
     fn a_redirect_says_where_it_leads_and_that_it_is_not_followed() {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::LOCATION, HeaderValue::from_static("https://new.example/"));
-        let response = Response { status: 301, headers, body: bytes::Bytes::new(), truncated: false, timings: Timings::default() };
+        let response =
+            Response { status: 301, headers, body: bytes::Bytes::new(), truncated: false, timings: Timings::default() };
         let verdict = answer(&RetryPolicy::default(), Ok(response), Timestamp::default());
         assert_eq!(verdict.outcome, Outcome::Failed(Failure { cause: Cause::Status(301), retry_after: None }));
         let error = verdict.error.unwrap();

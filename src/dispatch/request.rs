@@ -28,9 +28,16 @@ pub(super) struct Prepared {
 
 pub(super) enum Made {
     /// `kept` is what later attempts send as well; `None` when an earlier one has made it.
-    Request { request: Box<Request<Bytes>>, kept: Option<Kept> },
-    Drop { reason: String },
-    Failed { error: String },
+    Request {
+        request: Box<Request<Bytes>>,
+        kept: Option<Kept>,
+    },
+    Drop {
+        reason: String,
+    },
+    Failed {
+        error: String,
+    },
 }
 
 pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Prepared {
@@ -91,12 +98,15 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
         Kept::Envelope => lease.event.envelope(),
         Kept::Request(made) => {
             for (name, value) in &made.headers {
-                let name = HeaderName::try_from(name).map_err(|e| format!("the transformer's header `{name}` is not valid: {e}"))?;
-                let value = HeaderValue::try_from(value).map_err(|e| format!("the value of the transformer's header `{name}` is not valid: {e}"))?;
+                let name =
+                    HeaderName::try_from(name).map_err(|e| format!("the transformer's header `{name}` is not valid: {e}"))?;
+                let value = HeaderValue::try_from(value)
+                    .map_err(|e| format!("the value of the transformer's header `{name}` is not valid: {e}"))?;
                 headers.insert(name, value);
             }
             if let Some(made) = &made.method {
-                method = Method::try_from(made.as_str()).map_err(|e| format!("the transformer's method `{made}` is not valid: {e}"))?;
+                method = Method::try_from(made.as_str())
+                    .map_err(|e| format!("the transformer's method `{made}` is not valid: {e}"))?;
             }
             if let Some(made) = &made.url {
                 url = std::borrow::Cow::Owned(same_origin(settings.url.expose(), made)?);
@@ -120,7 +130,11 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
 pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentRequest {
     let configured = |name: &HeaderName| webhook.settings.headers.iter().any(|(other, _)| other == name);
     let headers = request.headers().iter().map(|(name, value)| {
-        let shown = if configured(name) && is_credential(name) { MASKED.to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };
+        let shown = if configured(name) && is_credential(name) {
+            MASKED.to_owned()
+        } else {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
         (name.as_str().to_owned(), shown)
     });
     let url = match request.uri().path_and_query() {

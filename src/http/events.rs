@@ -9,12 +9,16 @@ use super::problem::Problem;
 use super::query::{Query, show_cursor};
 use super::shape::{EventShape, List};
 use super::{PathId, Shared};
-use crate::model::{EventId, EventType};
-use crate::store::EventFilter;
+use crate::model::{EventId, EventType, Unmatched};
+use crate::snapshot::Snapshot;
+use crate::store::{EventFilter, EventRecord};
 
 /// Bodies of one page: then the page ends early and `next` goes on. A page of 250 of the greatest events would be
 /// 250 MiB.
 const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Webhooks that one event is explained for; as many as a page of a list has.
+const UNMATCHED_MAX: usize = 250;
 
 /// Events asked of the store at once.
 const ROWS_AT_ONCE: usize = 10;
@@ -46,6 +50,25 @@ pub(super) async fn list(_: Reader, State(shared): State<Shared>, uri: Uri) -> R
 pub(super) async fn show(_: Reader, State(shared): State<Shared>, PathId(id): PathId) -> Result<Json<EventShape>, Problem> {
     let not_found = || Problem::not_found("event", &id);
     let event_id = EventId::parse(&id).map_err(|_| not_found())?;
-    let record = shared.api.store.event(event_id).await?.ok_or_else(not_found)?;
+    let mut record = shared.api.store.event(event_id).await?.ok_or_else(not_found)?;
+    explain_others(&shared.api.live.snapshot(), &mut record);
     Ok(Json(EventShape::of(&record)))
+}
+
+/// Near misses were kept when the event was published. The other webhooks are explained as they stand now.
+fn explain_others(snapshot: &Snapshot, record: &mut EventRecord) {
+    for webhook in snapshot.webhooks() {
+        if record.unmatched.len() >= UNMATCHED_MAX {
+            return;
+        }
+        let id = &webhook.settings.id;
+        let known = record.deliveries.iter().any(|(_, other, _)| other == id)
+            || record.unmatched.iter().any(|unmatched| unmatched.webhook == id.as_str());
+        if !known {
+            let reason = snapshot
+                .explain(webhook, &record.event)
+                .unwrap_or_else(|| "it would get this event now, but did not when it was published".to_owned());
+            record.unmatched.push(Unmatched { webhook: id.to_string(), reason });
+        }
+    }
 }

@@ -15,7 +15,8 @@ pub(super) fn of(loaded: &Loaded) -> String {
     let settings = &loaded.settings;
     let mut hash = Sha256::new();
     hash.update(loaded.fingerprint.as_bytes());
-    let used: BTreeSet<&str> = settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.as_str()).collect();
+    let used: BTreeSet<&str> =
+        settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.as_str()).collect();
     for name in used {
         let path = settings.transformers.get(name).and_then(|declared| declared.path.as_deref());
         hash.update(name.as_bytes());

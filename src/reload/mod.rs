@@ -138,7 +138,8 @@ impl Reloader {
         let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(problems) => {
-                let watched = Watched { files: problems.files.clone(), dirs: self.watched_dirs(&problems.include_dirs, &current) };
+                let watched =
+                    Watched { files: problems.files.clone(), dirs: self.watched_dirs(&problems.include_dirs, &current) };
                 self.reject(live, &problems);
                 return watched;
             }
@@ -231,8 +232,9 @@ impl Reloader {
                 continue;
             }
             let text = self.store.secret(*key, || Secret::generate().expose().to_owned()).await?;
-            let secret = Secret::parse(&text)
-                .map_err(|e| StoreError::Unavailable { reason: format!("the kept secret of `{}` cannot be used: {e}", webhook.id) })?;
+            let secret = Secret::parse(&text).map_err(|e| StoreError::Unavailable {
+                reason: format!("the kept secret of `{}` cannot be used: {e}", webhook.id),
+            })?;
             secrets.insert(webhook.id.clone(), secret);
         }
         Ok(secrets)

@@ -32,9 +32,7 @@ impl Watcher {
             }
             let _ = notify.try_send(());
         });
-        let inner = inner
-            .map_err(|e| tracing::warn!("files cannot be watched, send SIGHUP after a change: {e}"))
-            .ok();
+        let inner = inner.map_err(|e| tracing::warn!("files cannot be watched, send SIGHUP after a change: {e}")).ok();
         Self { inner, changes, _sender: sender, dirs: BTreeSet::new() }
     }
 

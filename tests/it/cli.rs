@@ -9,12 +9,19 @@ use serde_json::Value;
 use crate::harness::{Receiver, Server, binary, head, webhook};
 
 fn tenterhook(directory: &Path, args: &[&str]) -> Output {
-    Command::new(binary()).args(args).current_dir(directory).env_remove("TENTERHOOK_URL").env_remove("TENTERHOOK_TOKEN").output().unwrap()
+    Command::new(binary())
+        .args(args)
+        .current_dir(directory)
+        .env_remove("TENTERHOOK_URL")
+        .env_remove("TENTERHOOK_TOKEN")
+        .output()
+        .unwrap()
 }
 
 async fn run(directory: &Path, args: &[&str]) -> (i32, String, String) {
     let (directory, args) = (directory.to_owned(), args.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
-    let output = tokio::task::spawn_blocking(move || tenterhook(&directory, &args.iter().map(String::as_str).collect::<Vec<_>>()));
+    let output =
+        tokio::task::spawn_blocking(move || tenterhook(&directory, &args.iter().map(String::as_str).collect::<Vec<_>>()));
     let output = output.await.unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
@@ -49,7 +56,9 @@ async fn check_shows_every_problem_with_its_place() {
 async fn send_finds_the_local_server_and_its_token_and_waits_for_the_end() {
     let receiver = Receiver::start().await;
     let directory = Arc::new(tempfile::tempdir().unwrap());
-    let config = |port: u16| head().replace(":0", &format!(":{port}")) + &webhook("w", &receiver.url("/in"), r#"["*"]"#, "retry = { max_retries = 0 }");
+    let config = |port: u16| {
+        head().replace(":0", &format!(":{port}")) + &webhook("w", &receiver.url("/in"), r#"["*"]"#, "retry = { max_retries = 0 }")
+    };
     std::fs::write(directory.path().join("config.toml"), config(0)).unwrap();
     let server = Server::start_in(Arc::clone(&directory)).await;
     // The port that it got; the running server takes it for a change that needs a restart.
@@ -58,7 +67,10 @@ async fn send_finds_the_local_server_and_its_token_and_waits_for_the_end() {
     assert_eq!(code, 0, "{err}");
     let event: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(event["deliveries"][0]["state"], "succeeded");
-    assert!(String::from_utf8_lossy(&receiver.received("/in")[0].body).contains("{\"n\": 1.0}"), "the data is sent as it was written");
+    assert!(
+        String::from_utf8_lossy(&receiver.received("/in")[0].body).contains("{\"n\": 1.0}"),
+        "the data is sent as it was written"
+    );
     receiver.answer_next("/in", [crate::harness::Answer::Status(400)]);
     let (code, out, _) = run(directory.path(), &["send", "a.b", "--wait"]).await;
     assert_eq!(code, 1);

@@ -63,7 +63,9 @@ async fn nothing_accepted_is_lost_by_kill_9_in_20_rounds() {
     receiver.answer_always("/flaky", Answer::Status(200));
     let directory = tempfile::tempdir().unwrap();
     let retry = "retry = { max_retries = 10, initial_delay = \"50ms\", multiplier = 1, jitter = 0.5 }";
-    let config = head() + &webhook("steady", &receiver.url("/steady"), r#"["*"]"#, retry) + &webhook("flaky", &receiver.url("/flaky"), r#"["*"]"#, retry);
+    let config = head()
+        + &webhook("steady", &receiver.url("/steady"), r#"["*"]"#, retry)
+        + &webhook("flaky", &receiver.url("/flaky"), r#"["*"]"#, retry);
     std::fs::write(directory.path().join("config.toml"), config).unwrap();
     let accepted = Arc::new(Mutex::new(Vec::new()));
     for round in 0..ROUNDS {

@@ -49,7 +49,11 @@ impl Received {
 #[derive(Debug, Clone)]
 pub enum Answer {
     Status(u16),
-    With { status: u16, headers: Vec<(&'static str, String)>, body: String },
+    With {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: String,
+    },
     /// Nothing until the receiver is dropped.
     Hang,
 }
@@ -95,7 +99,8 @@ impl Receiver {
                 for_task.lock().unwrap().connections += 1;
                 let (script, news) = (Arc::clone(&for_task), Arc::clone(&news_of_task));
                 connections.spawn(async move {
-                    let service = hyper::service::service_fn(move |request| answer(request, Arc::clone(&script), Arc::clone(&news)));
+                    let service =
+                        hyper::service::service_fn(move |request| answer(request, Arc::clone(&script), Arc::clone(&news)));
                     let _ = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
@@ -149,7 +154,11 @@ impl Receiver {
     }
 }
 
-async fn answer(request: Request<Incoming>, script: Arc<Mutex<Script>>, news: Arc<Notify>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    script: Arc<Mutex<Script>>,
+    news: Arc<Notify>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(Response::new(Full::default())) };
     let path = head.uri.path().to_owned();
@@ -208,17 +217,16 @@ impl Server {
     /// On what a directory holds already.
     pub async fn start_in(directory: Arc<tempfile::TempDir>) -> Self {
         let config = directory.path().join("config.toml");
-        let app = App::start(AppOptions { config, listen: None, clock: Clock::System }).await.unwrap_or_else(|error| match error {
-            tenterhook::app::StartError::Config(problems) => panic!("{}", problems.render(false)),
-            other => panic!("{other}"),
-        });
+        let app =
+            App::start(AppOptions { config, listen: None, clock: Clock::System }).await.unwrap_or_else(|error| match error {
+                tenterhook::app::StartError::Config(problems) => panic!("{}", problems.render(false)),
+                other => panic!("{other}"),
+            });
         let address = app.address();
         let token = app.admin_token().map(|token| token.secret().expose().to_owned()).unwrap_or_default();
         let (stop, mut stopped) = watch::channel(false);
         let task = tokio::spawn(async move {
-            let shutdown = async move {
-                while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {}
-            };
+            let shutdown = async move { while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {} };
             app.run(shutdown).await.unwrap();
         });
         let http = Http { base: format!("http://{address}"), token: token.clone(), client: client() };

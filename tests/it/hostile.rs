@@ -143,7 +143,9 @@ async fn a_private_address_is_refused_at_load_and_a_name_that_leads_there_at_the
     let port = receiver.address.port();
     // Allowed: some other private range. Loopback is not in it.
     let config = |url: &str| {
-        format!("[server]\nlisten = \"127.0.0.1:0\"\n[network]\nallow = [\"10.9.0.0/16\"]\n[webhooks.w]\nurl = \"{url}\"\nevents = [\"*\"]\nretry = {{ max_retries = 0 }}\n")
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n[network]\nallow = [\"10.9.0.0/16\"]\n[webhooks.w]\nurl = \"{url}\"\nevents = [\"*\"]\nretry = {{ max_retries = 0 }}\n"
+        )
     };
     let server = Server::start(&config(&format!("https://localhost:{port}/"))).await;
     let id = server.publish("a.b", "1").await;
@@ -151,7 +153,9 @@ async fn a_private_address_is_refused_at_load_and_a_name_that_leads_there_at_the
     assert_eq!(delivery["attempts"][0]["error_class"], "blocked_address", "{delivery}");
     assert_eq!(receiver.connections(), 0);
     std::fs::write(server.path("config.toml"), config(&format!("https://127.0.0.1:{port}/"))).unwrap();
-    server.eventually("refused", async || server.http().get("/v1/config").await.1["last_error"].to_string().contains("allow")).await;
+    server
+        .eventually("refused", async || server.http().get("/v1/config").await.1["last_error"].to_string().contains("allow"))
+        .await;
 }
 
 #[tokio::test]

@@ -2,10 +2,10 @@
 
 mod cli;
 mod crash;
-mod harness;
 #[path = "../../src/transform/tests/guests.rs"]
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
+mod harness;
 mod hostile;
 mod judges;
 mod publish;

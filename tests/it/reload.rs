@@ -128,7 +128,9 @@ async fn a_bad_file_changes_nothing_and_says_what_is_wrong() {
 #[tokio::test(flavor = "multi_thread")]
 async fn reloads_under_load_lose_no_event_and_send_none_twice() {
     let receiver = Receiver::start().await;
-    let variant = |n: u32| head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("description = \"{n}\"\nconcurrency = {}", 1 + n % 7));
+    let variant = |n: u32| {
+        head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("description = \"{n}\"\nconcurrency = {}", 1 + n % 7))
+    };
     let server = Server::start(&variant(0)).await;
     let stop = Arc::new(AtomicBool::new(false));
     let publishers: Vec<_> = (0..4)
@@ -174,7 +176,8 @@ async fn reloads_under_load_lose_no_event_and_send_none_twice() {
 async fn a_fixed_url_heals_what_is_waiting() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/wrong", crate::harness::Answer::Status(503));
-    let with = |path: &str| head() + &webhook("ops", &receiver.url(path), r#"["*"]"#, "retry = { schedule = [\"2s\"], jitter = 0 }");
+    let with =
+        |path: &str| head() + &webhook("ops", &receiver.url(path), r#"["*"]"#, "retry = { schedule = [\"2s\"], jitter = 0 }");
     let server = Server::start(&with("/wrong")).await;
     let id = server.publish("a.b", "1").await;
     server.delivery_in(&id, "retrying").await;

@@ -214,7 +214,11 @@ async fn a_disabled_webhook_holds_its_deliveries_until_it_is_enabled() {
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook]), new_event("evt_2", &[hook])]).await.unwrap();
     let ready = bench.store.ready().await;
-    bench.store.settle(Arc::new(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(bench.clock.now())))).await.unwrap();
+    bench
+        .store
+        .settle(Arc::new(settle(&ready.fresh[0], Some(attempt(1, 500)), Settlement::RetryAt(bench.clock.now()))))
+        .await
+        .unwrap();
     bench.store.settle(Arc::new(settle(&ready.fresh[1], None, Settlement::Hold))).await.unwrap();
     assert_eq!(bench.store.sweep(hook, Sweep::Hold).await.unwrap(), 1);
     assert!(states(&bench.store).await.iter().all(|(_, state)| *state == DeliveryState::Held));

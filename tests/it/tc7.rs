@@ -53,7 +53,12 @@ async fn tc7_3_the_signature_is_over_the_exact_bytes() {
     let receiver = Receiver::start().await;
     let config = head()
         + &webhook("standard", &receiver.url("/standard"), r#"["*"]"#, "")
-        + &webhook("sha256", &receiver.url("/sha256"), r#"["*"]"#, "signature = { scheme = \"sha256\", header = \"X-FlexGate-Signature\" }");
+        + &webhook(
+            "sha256",
+            &receiver.url("/sha256"),
+            r#"["*"]"#,
+            "signature = { scheme = \"sha256\", header = \"X-FlexGate-Signature\" }",
+        );
     let server = Server::start(&config).await;
     // Spacing, key order and number spelling that a re-serialisation would change.
     server.publish("a.b", "{\"z\": 1.00,  \"a\":\"\\u00e9\\/\", \"n\": 12345678901234567890123}").await;
@@ -86,7 +91,9 @@ async fn tc7_4_an_endpoint_that_fails_is_tried_at_0_1_3_and_7_seconds_and_then_g
     }
     let attempts = delivery["attempts"].as_array().unwrap();
     assert_eq!(attempts.len(), 4);
-    assert!(attempts.iter().all(|a| a["status"] == 500 && a["outcome"] == "failed" && a["error"].as_str().unwrap().contains("500")));
+    assert!(
+        attempts.iter().all(|a| a["status"] == 500 && a["outcome"] == "failed" && a["error"].as_str().unwrap().contains("500"))
+    );
     assert!(delivery["reason"].as_str().unwrap().contains("after 4 attempts"), "{delivery}");
     assert!(delivery["next_attempt_at"].is_null());
 }
@@ -181,8 +188,9 @@ async fn tc7_9_a_disabled_webhook_gets_nothing_until_it_is_enabled() {
 async fn a_disabled_webhooks_waiting_deliveries_are_held_and_go_on_when_it_is_enabled() {
     let receiver = Receiver::start().await;
     receiver.answer_next("/in", [Answer::Status(503)]);
-    let config =
-        |enabled: &str| head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("retry = {{ schedule = [\"1h\"] }}\n{enabled}"));
+    let config = |enabled: &str| {
+        head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("retry = {{ schedule = [\"1h\"] }}\n{enabled}"))
+    };
     let server = Server::start(&config("")).await;
     let id = server.publish("a.b", "1").await;
     server.delivery_in(&id, "retrying").await;
@@ -196,7 +204,10 @@ async fn a_disabled_webhooks_waiting_deliveries_are_held_and_go_on_when_it_is_en
 #[tokio::test]
 async fn tc7_10_the_log_is_newest_first_with_attempt_status_code_duration_and_error() {
     let receiver = Receiver::start().await;
-    receiver.answer_next("/in", [Answer::Status(200), Answer::With { status: 404, headers: vec![], body: "no such path".to_owned() }]);
+    receiver.answer_next(
+        "/in",
+        [Answer::Status(200), Answer::With { status: 404, headers: vec![], body: "no such path".to_owned() }],
+    );
     let server = Server::start(&(head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, ""))).await;
     let first = server.publish("circuit_breaker.opened", "1").await;
     server.delivery_in(&first, "succeeded").await;
@@ -224,14 +235,16 @@ async fn tc7_10_the_log_is_newest_first_with_attempt_status_code_duration_and_er
 async fn tc7_11_statistics_equal_the_log() {
     let receiver = Receiver::start().await;
     receiver.answer_next("/in", [200, 400, 200, 500, 200, 404].map(Answer::Status));
-    let server = Server::start(&(head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("concurrency = 1\n{QUICK}")))).await;
+    let server =
+        Server::start(&(head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("concurrency = 1\n{QUICK}")))).await;
     for n in 0..5 {
         let id = server.publish("a.b", &n.to_string()).await;
-        server.eventually("it is over", async || {
-            let (_, event) = server.http().get(&format!("/v1/events/{id}")).await;
-            matches!(event["deliveries"][0]["state"].as_str(), Some("succeeded" | "failed"))
-        })
-        .await;
+        server
+            .eventually("it is over", async || {
+                let (_, event) = server.http().get(&format!("/v1/events/{id}")).await;
+                matches!(event["deliveries"][0]["state"].as_str(), Some("succeeded" | "failed"))
+            })
+            .await;
     }
     let (_, log) = server.http().get("/v1/deliveries?webhook=ops").await;
     let rows = log["data"].as_array().unwrap();
@@ -278,16 +291,18 @@ async fn tc7_13_a_bad_url_and_plain_http_are_refused_with_the_reason() {
     for (url, reason) in [("invalid-url", "absolute URL"), ("http://insecure.example.com/", "HTTPS required")] {
         let config = format!("[server]\nlisten = \"127.0.0.1:0\"\n[webhooks.ops]\nurl = \"{url}\"\nevents = [\"*\"]\n");
         std::fs::write(server.path("config.toml"), config).unwrap();
-        server.eventually("the refusal is seen", async || {
-            let (_, config) = server.http().get("/v1/config").await;
-            config["last_error"]["problems"][0]["message"].as_str().is_some_and(|message| message.contains(reason))
-        })
-        .await;
+        server
+            .eventually("the refusal is seen", async || {
+                let (_, config) = server.http().get("/v1/config").await;
+                config["last_error"]["problems"][0]["message"].as_str().is_some_and(|message| message.contains(reason))
+            })
+            .await;
         let (_, config) = server.http().get("/v1/config").await;
         assert_eq!(config["last_error"]["problems"][0]["line"], 4, "{config}");
         assert_eq!(config["generation"], 1);
     }
-    let good = "[server]\nlisten = \"127.0.0.1:0\"\n[webhooks.ops]\nurl = \"https://valid.example.com/webhook\"\nevents = [\"*\"]\n";
+    let good =
+        "[server]\nlisten = \"127.0.0.1:0\"\n[webhooks.ops]\nurl = \"https://valid.example.com/webhook\"\nevents = [\"*\"]\n";
     server.reconfigure(good).await;
     assert!(server.http().get("/v1/config").await.1["last_error"].is_null());
 }
@@ -303,7 +318,8 @@ async fn tc7_14_prefixes_and_all_are_told_apart() {
     server.publish("circuit_breaker.opened", "1").await;
     server.publish("rate_limit.exceeded", "2").await;
     receiver.wait_for("/c", 2).await;
-    let of = |path: &str| receiver.received(path).iter().map(|r| r.json()["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let of =
+        |path: &str| receiver.received(path).iter().map(|r| r.json()["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
     receiver.wait_for("/a", 1).await;
     receiver.wait_for("/b", 1).await;
     assert_eq!(of("/a"), ["circuit_breaker.opened"]);
@@ -315,7 +331,8 @@ async fn tc7_15_five_webhooks_get_one_event_concurrently_under_one_id() {
     let receiver = Receiver::start().await;
     // None is answered before all five have come: one after the other would never end.
     receiver.answer_always("/hook", Answer::Hang);
-    let config = (1..=5).fold(head(), |config, n| config + &webhook(&format!("w{n}"), &receiver.url(&format!("/hook{n}")), r#"["*"]"#, ""));
+    let config = (1..=5)
+        .fold(head(), |config, n| config + &webhook(&format!("w{n}"), &receiver.url(&format!("/hook{n}")), r#"["*"]"#, ""));
     let server = Server::start(&config).await;
     let id = server.publish("a.b", "1").await;
     let requests = receiver.wait_for("/hook", 5).await;

@@ -10,7 +10,12 @@ async fn slack_discord_and_pagerduty_arrive_in_their_own_form() {
     let receiver = Receiver::start().await;
     let pagerduty = "transform = { use = \"pagerduty\", options = { routing_key = \"0123456789abcdef0123456789abcdef\" } }";
     let config = head()
-        + &webhook("slack", &receiver.url("/slack"), r#"["*"]"#, "transform = { use = \"slack\", options = { channel = \"#ops\" } }")
+        + &webhook(
+            "slack",
+            &receiver.url("/slack"),
+            r#"["*"]"#,
+            "transform = { use = \"slack\", options = { channel = \"#ops\" } }",
+        )
         + &webhook("discord", &receiver.url("/discord"), r#"["*"]"#, "transform = \"discord\"")
         + &webhook("pagerduty", &receiver.url("/pagerduty"), r#"["*"]"#, pagerduty);
     let server = Server::start(&config).await;
@@ -43,7 +48,9 @@ async fn a_retry_sends_the_bytes_of_the_first_attempt_also_when_the_module_chang
     let receiver = Receiver::start().await;
     receiver.answer_next("/in", [crate::harness::Answer::Status(503)]);
     let with = |title: &str| {
-        let more = format!("transform = {{ use = \"slack\", options = {{ title = \"{title}\" }} }}\nretry = {{ schedule = [\"2s\"], jitter = 0 }}");
+        let more = format!(
+            "transform = {{ use = \"slack\", options = {{ title = \"{title}\" }} }}\nretry = {{ schedule = [\"2s\"], jitter = 0 }}"
+        );
         head() + &webhook("w", &receiver.url("/in"), r#"["*"]"#, &more)
     };
     let server = Server::start(&with("before")).await;
@@ -83,7 +90,9 @@ async fn a_module_dropped_beside_the_configuration_is_found_by_name_and_replaced
     assert_eq!(receiver.wait_for("/in", 2).await[1].body, "second");
     // A broken one changes nothing, and is named.
     std::fs::write(modules.join("mine.wasm"), b"\0asm broken").unwrap();
-    server.eventually("refused", async || server.http().get("/v1/config").await.1["last_error"].to_string().contains("mine")).await;
+    server
+        .eventually("refused", async || server.http().get("/v1/config").await.1["last_error"].to_string().contains("mine"))
+        .await;
     server.publish("a.b", "3").await;
     assert_eq!(receiver.wait_for("/in", 3).await[2].body, "second");
 }
