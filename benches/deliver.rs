@@ -4,6 +4,8 @@
 //!
 //! `cargo bench --bench deliver [-- EVENTS]`
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark's tasks end with its runtime")]
+
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;

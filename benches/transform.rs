@@ -1,6 +1,8 @@
 //! What a transformer costs: one call of the prebuilt `slack` through the host, beside the same function called natively,
 //! in one run on one machine. `cargo bench --bench transform`
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark's tasks end with its runtime")]
+
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -112,6 +112,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// Ctrl-C or SIGTERM; a second one ends the process at once, which loses nothing.
+#[expect(clippy::disallowed_methods, reason = "the second signal is waited for as long as the process lives")]
 pub(crate) async fn shutdown_signal() {
     one_signal().await;
     tokio::spawn(async {

@@ -83,6 +83,7 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
 
 /// A thread of its own, so that the epoch advances while every worker is busy with guests. It holds the engine weakly and
 /// ends with it.
+#[expect(clippy::disallowed_methods, reason = "the thread is its own, not the runtime's")]
 fn start_ticker(engine: &Engine) -> Result<(), HostError> {
     let engine = engine.weak();
     let tick = move || {

@@ -191,7 +191,6 @@ async fn answer(
 pub struct Server {
     pub address: SocketAddr,
     pub directory: Arc<tempfile::TempDir>,
-    pub token: String,
     http: Http,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -229,8 +228,8 @@ impl Server {
             let shutdown = async move { while !*stopped.borrow_and_update() && stopped.changed().await.is_ok() {} };
             app.run(shutdown).await.unwrap();
         });
-        let http = Http { base: format!("http://{address}"), token: token.clone(), client: client() };
-        Self { address, directory, token, http, stop, task }
+        let http = Http { base: format!("http://{address}"), token, client: client() };
+        Self { address, directory, http, stop, task }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -1,4 +1,5 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
+#![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
 mod cli;
 mod crash;
