@@ -55,7 +55,9 @@ pub(super) fn show_url(text: &str) -> String {
     if let Ok(url) = Url::parse(text)
         && url.has_host()
     {
-        return EndpointUrl::new(url).masked();
+        let credentials = !url.username().is_empty() || url.password().is_some();
+        let masked = EndpointUrl::new(url).masked();
+        return if credentials { masked.replacen("://", &format!("://{HIDDEN}@"), 1) } else { masked };
     }
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (&text[..scheme.len() + 3], rest));
     let host_end = rest.find(['/', '?', '#', '@']).unwrap_or(rest.len());
@@ -139,7 +141,7 @@ impl Scan<'_> {
         } else if self.kind(position) == TokenKind::Comment {
             None
         } else if plain.contains("://") {
-            Some(show_url(plain)).filter(|shown| shown.contains(HIDDEN) || plain.contains('@'))
+            Some(show_url(plain)).filter(|shown| shown.contains(HIDDEN))
         } else if self.key_before(position) == Some("url") {
             Some(show_url(plain)).filter(|shown| shown.contains(HIDDEN))
         } else {
@@ -263,7 +265,7 @@ mod tests {
             ("url = \"https://hooks.slack.com/services/T0/B0/XXXX3f2a\"", "url = \"https://hooks.slack.com/services/…3f2a\""),
             ("url = \"hooks.slack.com/services/T0/B0/XXXX3f2a\"", "url = \"hooks.slack.com/…\""),
             ("url = \"https://example.com/in?key=hunter22\"", "url = \"https://example.com/in?…\""),
-            ("url = \"https://user:hunter22@example.com/in\"", "url = \"https://example.com/in\""),
+            ("url = \"https://user:hunter22@example.com/in\"", "url = \"https://…@example.com/in\""),
             ("url = \"https://example.com/in\"", "url = \"https://example.com/in\""),
             ("url = \"invalid-url\"", "url = \"invalid-url\""),
         ] {

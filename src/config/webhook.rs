@@ -363,11 +363,13 @@ fn secret(node: &Node, report: &mut Report) -> Option<Secret> {
             // Whatever the parser says, the secret is not in it.
             let problem = error.to_string();
             let shows = super::report::leaks(&problem.replace("whsec_", "").replace("whsk_", ""), text.value());
-            let message =
-                if shows { "`secret` cannot be used to sign".to_owned() } else { format!("`secret` cannot be used: {problem}") };
-            report
-                .error(node.span, message)
-                .help("write whsec_ and base64, or any text of your own; without `secret` one is made and kept");
+            if shows {
+                report
+                    .error(node.span, "`secret` cannot be used to sign")
+                    .help("write whsec_ and base64, or any text of your own");
+            } else {
+                report.error(node.span, format!("`secret`: {problem}"));
+            }
             None
         }
     }

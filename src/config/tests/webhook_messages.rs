@@ -221,3 +221,51 @@ fn signatures_that_cannot_be_sent_are_refused() {
         ),
     ]);
 }
+
+/// The words are of the modules that judge; the places are ours.
+#[test]
+fn what_other_modules_refuse_stands_at_its_place() {
+    let text = r#"
+[webhooks.a]
+url = "https://10.0.0.1/x"
+events = ["order..x"]
+secret = "whsec_abc!"
+[webhooks.a.filter.data]
+x = { "$gtt" = 1 }
+list = ["a", { "$gt" = true }]
+[webhooks.b]
+url = "https://user:hunter22@example.com/"
+events = ["*"]
+filter = { "$or" = 5 }
+"#;
+    let found: Vec<String> = lines(&problems(text)).iter().map(|line| line.chars().take(34).collect()).collect();
+    assert_eq!(
+        found,
+        [
+            "3:7 `url` is refused: 10.0.0.1 is ",
+            "4:11 `events`: pattern `order..x` ",
+            "5:10 `secret`: the secret begins w",
+            "7:7 `filter`: unknown operator `$g",
+            "8:16 `filter`: $gt takes a number ",
+            "10:7 `url` is refused: the URL con",
+            "12:12 `filter`: $or is a list of c",
+        ]
+    );
+}
+
+#[test]
+fn a_url_is_not_judged_by_rules_that_are_wrong_themselves() {
+    assert_eq!(
+        one("[network]\nallow = [\"10.0.0.0\"]\n[webhooks.a]\nurl = \"https://10.0.0.1/\"\nevents = [\"*\"]"),
+        "2:10 `allow`: `10.0.0.0` is not an address range | for this address alone write \"10.0.0.0/32\""
+    );
+    load("[network]\nallow = [\"10.0.0.0/8\"]\n[webhooks.a]\nurl = \"http://10.0.0.1/\"\nevents = [\"*\"]");
+}
+
+#[test]
+fn words_that_would_show_a_value_from_outside_are_dropped() {
+    assert_eq!(
+        one("[webhooks.a]\nurl = \"https://example.com/\"\nevents = [\"${WORD} x\"]"),
+        "3:11 `events` is not valid; why is not said here, because that would show a value that may be secret"
+    );
+}
