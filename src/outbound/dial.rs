@@ -148,8 +148,7 @@ impl Dialer {
     {
         let (sender, connection) =
             self.h1.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
-        // The error is told to the request that it hits; an idle connection's end is nobody's concern.
-        let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+        let driver = drive(connection);
         let host =
             HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
         Ok(Opened::H1(H1 { sender, driver, host }))
@@ -161,9 +160,18 @@ impl Dialer {
     {
         let (sender, connection) =
             self.h2.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, true))?;
-        let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+        let driver = drive(connection);
         Ok(Opened::H2(H2 { sender, driver }))
     }
+}
+
+/// Runs a connection until it ends or its handle is dropped.
+#[expect(clippy::disallowed_methods, reason = "the handle owns the task; its error is told to the request that it hits")]
+fn drive<C>(connection: C) -> AbortOnDropHandle<()>
+where
+    C: Future<Output = hyper::Result<()>> + Send + 'static,
+{
+    AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }))
 }
 
 /// RFC 8305 §4: the resolver's order, but the families by turns, so that a broken one costs one pause at most.

@@ -144,6 +144,7 @@ impl Pool {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "it holds the pool weakly and ends with it")]
     fn start_sweeper(self: &Arc<Self>, hosts: &mut Hosts) {
         if !std::mem::replace(&mut hosts.sweeping, true) {
             let pause = (self.idle_timeout / 2).clamp(Duration::from_millis(20), Duration::from_secs(5));

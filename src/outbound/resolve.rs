@@ -66,6 +66,7 @@ impl Lookups {
         known.clone().unwrap_or_else(|| Err("the lookup was broken off".into()))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "those who wait hear of its end, a panic's too, by its channel")]
     fn join_or_start(&self, name: &str) -> watch::Receiver<Option<Answer>> {
         let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(answer) = flights.get(name) {
@@ -116,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn askers_of_one_name_share_one_lookup_and_the_next_one_asks_anew() {
         let calls = Arc::new(AtomicUsize::new(0));
-        let (release, gate) = mpsc::channel::<()>();
+        let (release, gate) = mpsc::sync_channel::<()>(1);
         let gate = Mutex::new(gate);
         let counted = calls.clone();
         let lookups = Lookups::new(Resolver::Custom(Arc::new(move |_| {

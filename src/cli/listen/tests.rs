@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// Hands what is printed to the test.
-struct Caught(std::sync::mpsc::Sender<String>);
+struct Caught(std::sync::mpsc::SyncSender<String>);
 
 impl Write for Caught {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -33,11 +33,12 @@ fn options(json: bool) -> ListenOptions {
 
 /// Sends the requests one after the other; what was printed, and the statuses.
 async fn play(options: ListenOptions, requests: Vec<Request<Full<Bytes>>>) -> (Vec<String>, Vec<u16>) {
-    let (printed, lines) = std::sync::mpsc::channel();
+    let (printed, lines) = std::sync::mpsc::sync_channel(64);
     let (stop, stopped) = oneshot::channel::<()>();
     let (ready, address) = oneshot::channel();
     let stopped = async move { drop(stopped.await) };
-    let server = tokio::spawn(serve(options, stopped, move |address| _ = ready.send(address), Caught(printed)));
+    let mut server = JoinSet::new();
+    server.spawn(serve(options, stopped, move |address| _ = ready.send(address), Caught(printed)));
     let address = address.await.unwrap();
     let client = Client::builder(TokioExecutor::new()).build_http();
     let mut statuses = Vec::new();
@@ -49,7 +50,7 @@ async fn play(options: ListenOptions, requests: Vec<Request<Full<Bytes>>>) -> (V
         assert!(body.starts_with(b"{\"received\":"));
     }
     drop(stop);
-    server.await.unwrap().unwrap();
+    server.join_next().await.unwrap().unwrap().unwrap();
     (lines.try_iter().collect(), statuses)
 }
 

@@ -173,7 +173,7 @@ async fn a_port_that_nobody_listens_on_is_named() {
 
 #[tokio::test]
 async fn a_resolver_that_hangs_ends_at_the_connect_timeout() {
-    let (_hold, gate) = std::sync::mpsc::channel::<()>();
+    let (_hold, gate) = std::sync::mpsc::sync_channel::<()>(1);
     let gate = std::sync::Mutex::new(gate);
     let client = client_resolving(&[], move |_| {
         let _ = gate.lock().unwrap().recv();

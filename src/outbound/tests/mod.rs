@@ -37,6 +37,7 @@ struct Receiver {
 
 impl Receiver {
     /// The script is given the connection's number, from 0.
+    #[expect(clippy::disallowed_methods, reason = "scripts end with the test's runtime")]
     async fn start<S, F>(script: S) -> Self
     where
         S: Fn(usize, TcpStream) -> F + Send + 'static,

@@ -4,14 +4,14 @@ use super::*;
 use tokio::sync::mpsc;
 
 /// Answers every request on a connection, and tells the test about each: (connection, request).
-async fn chatty() -> (Receiver, mpsc::UnboundedReceiver<(usize, String)>) {
-    let (sender, seen) = mpsc::unbounded_channel();
+async fn chatty() -> (Receiver, mpsc::Receiver<(usize, String)>) {
+    let (sender, seen) = mpsc::channel(16);
     let receiver = Receiver::start(move |number, mut stream| {
         let sender = sender.clone();
         async move {
             loop {
                 let request = read_request(&mut stream).await?;
-                let _ = sender.send((number, request));
+                let _ = sender.send((number, request)).await;
                 stream.write_all(OK.as_bytes()).await?;
             }
         }
@@ -86,7 +86,7 @@ async fn idle_connections_are_closed_when_their_time_is_over() {
 #[tokio::test]
 async fn no_more_idle_connections_are_kept_than_allowed() {
     let everybody = Arc::new(tokio::sync::Barrier::new(4));
-    let (closed, mut closings) = mpsc::unbounded_channel();
+    let (closed, mut closings) = mpsc::channel(16);
     let receiver = Receiver::start(move |_, mut stream| {
         let (everybody, closed) = (everybody.clone(), closed.clone());
         async move {
@@ -94,7 +94,7 @@ async fn no_more_idle_connections_are_kept_than_allowed() {
             everybody.wait().await;
             stream.write_all(OK.as_bytes()).await?;
             let _ = until_closed(&mut stream).await;
-            let _ = closed.send(());
+            let _ = closed.send(()).await;
             Ok(())
         }
     })
