@@ -6,6 +6,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
@@ -35,9 +36,16 @@ fn build() -> Result<(), String> {
         return Err("the directory `transformers` is missing: build from a checkout of the repository".to_owned());
     }
     ensure_target()?;
-    let target_dir = target_dir(&out).join("transformers");
+    // Checkouts that share a target directory must not pick up each other's components.
+    let target_dir = target_dir(&out).join("transformers").join(short_hash(&root));
     compile(&workspace, &target_dir)?;
     embed(&target_dir.join(TARGET).join("release"), &out)
+}
+
+fn short_hash(path: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 fn variable(name: &str) -> Result<OsString, String> {

@@ -1,3 +1,5 @@
+//! Bodies in, events out: what survives byte for byte, and what is refused with which words.
+
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};

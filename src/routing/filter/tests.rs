@@ -1,3 +1,5 @@
+//! The filter language by example, and beside the library that it follows.
+
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
