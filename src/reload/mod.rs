@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::watch::Watcher;
 use crate::clock::Clock;
-use crate::config::{self, Loaded, Problem, Problems, Settings};
+use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
 use crate::model::{NetworkPolicy, WebhookId, WebhookKey};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::signing::Secret;
@@ -225,17 +225,22 @@ impl Reloader {
         settings: &Settings,
         keys: &HashMap<WebhookId, WebhookKey>,
     ) -> Result<HashMap<WebhookId, Secret>, StoreError> {
+        let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
+        let (ids, wanted): (Vec<&WebhookId>, Vec<WebhookKey>) = settings
+            .webhooks
+            .values()
+            .filter(|webhook| !has_or_needs_none(webhook))
+            .filter_map(|webhook| Some((&webhook.id, *keys.get(&webhook.id)?)))
+            .unzip();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let texts = self.store.secrets(wanted, || Secret::generate().expose().to_owned()).await?;
         let mut secrets = HashMap::new();
-        for webhook in settings.webhooks.values() {
-            let Some(key) = keys.get(&webhook.id) else { continue };
-            if webhook.secret.is_some() || webhook.signature.is_empty() {
-                continue;
-            }
-            let text = self.store.secret(*key, || Secret::generate().expose().to_owned()).await?;
-            let secret = Secret::parse(&text).map_err(|e| StoreError::Unavailable {
-                reason: format!("the kept secret of `{}` cannot be used: {e}", webhook.id),
-            })?;
-            secrets.insert(webhook.id.clone(), secret);
+        for (id, text) in ids.into_iter().zip(texts) {
+            let secret = Secret::parse(&text)
+                .map_err(|e| StoreError::Unavailable { reason: format!("the kept secret of `{id}` cannot be used: {e}") })?;
+            secrets.insert(id.clone(), secret);
         }
         Ok(secrets)
     }

@@ -345,9 +345,9 @@ impl Store {
         forward!(self, cancel(delivery))
     }
 
-    /// The kept secret of a webhook, made on first use by `make`.
-    pub async fn secret(&self, webhook: WebhookKey, make: fn() -> String) -> Result<String, StoreError> {
-        forward!(self, secret(webhook, make))
+    /// The kept secrets of webhooks, in their order, made on first use by `make`; in one commit.
+    pub async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
+        forward!(self, secrets(webhooks, make))
     }
 
     pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

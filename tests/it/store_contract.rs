@@ -369,8 +369,8 @@ async fn a_second_process_on_the_same_directory_is_refused_with_what_to_do() {
 async fn a_generated_secret_stays_the_same() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
-    let first = bench.store.secret(hook, || "one".to_owned()).await.unwrap();
-    assert_eq!(bench.store.secret(hook, || "two".to_owned()).await.unwrap(), first);
+    let first = bench.store.secrets(vec![hook], || "one".to_owned()).await.unwrap();
+    assert_eq!(bench.store.secrets(vec![hook], || "two".to_owned()).await.unwrap(), first);
 }
 
 #[tokio::test]

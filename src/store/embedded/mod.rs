@@ -205,8 +205,8 @@ impl Embedded {
         self.command(|reply| Command::Cancel { delivery, reply }).await
     }
 
-    pub(super) async fn secret(&self, webhook: WebhookKey, make: fn() -> String) -> Result<String, StoreError> {
-        self.command(|reply| Command::Secret { webhook, make, reply }).await
+    pub(super) async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
+        self.command(|reply| Command::Secrets { webhooks, make, reply }).await
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

@@ -28,7 +28,7 @@ pub(super) enum Command {
     Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
     Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
-    Secret { webhook: WebhookKey, make: fn() -> String, reply: Reply<String> },
+    Secrets { webhooks: Vec<WebhookKey>, make: fn() -> String, reply: Reply<Vec<String>> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
@@ -40,7 +40,7 @@ enum Done {
     Keys(Vec<WebhookKey>),
     Count(u64),
     State(Option<DeliveryState>),
-    Secret(String),
+    Secrets(Vec<String>),
     Pruned(PruneStep),
     Nothing,
 }
@@ -263,7 +263,9 @@ impl Writer {
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
             Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
-            Command::Secret { webhook, make, .. } => Done::Secret(self.secret(*webhook, *make)?),
+            Command::Secrets { webhooks, make, .. } => {
+                Done::Secrets(webhooks.iter().map(|webhook| self.secret(*webhook, *make)).collect::<Result<_, _>>()?)
+            }
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
@@ -325,8 +327,8 @@ impl Command {
             (Self::Sweep { reply, .. }, result) => send(reply, result.map(|_| 0)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, Ok(Done::State(state))) => send(reply, Ok(state)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, result) => send(reply, result.map(|_| None)),
-            (Self::Secret { reply, .. }, Ok(Done::Secret(secret))) => send(reply, Ok(secret)),
-            (Self::Secret { reply, .. }, result) => send(reply, result.map(|_| String::new())),
+            (Self::Secrets { reply, .. }, Ok(Done::Secrets(secrets))) => send(reply, Ok(secrets)),
+            (Self::Secrets { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
             (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
