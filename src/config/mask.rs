@@ -94,6 +94,11 @@ impl Scan<'_> {
         if self.kind(first) == TokenKind::LeftSquareBracket {
             let end = self.line_end(first);
             self.secret_section = (first..end).any(|position| self.name(position).is_some_and(|name| is_container(&name)));
+            // A header has no `=`: what follows one is a line that lost its beginning, or its newline.
+            let assigned = (first..end).find(|position| self.kind(*position) == TokenKind::Equals).unwrap_or(end);
+            for position in first..end {
+                self.scalar(position, position > assigned);
+            }
             return end + 1;
         }
         let mut depth = 0_usize;
@@ -249,6 +254,8 @@ mod tests {
             ),
             ("[tokens.a]\nscopes = [\"read\"]\ntokens.b = 1", "[tokens.a]\nscopes = [\"read\"]\ntokens.b = 1"),
             ("[webhooks.a.headers]\nx = \"hunter22\"\n[b]\nc = \"z\"", "[webhooks.a.headers]\nx = \"…\"\n[b]\nc = \"z\""),
+            ("[{= \"http:[x = \"whsec_hunter22\"", "[{= \"…\"…"),
+            ("[webhooks.a] secret = \"hunter22\"", "[webhooks.a] secret = \"…\""),
             ("url = 5 # whsec_hunter22", "url = 5 …"),
             ("whsec_hunter22 = 5", "… = 5"),
             ("events = [\"whsec_hunter22\"]", "events = [\"…\"]"),

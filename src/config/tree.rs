@@ -182,6 +182,7 @@ impl Table {
                 }
                 Form::Header | Form::Inline => clash(key.span, ClashKind::Closed),
             },
+            Some(Entry { key, node: Node { value: Value::Tables(_), .. } }) => clash(key.span, ClashKind::Closed),
             Some(Entry { key, .. }) => clash(key.span, ClashKind::NotATable),
             None => clash(step.span, ClashKind::NotATable),
         }

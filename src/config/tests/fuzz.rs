@@ -131,12 +131,15 @@ fn same_verdict(text: &str) {
     let file = report.sources.add(PathBuf::from("config.toml"), zeroize::Zeroizing::new(text.to_owned()));
     parse(file, &mut report);
     let theirs = toml::de::DeTable::parse(text);
-    let ours = report.errors() == 0;
-    assert_eq!(ours, theirs.is_ok(), "{text}\n{:?}\n{:?}", theirs.err(), report.finish().0);
+    let problems = report.finish().0;
+    // TOML forbids dotted keys that reach into `[[a]]` from outside ("extend-defined-aot" of toml-test); `toml` 1.2 lets
+    // some of them pass.
+    let stricter = text.contains("[[") && problems.iter().all(|problem| problem.message.contains("cannot get more keys"));
+    assert!(problems.is_empty() == theirs.is_ok() || stricter, "{text}\n{:?}\n{problems:?}", theirs.err());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_panics(text in any::<String>()) {
