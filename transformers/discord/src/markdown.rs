@@ -1,6 +1,6 @@
 //! Text as text: Discord's Markdown and mentions in it disarmed.
 
-use tenterhook_message::{Lines, blank, escaped, tidy};
+use tenterhook_message::{Escape, Lines, blank, escaped, tidy};
 
 /// What stands for nothing: Discord refuses fields without a name or value.
 const NOTHING: &str = "—";
@@ -10,23 +10,23 @@ const NOTHING: &str = "—";
 pub fn text(text: &str, lines: Lines, units_max: usize) -> String {
     let mut in_url = false;
     let mut line_start = true;
-    escaped(&tidy(text, lines), units_max, |rest, out| {
-        let Some(c) = rest.chars().next() else { return };
+    escaped(&tidy(text, lines), units_max, |c, rest| {
         if !in_url {
-            in_url = rest.starts_with("https://") || rest.starts_with("http://");
+            in_url = c == 'h' && (rest.starts_with("https://") || rest.starts_with("http://"));
         } else if c.is_whitespace() || "<>|`[]()\"\\".contains(c) {
             in_url = false;
         }
-        match c {
-            '@' => out.push_str("@\u{200b}"),
-            // In a link, Discord shows them as they are; a backslash would become part of the address.
-            '_' | '*' | '~' | '#' | '-' | ':' | '.' | '+' if in_url => out.push(c),
-            '\\' | '*' | '_' | '~' | '`' | '|' | '<' | '>' | '[' | ']' | '(' | ')' | '#' => out.extend(['\\', c]),
-            // A list, a rule or small print, at the start of a line only.
-            '-' | '+' if line_start => out.extend(['\\', c]),
-            _ => out.push(c),
-        }
+        let starts_line = line_start;
         line_start = c == '\n' || line_start && c == ' ';
+        match c {
+            '@' => Escape::Replace("@\u{200b}"),
+            // In a link, Discord shows them as they are; a backslash would become part of the address.
+            '_' | '*' | '~' | '#' if in_url => Escape::Keep,
+            '\\' | '*' | '_' | '~' | '`' | '|' | '<' | '>' | '[' | ']' | '(' | ')' | '#' => Escape::Backslash,
+            // A list, a rule or small print.
+            '-' | '+' if starts_line => Escape::Backslash,
+            _ => Escape::Keep,
+        }
     })
 }
 
@@ -43,11 +43,10 @@ pub fn code(json: &str, units_max: usize) -> String {
     let Some(room) = units_max.checked_sub(OPEN.len() + CLOSE.len()).filter(|room| *room > 0) else {
         return String::new();
     };
-    let cut = escaped(&tidy(json, Lines::Many), room, |rest, out| match rest.chars().next() {
-        Some('`') => out.push('\u{2bc}'),
-        Some('@') if rest.starts_with("@everyone") || rest.starts_with("@here") => out.push_str("@\u{200b}"),
-        Some(other) => out.push(other),
-        None => {}
+    let cut = escaped(&tidy(json, Lines::Many), room, |c, rest| match c {
+        '`' => Escape::Replace("\u{2bc}"),
+        '@' if rest.starts_with("@everyone") || rest.starts_with("@here") => Escape::Replace("@\u{200b}"),
+        _ => Escape::Keep,
     });
     format!("{OPEN}{cut}{CLOSE}")
 }

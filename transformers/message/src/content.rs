@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use tenterhook_transformer::Event;
 
 use crate::text::{Lines, blank, cut, humanize, tidy, units};
-use crate::{Json, Path, Rules, Severity, Template, View};
+use crate::{Json, Member, Path, Rules, Severity, Template, View};
 
 /// The options about content that every message transformer has.
 #[derive(Debug, Clone, Copy)]
@@ -54,13 +54,13 @@ impl<'a> Content<'a> {
     pub fn new(event: &'a Event, style: &Style<'_>) -> Self {
         let view = View::new(event);
         let mut content = Self {
-            view,
             severity: Severity::of(&view, style.severity),
             title: title(&view, style.title),
             lead: None,
             fields: Vec::new(),
             rest: String::new(),
             link: style.link.map(|link| link.render_url(&view)),
+            view,
         };
         match style.fields {
             Some(paths) => content.take_named_fields(paths, style),
@@ -71,10 +71,9 @@ impl<'a> Content<'a> {
 
     /// Exactly those fields; then the rest is the data as a whole only where no field shows it.
     fn take_named_fields(&mut self, paths: &[Path], style: &Style<'_>) {
-        let view = self.view;
         self.fields = paths
             .iter()
-            .filter_map(|path| Some(Field { label: humanize(path.name()), value: tidy_cow(view.value(path)?) }))
+            .filter_map(|path| Some(Field { label: humanize(path.name()), value: tidy_cow(self.view.value(path)?) }))
             .take(style.fields_max)
             .collect();
         let lead_key =
@@ -84,19 +83,19 @@ impl<'a> Content<'a> {
                 lead_key.is_some_and(|lead| lead == key)
                     || paths.iter().any(|path| matches!(path, Path::Data(keys) if keys.len() == 1 && keys[0] == key))
             };
-            self.take_rest(style, shown);
+            self.rest = rest(&self.view, style, shown);
         }
     }
 
     /// The scalars among the data's keys, in the order of the data.
     fn take_all_fields(&mut self, style: &Style<'_>) {
         let lead_key = self.take_lead(|_| false);
-        let mut shown: Vec<Cow<'a, str>> = lead_key.map(Cow::Borrowed).into_iter().collect();
-        for (key, value) in self.view.data.members() {
+        let mut shown: Vec<&str> = lead_key.into_iter().collect();
+        for Member { key, value, .. } in &self.view.members {
             if self.fields.len() == style.fields_max {
                 break;
             }
-            if !value.is_scalar() || value.text().len() > 4 * FIELD_UNITS_MAX || shown.contains(&key) {
+            if !value.is_scalar() || value.text().len() > 4 * FIELD_UNITS_MAX || shown.contains(&key.as_ref()) {
                 continue;
             }
             // A null says nothing that is worth a field, nor a line of the rest.
@@ -105,53 +104,22 @@ impl<'a> Content<'a> {
                 continue;
             };
             if units(&text) <= FIELD_UNITS_MAX && !text.contains('\n') {
-                self.fields.push(Field { label: humanize(&key), value: tidy_cow(text) });
+                self.fields.push(Field { label: humanize(key), value: tidy_cow(text) });
                 shown.push(key);
             }
         }
         if style.details {
-            self.take_rest(style, |key| shown.iter().any(|known| known == key));
+            self.rest = rest(&self.view, style, |key| shown.contains(&key));
         }
     }
 
     /// Finds the lead among the data's keys that are not `used`, and says under which it was.
     fn take_lead(&mut self, used: impl Fn(&str) -> bool) -> Option<&'static str> {
-        let found: Vec<(Cow<'a, str>, Json<'a>)> =
-            self.view.data.members().filter(|(key, _)| LEAD_KEYS.contains(&key.as_ref()) && !used(key)).collect();
-        LEAD_KEYS.into_iter().find(|wanted| {
-            let text = found.iter().find(|(key, _)| key == wanted).and_then(|(_, value)| value.as_string());
-            self.lead = text.filter(|text| !blank(text)).map(|text| match tidy(&text, Lines::Many) {
-                Cow::Borrowed(_) => text,
-                Cow::Owned(tidied) => Cow::Owned(tidied),
-            });
+        LEAD_KEYS.into_iter().filter(|key| !used(key)).find(|key| {
+            let text = self.view.get(key).and_then(Json::as_string);
+            self.lead = text.filter(|text| !blank(text)).map(tidy_cow);
             self.lead.is_some()
         })
-    }
-
-    fn take_rest(&mut self, style: &Style<'_>, shown: impl Fn(&str) -> bool) {
-        let out = &mut self.rest;
-        if self.view.data.members().next().is_none() {
-            // No object, or an empty one.
-            if !matches!(self.view.data.text(), "" | "null" | "{}") {
-                self.view.data.pretty(out, 0, style.rest_bytes_max);
-            }
-            return;
-        }
-        for (raw_key, value) in self.view.data.raw_members() {
-            if Json::new(raw_key).as_string().is_some_and(|key| shown(&key)) {
-                continue;
-            }
-            if out.len() > style.rest_bytes_max {
-                break;
-            }
-            out.push_str(if out.is_empty() { "{\n  " } else { ",\n  " });
-            out.push_str(&cut(raw_key, FIELD_UNITS_MAX));
-            out.push_str(": ");
-            value.pretty(out, 1, style.rest_bytes_max);
-        }
-        if !out.is_empty() {
-            out.push_str("\n}");
-        }
     }
 
     /// One line that stands for the event where there is no room for more: its lead, or its first fields.
@@ -161,6 +129,30 @@ impl<'a> Content<'a> {
         }
         self.fields.iter().take(4).map(|field| format!("{}: {}", field.label, field.value)).collect::<Vec<_>>().join(" · ")
     }
+}
+
+/// Pretty-printed JSON of the members that are not `shown`, or of data that has none.
+fn rest(view: &View<'_>, style: &Style<'_>, shown: impl Fn(&str) -> bool) -> String {
+    let mut out = String::new();
+    if view.members.is_empty() {
+        if !matches!(view.data.text(), "" | "null" | "{}") {
+            view.data.pretty(&mut out, 0, style.rest_bytes_max);
+        }
+        return out;
+    }
+    for Member { raw_key, value, .. } in view.members.iter().filter(|member| !shown(&member.key)) {
+        if out.len() > style.rest_bytes_max {
+            break;
+        }
+        out.push_str(if out.is_empty() { "{\n  " } else { ",\n  " });
+        out.push_str(&cut(raw_key, FIELD_UNITS_MAX));
+        out.push_str(": ");
+        value.pretty(&mut out, 1, style.rest_bytes_max);
+    }
+    if !out.is_empty() {
+        out.push_str("\n}");
+    }
+    out
 }
 
 fn title(view: &View<'_>, template: Option<&Template>) -> String {

@@ -147,13 +147,12 @@ fn push_value(out: &mut String, text: &str, previous: char, depth: usize) {
 }
 
 /// Deeper nesting than this is not indented any further: a thousand levels would be a megabyte of spaces.
-const INDENT_MAX: usize = 16;
+const INDENT_MAX: usize = SPACES.len() / 2;
+const SPACES: &str = "                                ";
 
 fn new_line(out: &mut String, depth: usize) {
     out.push('\n');
-    for _ in 0..depth.min(INDENT_MAX) {
-        out.push_str("  ");
-    }
+    out.push_str(&SPACES[..2 * depth.min(INDENT_MAX)]);
 }
 
 /// Walks over the items of one container.
@@ -226,11 +225,11 @@ fn string_len(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut at = 1;
     loop {
-        match bytes.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+        at += bytes.get(at..)?.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
         }
+        at += 2;
     }
 }
 

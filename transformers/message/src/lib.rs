@@ -16,5 +16,5 @@ pub use path::Path;
 pub use rules::Rules;
 pub use severity::{FIRING, RECOVERED, Severity};
 pub use template::Template;
-pub use text::{Lines, blank, cut, escaped, humanize, tidy, units};
-pub use view::View;
+pub use text::{Escape, Lines, blank, cut, escaped, humanize, tidy, units};
+pub use view::{Member, View};

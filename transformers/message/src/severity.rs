@@ -134,7 +134,7 @@ impl Severity {
         if let Some(severity) = rules.find(&view.event.type_) {
             return *severity;
         }
-        let own = ["severity", "level"].into_iter().find_map(|key| view.data.get(key)?.as_string());
+        let own = ["severity", "level"].into_iter().find_map(|key| view.get(key)?.as_string());
         own.and_then(|name| Self::from_name(&name)).unwrap_or_else(|| Self::of_type(&view.event.type_))
     }
 

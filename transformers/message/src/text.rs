@@ -17,20 +17,47 @@ pub fn cut(text: &str, units_max: usize) -> Cow<'_, str> {
     if text.len() <= units_max || units(text) <= units_max {
         return Cow::Borrowed(text);
     }
-    Cow::Owned(escaped(text, units_max, |rest, out| out.extend(rest.chars().next())))
+    Cow::Owned(escaped(text, units_max, |_, _| Escape::Keep))
 }
 
-/// The text with each character replaced by what `escape` appends for it (it is given the rest of the text, to look at
-/// its first character and what follows). When the result would be longer than `units_max`, it ends with `…`, never
-/// within what was appended for one character.
-pub fn escaped(text: &str, units_max: usize, mut escape: impl FnMut(&str, &mut String)) -> String {
-    let mut out = String::with_capacity(text.len().min(units_max.saturating_mul(2)) + 8);
-    let (mut used, mut fits) = (0, 0);
-    for (at, _) in text.char_indices() {
-        let before = out.len();
-        escape(&text[at..], &mut out);
-        used += units(&out[before..]);
+/// What to write for a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Escape {
+    /// The character.
+    Keep,
+    /// A backslash and the character.
+    Backslash,
+    /// This in its place.
+    Replace(&'static str),
+}
+
+/// The text with each character written as `escape` says (it is given the rest of the text, to look at its first
+/// character and what follows). When the result would be longer than `units_max`, it ends with `…`, never within what
+/// was written for one character.
+pub fn escaped(text: &str, units_max: usize, mut escape: impl FnMut(char, &str) -> Escape) -> String {
+    let mut out = String::with_capacity(text.len().min(units_max.saturating_mul(3)) + 16);
+    // `text[run..]` up to where we are is kept as it is and not copied yet; `fits` is the length of the result up to
+    // which there is room for the ellipsis.
+    let (mut run, mut used, mut fits) = (0, 0, 0);
+    for (at, c) in text.char_indices() {
+        let after = at + c.len_utf8();
+        match escape(c, &text[at..]) {
+            Escape::Keep => used += c.len_utf16(),
+            Escape::Backslash => {
+                out.push_str(&text[run..at]);
+                out.push('\\');
+                run = at;
+                used += 1 + c.len_utf16();
+            }
+            Escape::Replace(written) => {
+                out.push_str(&text[run..at]);
+                out.push_str(written);
+                run = after;
+                used += units(written);
+            }
+        }
         if used > units_max {
+            out.push_str(&text[run..after]);
             out.truncate(fits);
             if units_max > 0 {
                 out.push(ELLIPSIS);
@@ -38,15 +65,19 @@ pub fn escaped(text: &str, units_max: usize, mut escape: impl FnMut(&str, &mut S
             return out;
         }
         if used < units_max {
-            fits = out.len();
+            fits = out.len() + after - run;
         }
     }
+    out.push_str(&text[run..]);
     out
 }
 
 /// A text for one line: line breaks, tabs and other controls become spaces, and characters that reorder what stands
 /// around them are left out. With `lines`, line breaks and tabs stay.
 pub fn tidy(text: &str, lines: Lines) -> Cow<'_, str> {
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~') || byte == b'\n' && lines == Lines::Many) {
+        return Cow::Borrowed(text);
+    }
     let keeps = |c: char| !(is_reordering(c) || c.is_control() && !(lines == Lines::Many && matches!(c, '\n' | '\t')));
     if text.chars().all(keeps) {
         return Cow::Borrowed(text);
@@ -118,8 +149,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn ampersand(rest: &str, out: &mut String) {
-        if rest.starts_with('&') { out.push_str("&amp;") } else { out.extend(rest.chars().next()) }
+    fn ampersand(c: char, _rest: &str) -> Escape {
+        match c {
+            '&' => Escape::Replace("&amp;"),
+            '*' => Escape::Backslash,
+            _ => Escape::Keep,
+        }
     }
 
     #[test]
@@ -136,6 +171,9 @@ mod tests {
         assert_eq!(escaped("a&b", 7, ampersand), "a&amp;b");
         assert_eq!(escaped("a&b", 6, ampersand), "a…");
         assert_eq!(escaped("a&bc", 7, ampersand), "a&amp;…");
+        assert_eq!(escaped("ab**cd", 8, ampersand), "ab\\*\\*cd");
+        assert_eq!(escaped("ab**", 5, ampersand), "ab\\*…");
+        assert_eq!(escaped("ab**", 4, ampersand), "ab…");
     }
 
     #[test]

@@ -4,19 +4,37 @@ use std::borrow::Cow;
 
 use tenterhook_transformer::Event;
 
-use crate::{Json, Path, humanize};
+use crate::{Json, Kind, Path, humanize};
 
-/// An event with its payload at hand, nothing copied.
-#[derive(Debug, Clone, Copy)]
+/// An event with its payload at hand, not copied, and looked through once.
+#[derive(Debug, Clone)]
 pub struct View<'a> {
     pub event: &'a Event,
     pub data: Json<'a>,
+    /// Of the data, in its order; none if it is no object.
+    pub members: Vec<Member<'a>>,
     pub metadata: Option<Json<'a>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Member<'a> {
+    pub key: Cow<'a, str>,
+    /// With its quotes and escapes.
+    pub raw_key: &'a str,
+    pub value: Json<'a>,
 }
 
 impl<'a> View<'a> {
     pub fn new(event: &'a Event) -> Self {
-        Self { event, data: Json::new(&event.data), metadata: event.metadata.as_deref().map(Json::new) }
+        let data = Json::new(&event.data);
+        let member = |(raw_key, value)| Member { key: Json::new(raw_key).as_string().unwrap_or_default(), raw_key, value };
+        let members = data.raw_members().map(member).collect();
+        Self { event, data, members, metadata: event.metadata.as_deref().map(Json::new) }
+    }
+
+    /// The last member of the data of that name.
+    pub fn get(&self, key: &str) -> Option<Json<'a>> {
+        self.members.iter().rev().find(|member| member.key == key).map(|member| member.value)
     }
 
     /// `None` for what is not there, and for null.
@@ -27,7 +45,10 @@ impl<'a> View<'a> {
             Path::Title => Some(Cow::Owned(humanize(&self.event.type_))),
             Path::Timestamp => Some(Cow::Borrowed(&self.event.timestamp)),
             Path::Tenant => self.event.tenant.as_deref().map(Cow::Borrowed),
-            Path::Data(keys) => dig(self.data, keys)?.display(),
+            Path::Data(keys) => match keys.split_first() {
+                Some((first, rest)) if self.data.kind() == Kind::Object => dig(self.get(first)?, rest)?.display(),
+                _ => dig(self.data, keys)?.display(),
+            },
             Path::Metadata(keys) => dig(self.metadata?, keys)?.display(),
         }
     }

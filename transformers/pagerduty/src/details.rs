@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use tenterhook_message::{Json, Kind, write_string};
+use tenterhook_message::{Json, Kind, View, write_string};
 
 /// A JSON object being written, up to a number of bytes.
 pub struct Details {
@@ -29,18 +29,18 @@ impl Details {
 
     /// All members of an object, or anything else as `data`. Where they are too many, the small ones come first: one
     /// log file among them must not push out what it is about.
-    pub fn add_all(&mut self, data: Json<'_>) {
-        match data.kind() {
-            Kind::Object if data.text().len() + self.out.len() + RESERVE <= self.bytes_max => {
-                data.members().for_each(|(key, value)| self.add(&key, value));
+    pub fn add_all(&mut self, view: &View<'_>) {
+        let members = |wanted: fn(usize) -> bool| view.members.iter().filter(move |member| wanted(member.value.text().len()));
+        match view.data.kind() {
+            Kind::Object if view.data.text().len() + self.out.len() + RESERVE <= self.bytes_max => {
+                members(|_| true).for_each(|member| self.add(&member.key, member.value));
             }
             Kind::Object => {
-                let small = |value: Json<'_>| value.text().len() <= SMALL_BYTES_MAX;
-                data.members().filter(|(_, value)| small(*value)).for_each(|(key, value)| self.add(&key, value));
-                data.members().filter(|(_, value)| !small(*value)).for_each(|(key, value)| self.add(&key, value));
+                members(|len| len <= SMALL_BYTES_MAX).for_each(|member| self.add(&member.key, member.value));
+                members(|len| len > SMALL_BYTES_MAX).for_each(|member| self.add(&member.key, member.value));
             }
             Kind::Null => {}
-            Kind::Array | Kind::String | Kind::Number | Kind::Bool => self.add("data", data),
+            Kind::Array | Kind::String | Kind::Number | Kind::Bool => self.add("data", view.data),
         }
     }
 
@@ -149,10 +149,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::Value;
+    use tenterhook_transformer::Event;
 
     fn details(data: &str, max: usize) -> String {
+        let event = Event {
+            id: String::new(),
+            type_: String::new(),
+            timestamp: String::new(),
+            data: data.to_owned(),
+            metadata: None,
+            tenant: None,
+        };
         let mut details = Details::new(max);
-        details.add_all(Json::new(data));
+        details.add_all(&View::new(&event));
         details.finish()
     }
 

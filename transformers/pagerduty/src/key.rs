@@ -81,7 +81,7 @@ pub fn of(view: &View<'_>, options: &Options) -> String {
         }
         None => {
             let mut found: Vec<(usize, Cow<'_, str>)> =
-                view.data.members().filter_map(|(name, value)| which(&name, value)).collect();
+                view.members.iter().filter_map(|member| which(&member.key, member.value)).collect();
             found.sort();
             for (index, value) in found {
                 add(WHICH[index], &value);

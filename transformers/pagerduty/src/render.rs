@@ -37,13 +37,13 @@ pub fn single(event: &Event, options: &Options) -> Result<Outcome, String> {
     let content = Content::new(event, &style(options));
     let mut details = Details::new(MESSAGE_BYTES_MAX - FRAME_BYTES_MAX);
     for (key, value) in [("event_id", &event.id), ("event_type", &event.type_)] {
-        if content.view.data.get(key).is_none() {
+        if content.view.get(key).is_none() {
             details.add_text(key, value);
         }
     }
     match &options.fields {
         Some(_) => content.fields.iter().for_each(|field| details.add_text(&field.label, &field.value)),
-        None => details.add_all(content.view.data),
+        None => details.add_all(&content.view),
     }
     let summary = summary(&content, options);
     let key = key::of(&content.view, options);
@@ -105,7 +105,7 @@ fn send(view: &View<'_>, options: &Options, head: Head, details: Details) -> Res
     let render = |template: &Option<Template>| {
         template.as_ref().map(|template| line(&template.render(view))).filter(|text| !text.is_empty())
     };
-    let first_of = |keys: &[&str]| keys.iter().find_map(|key| view.data.get(key).filter(|value| value.is_scalar())?.display());
+    let first_of = |keys: &[&str]| keys.iter().find_map(|key| view.get(key).filter(|value| value.is_scalar())?.display());
     let source = render(&options.source)
         .or_else(|| first_of(&SOURCE_KEYS).map(|text| line(&text)).filter(|text| !text.is_empty()))
         .or_else(|| view.event.tenant.as_deref().map(line))

@@ -1,5 +1,5 @@
 //! The same function that the component exports, called natively: what `benches/transform.rs` compares the host with.
-//! Reads the event's data from the first argument; prints the median of a call in nanoseconds.
+//! Reads the event's data from the first argument; prints the median and the fastest of the calls in nanoseconds.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -29,5 +29,5 @@ fn main() {
         })
         .collect();
     nanos.sort_unstable();
-    println!("{}", nanos[CALLS / 2]);
+    println!("{} {}", nanos[CALLS / 2], nanos[0]);
 }

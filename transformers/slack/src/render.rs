@@ -1,6 +1,6 @@
 //! From content to blocks, within Slack's limits.
 
-use tenterhook_message::{Content, Digest, Field, Lines, Style, cut, escaped, tidy, units};
+use tenterhook_message::{Content, Digest, Escape, Field, Lines, Style, cut, escaped, tidy, units};
 use tenterhook_transformer::Event;
 
 use crate::Options;
@@ -97,12 +97,11 @@ fn field(field: &Field<'_>) -> Text {
 /// `& < >` are the characters of Slack's markup; everything else is text.
 /// <https://docs.slack.dev/messaging/formatting-message-text#escaping>
 fn escape(text: &str, units_max: usize) -> String {
-    escaped(text, units_max, |rest, out| match rest.chars().next() {
-        Some('&') => out.push_str("&amp;"),
-        Some('<') => out.push_str("&lt;"),
-        Some('>') => out.push_str("&gt;"),
-        Some(other) => out.push(other),
-        None => {}
+    escaped(text, units_max, |c, _| match c {
+        '&' => Escape::Replace("&amp;"),
+        '<' => Escape::Replace("&lt;"),
+        '>' => Escape::Replace("&gt;"),
+        _ => Escape::Keep,
     })
 }
 
