@@ -25,7 +25,7 @@ use tenterhook::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
-const PRODUCERS: usize = 64;
+const PRODUCERS: usize = 256;
 const EVENTS: usize = 20_000;
 const ROUNDS: usize = 3;
 

@@ -1,6 +1,6 @@
 //! Reading due deliveries of one webhook back from disk, in bounded pieces.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
@@ -27,12 +27,14 @@ pub(super) fn claim(
     limit: usize,
     leased: &[i64],
 ) -> Result<Claimed, rusqlite::Error> {
+    let leased: HashSet<i64> = leased.iter().copied().collect();
     // What is leased is due on disk as well, and stands before the rest: look that far beyond it.
     let look = limit + leased.len() + 1;
-    let mut due = read_due(connection, webhook, now, look)?;
-    due.retain(|row| !leased.contains(&row.number));
-    let more = due.len() > limit;
-    due.truncate(limit);
+    let mut numbers = due_numbers(connection, webhook, now, look)?;
+    numbers.retain(|number| !leased.contains(number));
+    let more = numbers.len() > limit;
+    numbers.truncate(limit);
+    let due = numbers.iter().filter_map(|number| read_due(connection, *number).transpose()).collect::<Result<Vec<_>, _>>()?;
     let mut events: HashMap<i64, Arc<Event>> = HashMap::new();
     let mut leases = Vec::with_capacity(due.len());
     for row in due {
@@ -68,12 +70,18 @@ pub(super) fn claim(
     Ok(Claimed { leases, more, next_due })
 }
 
-fn read_due(connection: &Connection, webhook: WebhookKey, now: Timestamp, look: usize) -> Result<Vec<Due>, rusqlite::Error> {
-    let mut statement = connection.prepare_cached(
-        "SELECT d, event, spent, count, trigger, request FROM deliveries
-         WHERE webhook = ?1 AND due <= ?2 ORDER BY due, d LIMIT ?3",
-    )?;
-    let rows = statement.query_map(params![webhook.0, now.as_millis(), look], |row| {
+/// From the index alone: what is leased is passed over without a look at its row.
+fn due_numbers(connection: &Connection, webhook: WebhookKey, now: Timestamp, look: usize) -> Result<Vec<i64>, rusqlite::Error> {
+    let mut statement =
+        connection.prepare_cached("SELECT d FROM deliveries WHERE webhook = ?1 AND due <= ?2 ORDER BY due, d LIMIT ?3")?;
+    let rows = statement.query_map(params![webhook.0, now.as_millis(), look], |row| row.get(0))?;
+    rows.collect()
+}
+
+fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlite::Error> {
+    let mut statement = connection
+        .prepare_cached("SELECT d, event, spent, count, trigger, request FROM deliveries WHERE d = ?1 AND due IS NOT NULL")?;
+    let row = statement.query_row([number], |row| {
         Ok(Due {
             number: row.get(0)?,
             event: row.get(1)?,
@@ -82,8 +90,8 @@ fn read_due(connection: &Connection, webhook: WebhookKey, now: Timestamp, look: 
             trigger: Trigger::from_number(row.get(4)?).ok_or_else(|| rows::invalid(4, "not a trigger"))?,
             request: row.get(5)?,
         })
-    })?;
-    rows.collect()
+    });
+    row.optional()
 }
 
 fn read_event(connection: &Connection, seq: i64) -> Result<Option<Event>, rusqlite::Error> {
