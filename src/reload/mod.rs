@@ -28,6 +28,9 @@ const QUIET: Duration = Duration::from_millis(120);
 /// Files that never are quiet are read all the same, in time for "live within a second".
 const QUIET_WAIT_MAX: Duration = Duration::from_millis(500);
 
+/// Looks at files that change under our eyes; after these the last one counts.
+const LOOKS_MAX: usize = 4;
+
 /// Why there is no new snapshot.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
@@ -121,18 +124,8 @@ impl Reloader {
 
     /// One look at the files: publishes what is new and whole, remembers what is wrong.
     async fn reload(&self, live: &Live) -> Watched {
-        let path = self.path.clone();
-        let loaded = tokio::task::spawn_blocking(move || {
-            let loaded = load(&path);
-            let fingerprint = loaded.as_ref().map(fingerprint::of).unwrap_or_default();
-            (loaded, fingerprint)
-        });
-        let (loaded, fingerprint) = match loaded.await {
-            Ok(loaded) => loaded,
-            Err(e) => {
-                tracing::error!("reading the configuration broke on a fault of tenterhook's own: {e}");
-                return Watched::default();
-            }
+        let Some((loaded, fingerprint)) = self.read_stable(&live.snapshot().fingerprint).await else {
+            return Watched::default();
         };
         let current = live.snapshot();
         let loaded = match loaded {
@@ -165,6 +158,45 @@ impl Reloader {
             }
         }
         watched
+    }
+
+    /// Reads until two looks in a row agree: a save in place first empties the file, and half a file, or an empty one,
+    /// may well be a valid configuration with fewer webhooks.
+    async fn read_stable(&self, live: &str) -> Option<(Result<Loaded, Problems>, String)> {
+        let mut last = self.read().await?;
+        for _ in 0..LOOKS_MAX {
+            if last.1 == live {
+                break;
+            }
+            tokio::time::sleep(QUIET).await;
+            let next = self.read().await?;
+            let settled = next.1 == last.1;
+            last = next;
+            if settled {
+                break;
+            }
+        }
+        Some(last)
+    }
+
+    /// One look, off the runtime; with the fingerprint of what was seen, good or bad.
+    async fn read(&self) -> Option<(Result<Loaded, Problems>, String)> {
+        let path = self.path.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let loaded = load(&path);
+            let fingerprint = match &loaded {
+                Ok(loaded) => fingerprint::of(loaded),
+                Err(problems) => problems.fingerprint.clone(),
+            };
+            (loaded, fingerprint)
+        });
+        match read.await {
+            Ok(read) => Some(read),
+            Err(e) => {
+                tracing::error!("reading the configuration broke on a fault of tenterhook's own: {e}");
+                None
+            }
+        }
     }
 
     fn watched_dirs(&self, include_dirs: &[PathBuf], current: &Snapshot) -> Vec<PathBuf> {

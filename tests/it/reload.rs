@@ -173,6 +173,34 @@ async fn reloads_under_load_lose_no_event_and_send_none_twice() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_emptied_before_it_is_written_never_goes_live_empty() {
+    use std::io::Write;
+    let receiver = Receiver::start().await;
+    receiver.answer_always("/in", crate::harness::Answer::Status(503));
+    let with = |more: &str| {
+        head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("retry = {{ schedule = [\"1h\"] }}\n{more}"))
+    };
+    let server = Server::start(&with("")).await;
+    let waiting = server.publish("a.b", "1").await;
+    server.delivery_in(&waiting, "retrying").await;
+    for n in 0..10 {
+        let text = with(&format!("description = \"{n}\""));
+        let (first, rest) = text.split_at(text.len() / 2);
+        let generation = server.http().get("/v1/config").await.1["generation"].as_u64().unwrap();
+        let mut file = std::fs::File::create(server.path("config.toml")).unwrap();
+        tokio::time::sleep(Duration::from_millis(7 * n)).await;
+        file.write_all(first.as_bytes()).unwrap();
+        tokio::time::sleep(Duration::from_millis(5 * n)).await;
+        file.write_all(rest.as_bytes()).unwrap();
+        drop(file);
+        server.wait_for_generation(generation + 1).await;
+        let (_, config) = server.http().get("/v1/config").await;
+        assert_eq!((config["generation"].as_u64(), config["webhooks"].as_u64()), (Some(generation + 1), Some(1)), "{config}");
+    }
+    assert_eq!(server.delivery_in(&waiting, "retrying").await["attempt_count"], 1, "nothing was cancelled meanwhile");
+}
+
+#[tokio::test]
 async fn a_fixed_url_heals_what_is_waiting() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/wrong", crate::harness::Answer::Status(503));
