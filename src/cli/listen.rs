@@ -214,7 +214,9 @@ impl Receiver {
         let number = self.received.fetch_add(1, Ordering::Relaxed);
         let status = if number < self.options.fail_first { FAIL_FIRST_STATUS } else { self.options.status };
         let id = head.headers.get("webhook-id").or_else(|| head.headers.get("x-github-delivery"));
-        let times = id.map_or(1, |id| self.seen.lock().unwrap_or_else(PoisonError::into_inner).count(id.as_bytes()));
+        // The same event goes to several webhooks under one id: a repetition is one on the same path.
+        let key = id.map(|id| [head.uri.path().as_bytes(), b" ", id.as_bytes()].concat());
+        let times = key.map_or(1, |key| self.seen.lock().unwrap_or_else(PoisonError::into_inner).count(&key));
         let at = Clock::System.now();
         let verdict = self.judge(&head.headers, &body, at);
         let received = Received { at, head: &head, body: &body, verdict, status, times };
