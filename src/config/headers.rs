@@ -12,22 +12,6 @@ use crate::signing::{Scheme, SignatureSpec};
 const HEADERS_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 4_096;
 
-/// Hop-by-hop (RFC 9110 §7.6.1) and framing fields: they are the connection's.
-const CONNECTION_HEADERS: [&str; 12] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
-
 /// Set by the signature schemes, whichever a webhook has.
 const SIGNATURE_HEADERS: [&str; 6] = [
     "x-webhook-signature",
@@ -106,7 +90,7 @@ fn header_name(text: &str, span: Span, report: &mut Report) -> Option<HeaderName
 
 fn may_be_set(name: &HeaderName, entry: &Entry, report: &mut Report) -> bool {
     let (name, span, shown) = (name.as_str(), entry.key.span, quote(&entry.key.name));
-    if CONNECTION_HEADERS.contains(&name) {
+    if crate::model::CONNECTION_HEADERS.contains(&name) {
         report.error(span, format!("{shown} cannot be set: it belongs to the connection, not to the message"));
         return false;
     }
@@ -242,7 +226,7 @@ fn spec_table(table: &Table, node: &Node, report: &mut Report) -> Option<Option<
 /// A signature may go to any header that has no meaning of its own.
 fn may_sign(name: &HeaderName, span: Span, report: &mut Report) -> bool {
     const TAKEN: [&str; 5] = ["webhook-id", "webhook-timestamp", "content-type", "content-encoding", "user-agent"];
-    let taken = CONNECTION_HEADERS.contains(&name.as_str()) || TAKEN.contains(&name.as_str());
+    let taken = crate::model::CONNECTION_HEADERS.contains(&name.as_str()) || TAKEN.contains(&name.as_str());
     if taken {
         report.error(span, format!("a signature cannot go to `{name}`, which has a meaning of its own"));
     }

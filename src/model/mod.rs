@@ -21,4 +21,4 @@ pub use network::{NetworkPolicy, Refused};
 pub use retry::{RETRY_AFTER_MAX, RetryOn, RetryPolicy, Schedule, Settlement};
 pub use status::{InvalidStatusClass, StatusSet};
 pub use time::{InvalidTimestamp, Timestamp};
-pub use webhook::{EndpointUrl, Limits, TransformStep};
+pub use webhook::{CONNECTION_HEADERS, EndpointUrl, Limits, TransformStep};

@@ -67,6 +67,26 @@ impl fmt::Debug for EndpointUrl {
     }
 }
 
+/// Headers of the connection (RFC 9110 §7.6.1 and message framing) and of proxies; the client sets them, so
+/// neither a configuration nor a transformer may.
+pub const CONNECTION_HEADERS: [&str; 15] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "trailers",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
 /// One stage of a webhook's pipeline: a module by name, and its options as JSON text (`{}` when none are given).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TransformStep {

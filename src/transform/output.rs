@@ -46,25 +46,6 @@ const URL_BYTES_MAX: usize = 8 * 1024;
 /// A reason is a sentence.
 const REASON_BYTES_MAX: usize = 1024;
 
-/// Headers of the connection (RFC 9110 §7.6.1 and message framing) and of proxies; the client sets them.
-const CONNECTION_HEADERS: [&str; 15] = [
-    "connection",
-    "content-length",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "trailers",
-    "transfer-encoding",
-    "upgrade",
-    "via",
-];
-
 /// Headers that say who sent the body and when: a module must not be able to write them.
 const SIGNATURE_HEADERS: [&str; 8] = [
     "stripe-signature",
@@ -166,7 +147,7 @@ fn check_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), St
             "a value for the header `{shown}` that HTTP does not allow: line breaks and other controls are refused"
         ));
     };
-    if CONNECTION_HEADERS.contains(&parsed.as_str()) {
+    if crate::model::CONNECTION_HEADERS.contains(&parsed.as_str()) {
         return Err(format!("the header `{parsed}`, which belongs to the connection and is set when the request is sent"));
     }
     if SIGNATURE_HEADERS.contains(&parsed.as_str()) || SIGNATURE_PREFIXES.iter().any(|prefix| parsed.as_str().starts_with(prefix))

@@ -118,6 +118,8 @@ impl Writer {
         self.connection
             .prepare_cached("UPDATE deliveries SET state = ?2, due = ?3, settled = ?4, reason = ?5 WHERE d = ?1")?
             .execute(params![number, state as u8, due.map(Timestamp::as_millis), settled, reason])?;
+        // From here on its row tells a restart all there is to know: the watermark need not wait for it.
+        self.effects.settled.push(number);
         self.tally.moved(&self.connection, webhook, Some(before), state, now)
     }
 
