@@ -16,7 +16,7 @@ use crate::config::{Problems, Settings};
 use crate::dispatch::Dispatcher;
 use crate::http::{self, Api};
 use crate::outbound::OutboundError;
-use crate::reload::{self, ReloadError, Reloader};
+use crate::reload::{self, Hangup, ReloadError, Reloader};
 use crate::snapshot::Live;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::tasks::Tasks;
@@ -74,6 +74,8 @@ pub struct App {
 impl App {
     /// Everything is ready when it returns: the store open, the configuration live, the socket listening.
     pub async fn start(options: AppOptions) -> Result<Self, StartError> {
+        // Before anything that takes time: a reload that is asked for meanwhile comes after the start, instead of ending it.
+        let hangup = Hangup::new();
         let path = options.config.clone();
         let loaded = reload::load(&path).map_err(StartError::Config)?;
         let settings = &loaded.settings;
@@ -91,11 +93,12 @@ impl App {
 
         let tasks = Tasks::default();
         let app = Self { address, live: Arc::clone(&live), store: store.clone(), tasks: tasks.clone(), admin };
-        app.spawn_all(listener, reloader, options.clock, metrics);
+        app.spawn_all(listener, (reloader, hangup), options.clock, metrics);
         Ok(app)
     }
 
-    fn spawn_all(&self, listener: TcpListener, reloader: Arc<Reloader>, clock: Clock, metrics: Arc<Metrics>) {
+    fn spawn_all(&self, listener: TcpListener, reload: (Arc<Reloader>, Hangup), clock: Clock, metrics: Arc<Metrics>) {
+        let (reloader, hangup) = reload;
         let Self { live, store, tasks, .. } = self;
         let api = Api {
             store: store.clone(),
@@ -106,7 +109,7 @@ impl App {
             listen: self.address,
         };
         tasks.spawn_core("http", http::serve(listener, http::router(api), tasks.cancelled()));
-        tasks.spawn_core("reload", reloader.run(Arc::clone(live), tasks.cancelled()));
+        tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
         let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);
         let snapshot = Arc::clone(live);

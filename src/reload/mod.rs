@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
@@ -82,9 +83,8 @@ impl Reloader {
     }
 
     /// Watches and reloads until `shutdown`.
-    pub async fn run(self: Arc<Self>, live: Arc<Live>, shutdown: CancellationToken) {
+    pub async fn run(self: Arc<Self>, live: Arc<Live>, mut hangup: Hangup, shutdown: CancellationToken) {
         let mut watcher = Watcher::start();
-        let mut hangup = watch::Hangup::new();
         // What changed between the first load and the watch is seen by a look right away.
         let mut watched = self.settle_watches(&live, &mut watcher).await;
         loop {
