@@ -4,6 +4,7 @@ mod append;
 mod claim;
 mod handover;
 mod histogram;
+mod inbox;
 mod list;
 mod operate;
 mod prune;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::handover::Handover;
 pub use self::handover::Slot;
@@ -32,9 +33,6 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, EventId, Timestamp, WebhookId, WebhookKey};
-
-/// Commands waiting for the writer: beyond it, publishers wait, which is the back-pressure that HTTP understands.
-const COMMANDS_MAX: usize = 8192;
 
 /// Readers at work at once: lists, claims and scrapes together; more would only compete for two cores.
 const READERS_MAX: usize = 4;
@@ -50,7 +48,7 @@ pub struct Embedded {
 struct Shared {
     path: PathBuf,
     clock: Clock,
-    commands: mpsc::Sender<Command>,
+    commands: inbox::Sender,
     handover: Arc<Handover>,
     readers: Mutex<Vec<Connection>>,
     reading: Semaphore,
@@ -78,7 +76,7 @@ impl Embedded {
         let readers = (0..READERS_MAX).map(|_| schema::open_reader(&path)).collect::<Result<_, _>>().map_err(failed_to_open)?;
 
         let handover = Arc::new(Handover::default());
-        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let (commands, inbox) = inbox::new();
         let (failure, failed) = watch::channel(None);
         let mut writer = Writer::new(
             writer_connection,

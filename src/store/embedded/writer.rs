@@ -8,9 +8,10 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
 use super::handover::Handover;
+use super::inbox;
 use super::prune::PruneStep;
 use super::settle::EncodedSettle;
 use super::tally::Tally;
@@ -44,9 +45,6 @@ enum Done {
     Pruned(PruneStep),
     Nothing,
 }
-
-/// Commands in one commit: some 10 ms of work, so that nobody waits long behind a burst.
-const GROUP_MAX: usize = 1024;
 
 /// Deliveries that the watermark may lag behind: what a restart scans at the least.
 const WATERMARK_STEP: i64 = 4096;
@@ -164,29 +162,22 @@ impl Writer {
         Ok(())
     }
 
-    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Command>, checkpoints: Checkpointer) {
+    pub(super) fn run(mut self, mut inbox: inbox::Receiver, checkpoints: Checkpointer) {
         if let Err(e) = self.connection.wal_hook(Some(count_log_pages)) {
             tracing::warn!("the log's growth cannot be watched, it is bounded only at the end: {e}");
         }
-        while let Some(first) = inbox.blocking_recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX
-                && let Ok(next) = inbox.try_recv()
-            {
-                group.push(next);
+        while let Some(group) = inbox.take() {
+            if group.iter().any(|command| matches!(command, Command::Close { .. })) {
+                // What is in by now is written as well.
+                inbox.close();
             }
-            let closing = group.iter().any(|command| matches!(command, Command::Close { .. }));
             if let Err(poison) = self.commit_group(group) {
                 tracing::error!(error = %poison, "the store failed: stopping");
                 self.failure.send_replace(Some(poison));
                 return;
             }
-            if closing {
-                break;
-            }
             self.bound_log(&checkpoints);
         }
-        // Rest of the queue: its senders learn from the dropped replies that the store is closed.
         drop(inbox);
         drop(checkpoints);
         if let Err(e) = self.keep_watermark(0).and_then(|()| restart_log(&self.connection)) {
