@@ -14,6 +14,7 @@ mod query;
 mod serve;
 mod shape;
 mod stats;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod transformers;
@@ -83,6 +84,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks", get(webhooks::list))
         .route("/v1/webhooks/{id}", get(webhooks::show))
         .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
+        .route("/v1/webhooks/{id}/enable", post(switch::enable))
+        .route("/v1/webhooks/{id}/disable", post(switch::disable))
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))

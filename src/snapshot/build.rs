@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Snapshot, Webhook};
+use super::{Snapshot, Switchboard, Webhook};
 use crate::config::{Place, Settings, WebhookSettings};
 use crate::model::{Limits, Timestamp, WebhookId, WebhookKey};
 use crate::outbound::Client;
@@ -23,6 +23,7 @@ pub struct Parts {
     pub keys: HashMap<WebhookId, WebhookKey>,
     /// Generated secrets of webhooks that have none of their own.
     pub secrets: HashMap<WebhookId, Secret>,
+    pub switchboard: Arc<Switchboard>,
 }
 
 /// Something that only shows when handles are made.
@@ -66,6 +67,7 @@ fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, 
         settings: Arc::new(parts.settings),
         client: parts.client,
         modules,
+        switchboard: parts.switchboard,
         webhooks,
         by_id,
         by_key,

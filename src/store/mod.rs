@@ -19,8 +19,8 @@ use bytes::Bytes;
 
 use crate::clock::Clock;
 use crate::model::{
-    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, Timestamp, Trigger, Unmatched,
-    WebhookId, WebhookKey,
+    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Standing,
+    Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
 
@@ -53,6 +53,8 @@ pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
 pub struct NewEvent {
     pub event: Arc<Event>,
     pub targets: Vec<WebhookKey>,
+    /// Those of `targets` whose delivery does not simply go by itself and at once.
+    pub apart: Vec<(WebhookKey, Intake)>,
     /// Webhooks whose pattern matched and that still do not get it.
     pub unmatched: Vec<Unmatched>,
     /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
@@ -151,6 +153,14 @@ pub enum Sweep {
     Release,
     /// Its webhook was removed.
     Cancel,
+}
+
+/// What is to be kept of how a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingChange {
+    /// `None`: switched on.
+    Disabled(Option<Disabled>),
+    Condition(Condition),
 }
 
 /// A webhook that the store knows of.
@@ -348,6 +358,16 @@ impl Store {
     /// The kept secrets of webhooks, in their order, made on first use by `make`; in one commit.
     pub async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
         forward!(self, secrets(webhooks, make))
+    }
+
+    /// How webhooks stand: those that are not simply well.
+    pub async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        forward!(self, standings())
+    }
+
+    /// Keeps how webhooks stand, in one commit.
+    pub async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        forward!(self, stand(changes))
     }
 
     pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

@@ -12,9 +12,11 @@ mod read;
 mod rows;
 mod schema;
 mod settle;
+mod standings;
 mod tally;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,10 +31,10 @@ use self::settle::EncodedSettle;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KnownWebhook,
-    NewEvent, Page, Ready, Settle, Stats, StoreError, StoreOptions, Sweep,
+    NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreError, StoreOptions, Sweep,
 };
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, EventId, Timestamp, WebhookId, WebhookKey};
+use crate::model::{DeliveryId, DeliveryState, EventId, Standing, Timestamp, WebhookId, WebhookKey};
 
 /// Readers at work at once: lists, claims and scrapes together; more would only compete for two cores.
 const READERS_MAX: usize = 4;
@@ -205,6 +207,14 @@ impl Embedded {
 
     pub(super) async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
         self.command(|reply| Command::Secrets { webhooks, make, reply }).await
+    }
+
+    pub(super) async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        self.read(|reader, _| standings::standings(reader)).await
+    }
+
+    pub(super) async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        self.command(|reply| Command::Stand { changes, reply }).await
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

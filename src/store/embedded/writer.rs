@@ -17,7 +17,7 @@ use super::settle::EncodedSettle;
 use super::tally::Tally;
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, Lease, NewEvent, StoreError, Sweep};
+use crate::store::{Accepted, CommitObserver, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -31,6 +31,7 @@ pub(super) enum Command {
     Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Secrets { webhooks: Vec<WebhookKey>, make: fn() -> String, reply: Reply<Vec<String>> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
+    Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
 }
@@ -260,6 +261,7 @@ impl Writer {
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
+            Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
@@ -322,7 +324,7 @@ impl Command {
             (Self::Secrets { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
-            (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
+            (Self::Settle { reply, .. } | Self::Stand { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
                 send(reply, result.map(|_| ()))
             }
         }
