@@ -1,6 +1,7 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod batches;
 mod cli;
 mod crash;
 mod disk;
@@ -12,6 +13,7 @@ mod health;
 mod hostile;
 mod judges;
 mod lanes;
+mod order;
 mod publish;
 mod reload;
 mod store_contract;
