@@ -29,6 +29,8 @@ mod webhook;
 
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub(crate) use units::parse_duration;
+
 pub use settings::{
     Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, TransformerSettings,
     WebhookSettings,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::model::{EndpointUrl, Limits, NetworkPolicy, RetryPolicy, TransformStep, WebhookId};
+use crate::model::{EndpointUrl, Limits, NetworkPolicy, RetryPolicy, StorageKeys, TransformStep, WebhookId};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
 
@@ -56,6 +56,8 @@ pub enum Scope {
 pub struct StorageSettings {
     /// Absolute, or relative to the working directory; a relative one in the file is meant from the file's directory.
     pub path: PathBuf,
+    /// What secrets at rest are sealed with.
+    pub keys: StorageKeys,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +79,8 @@ pub struct WebhookSettings {
     pub transform_places: Vec<Place>,
     /// `None`: one is generated and kept in the store, unless nothing is signed.
     pub secret: Option<Secret>,
+    /// Those that it replaces: they sign too, newest first.
+    pub previous_secrets: Vec<Secret>,
     /// Empty: `"none"`.
     pub signature: Vec<SignatureSpec>,
     pub headers: Vec<(HeaderName, HeaderValue)>,

@@ -8,6 +8,7 @@ mod id;
 mod network;
 mod retry;
 mod status;
+mod storage_key;
 mod time;
 mod webhook;
 
@@ -20,5 +21,6 @@ pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, Unma
 pub use network::{NetworkPolicy, Refused};
 pub use retry::{RETRY_AFTER_MAX, RetryOn, RetryPolicy, Schedule, Settlement};
 pub use status::{InvalidStatusClass, StatusSet};
+pub use storage_key::{InvalidStorageKey, StorageKey, StorageKeys};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use webhook::{CONNECTION_HEADERS, EndpointUrl, Limits, TransformStep};

@@ -7,14 +7,14 @@ mod live;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use build::{BuildProblem, Parts, build};
+pub use build::{BuildProblem, Parts, build, resign};
 pub use live::{ConfigError, ConfigProblem, Live};
 
 use crate::config::{Settings, WebhookSettings};
 use crate::model::{Event, Timestamp, Unmatched, WebhookId, WebhookKey};
 use crate::outbound::Client;
 use crate::routing::{FilterInput, Index};
-use crate::signing::{Secret, Signer};
+use crate::signing::{LiveSecret, Secret, Signer};
 use crate::transform::{Module, Pipeline};
 
 /// Near misses kept with an event: enough to explain it, bounded when thousands of filters say no.
@@ -26,6 +26,8 @@ pub struct Webhook {
     pub key: WebhookKey,
     /// Given or generated; `None` when nothing is signed.
     pub secret: Option<Secret>,
+    /// Those that it replaces and that still sign.
+    pub previous: Vec<LiveSecret>,
     pub signer: Signer,
     pub pipeline: Option<Pipeline>,
 }
@@ -42,7 +44,7 @@ pub struct Snapshot {
     webhooks: Vec<Arc<Webhook>>,
     by_id: HashMap<WebhookId, usize>,
     by_key: HashMap<WebhookKey, usize>,
-    index: Index,
+    index: Arc<Index>,
 }
 
 /// Where an event goes.

@@ -12,6 +12,7 @@ mod hostile;
 mod judges;
 mod publish;
 mod reload;
+mod signing;
 mod store_contract;
 mod tc7;
 mod transform;

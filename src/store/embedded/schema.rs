@@ -27,7 +27,6 @@ CREATE TABLE hours(
   succeeded INTEGER NOT NULL, failed INTEGER NOT NULL, dropped INTEGER NOT NULL, durations BLOB NOT NULL,
   PRIMARY KEY(webhook, hour)
 ) WITHOUT ROWID;
-CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL);
 
 CREATE TABLE events(
   seq INTEGER PRIMARY KEY, id TEXT NOT NULL, type TEXT NOT NULL, timestamp INTEGER NOT NULL, received INTEGER NOT NULL,
@@ -73,13 +72,17 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {SCHEMA} {} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;",
+            super::secrets::TABLE
+        ))?;
     } else if version != SCHEMA_VERSION {
         let message = format!(
             "its format is version {version}, this tenterhook reads version {SCHEMA_VERSION}: use the release that wrote it"
         );
         return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
     }
+    super::secrets::upgrade(&connection)?;
     Ok(connection)
 }
 
