@@ -7,6 +7,7 @@ use url::Url;
 
 use super::headers::{self, Header};
 use super::json::{self, span_at};
+use super::lane;
 use super::mask::show_url;
 use super::read::{self, Keys, check_keys};
 use super::report::{Report, quote};
@@ -19,7 +20,7 @@ use crate::routing::{Filter, Pattern};
 use crate::signing::{LiveSecret, Scheme, Secret, SignatureSpec, Signer};
 
 /// Keys that a default can be given for.
-pub(super) const SHARED: [&str; 12] = [
+pub(super) const SHARED: [&str; 18] = [
     "filter",
     "transform",
     "signature",
@@ -32,9 +33,15 @@ pub(super) const SHARED: [&str; 12] = [
     "connect_timeout",
     "concurrency",
     "metadata",
+    "rate_limit",
+    "batch",
+    "order_by",
+    "breaker",
+    "disable_after",
+    "expire_after",
 ];
 
-const LATER: &[&str] = &["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after", "network"];
+const LATER: &[&str] = &["network"];
 
 const ALIASES: &[(&str, &str)] = &[
     ("endpoint", "url"),
@@ -58,6 +65,12 @@ const ALIASES: &[(&str, &str)] = &[
     ("name", "description"),
     ("tenant_id", "tenant"),
     ("labels", "metadata"),
+    ("throttle", "rate_limit"),
+    ("rate", "rate_limit"),
+    ("circuit_breaker", "breaker"),
+    ("ordering", "order_by"),
+    ("ordered_by", "order_by"),
+    ("ttl", "expire_after"),
 ];
 
 const WEBHOOK: Keys = Keys {
@@ -80,6 +93,12 @@ const WEBHOOK: Keys = Keys {
         "concurrency",
         "tenant",
         "metadata",
+        "rate_limit",
+        "batch",
+        "order_by",
+        "breaker",
+        "disable_after",
+        "expire_after",
     ],
     later: LATER,
     elsewhere: &[],
@@ -130,6 +149,7 @@ pub(super) struct Policy {
     connect_timeout: Option<Duration>,
     concurrency: Option<usize>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    lane: lane::Lane,
 }
 
 /// What judging a webhook takes besides its own table.
@@ -142,7 +162,9 @@ pub(super) struct Surroundings<'a> {
 /// `[defaults]`.
 pub(super) fn defaults(table: &Table, report: &mut Report) -> Policy {
     check_keys(table, &DEFAULTS, report);
-    policy(table, report)
+    let policy = policy(table, report);
+    lane::check_together(&policy.lane.clone().merged(&lane::Lane::default()), table, report);
+    policy
 }
 
 /// `[webhooks.ID]`, merged with the defaults; `None` when something is wrong with it (reported).
@@ -233,6 +255,7 @@ fn merged(
         // The whole attempt ends at `timeout` anyway.
         connect_timeout: connect_timeout.min(timeout),
         concurrency: own.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY_DEFAULT),
+        lane: own.lane.merged(&defaults.lane),
         metadata: own.metadata.or_else(|| defaults.metadata.clone()).unwrap_or_default(),
         place: report.sources.place(entry.key.span),
     }
@@ -240,6 +263,7 @@ fn merged(
 
 /// What no key alone can be blamed for.
 fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, report: &mut Report) {
+    lane::check_together(&settings.lane, table, report);
     let signed = |name: &http::HeaderName| {
         let plain = name.as_str().strip_suffix("-previous").unwrap_or(name.as_str());
         settings.signature.iter().map(SignatureSpec::signature_header).any(|header| header == *name || header == plain)
@@ -287,6 +311,7 @@ fn policy(table: &Table, report: &mut Report) -> Policy {
                 policy.concurrency = number.and_then(|number| usize::try_from(number).ok());
             }
             "metadata" => policy.metadata = metadata(node, report),
+            key if lane::KEYS.contains(&key) => policy.lane.read(key, node, report),
             _ => debug_assert!(!SHARED.contains(&key.name.as_str()), "a shared key that nobody reads"),
         }
     }

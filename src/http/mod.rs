@@ -15,6 +15,7 @@ mod rotate;
 mod serve;
 mod shape;
 mod stats;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod transformers;
@@ -85,6 +86,8 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks/{id}", get(webhooks::show))
         .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
         .route("/v1/webhooks/{id}/rotate-secret", post(rotate::rotate))
+        .route("/v1/webhooks/{id}/enable", post(switch::enable))
+        .route("/v1/webhooks/{id}/disable", post(switch::disable))
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))

@@ -72,6 +72,14 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(2),
         concurrency: 10,
+        lane: crate::config::LanePolicy {
+            rate_limit: None,
+            batch: None,
+            order: None,
+            breaker: None,
+            disable_after: None,
+            expire_after: None,
+        },
         metadata: serde_json::Map::new(),
         place: place(),
     }
@@ -129,6 +137,7 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
         client: client.unwrap(),
         keys: ids.into_iter().zip(keys).collect(),
         secrets: HashMap::new(),
+        switchboard: Arc::default(),
     };
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -383,7 +392,8 @@ async fn webhooks_are_shown_without_anything_that_a_thief_could_use() {
             "signature": "standard", "headers": {"x-api-key": "…9b1c"}, "enabled": true, "description": "Ops", "tenant": null,
             "retry": {"max_retries": 3, "initial_delay": "1s", "multiplier": 2.0, "max_delay": "1h", "jitter": 0.2},
             "retry_on": ["network", "timeout", "408", "425", "429", "5xx"], "success": ["2xx"], "timeout": "5s",
-            "connect_timeout": "2s", "concurrency": 10, "metadata": {}, "origin": "config", "file": "config.toml", "line": 7,
+            "connect_timeout": "2s", "concurrency": 10, "rate_limit": null, "batch": null, "order_by": null, "breaker": null,
+            "disable_after": null, "expire_after": null, "disabled": null, "failing_since": null, "breaker_open": null, "metadata": {}, "origin": "config", "file": "config.toml", "line": 7,
             "created_at": "2023-11-14T22:13:20.000Z", "updated_at": "2023-11-14T22:13:20.000Z",
             "secret_preview": Secret::parse(SECRET).unwrap().preview(), "status": "enabled",
         })

@@ -24,15 +24,14 @@ pub(super) async fn list(Reader(caller): Reader, State(_): State<Shared>, uri: U
     let webhooks = caller.snapshot.webhooks();
     let start = window.after.and_then(|cursor| usize::try_from(cursor.0).ok()).unwrap_or(0).min(webhooks.len());
     let end = start.saturating_add(window.limit).min(webhooks.len());
-    let data: Vec<Value> =
-        webhooks[start..end].iter().map(|webhook| webhook_shape::shape(webhook, caller.snapshot.loaded_at)).collect();
+    let data: Vec<Value> = webhooks[start..end].iter().map(|webhook| webhook_shape::shape(webhook, &caller.snapshot)).collect();
     let next = (end < webhooks.len()).then(|| i64::try_from(end).ok().map(|end| show_cursor(Cursor(end)))).flatten();
     Ok(Json(json!({"data": data, "next": next})))
 }
 
 pub(super) async fn show(Reader(caller): Reader, PathId(id): PathId) -> Result<Json<Value>, Problem> {
     let webhook = find(&caller, &id)?;
-    Ok(Json(webhook_shape::shape(webhook, caller.snapshot.loaded_at)))
+    Ok(Json(webhook_shape::shape(webhook, &caller.snapshot)))
 }
 
 /// The only place that shows a secret, and it leaves a trace.

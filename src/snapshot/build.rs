@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Snapshot, Webhook};
+use super::{Snapshot, Switchboard, Webhook};
 use crate::config::{Place, Settings, WebhookSettings};
 use crate::model::{Limits, Timestamp, WebhookId, WebhookKey};
 use crate::outbound::Client;
@@ -23,6 +23,7 @@ pub struct Parts {
     pub keys: HashMap<WebhookId, WebhookKey>,
     /// Kept secrets of webhooks that have none of their own, newest first.
     pub secrets: HashMap<WebhookId, Vec<LiveSecret>>,
+    pub switchboard: Arc<Switchboard>,
 }
 
 /// Something that only shows when handles are made.
@@ -75,6 +76,7 @@ fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, 
         settings: Arc::new(parts.settings),
         client: parts.client,
         modules,
+        switchboard: parts.switchboard,
         webhooks,
         by_id,
         by_key,
@@ -115,6 +117,7 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
         settings: Arc::clone(&current.settings),
         client: current.client.clone(),
         modules: current.modules.clone(),
+        switchboard: Arc::clone(&current.switchboard),
         webhooks,
         by_id: current.by_id.clone(),
         by_key: current.by_key.clone(),

@@ -20,8 +20,8 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::model::{
-    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, StorageKeys, Timestamp, Trigger,
-    Unmatched, WebhookId, WebhookKey,
+    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Standing,
+    StorageKeys, Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
 
@@ -54,6 +54,8 @@ pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
 pub struct NewEvent {
     pub event: Arc<Event>,
     pub targets: Vec<WebhookKey>,
+    /// Those of `targets` whose delivery does not simply go by itself and at once.
+    pub apart: Vec<(WebhookKey, Intake)>,
     /// Webhooks whose pattern matched and that still do not get it.
     pub unmatched: Vec<Unmatched>,
     /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
@@ -152,6 +154,14 @@ pub enum Sweep {
     Release,
     /// Its webhook was removed.
     Cancel,
+}
+
+/// What is to be kept of how a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingChange {
+    /// `None`: switched on.
+    Disabled(Option<Disabled>),
+    Condition(Condition),
 }
 
 /// A webhook that the store knows of.
@@ -381,6 +391,16 @@ impl Store {
     /// changes nothing, when one of them is sealed with a key that is not among these.
     pub async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
         forward!(self, rekey(keys))
+    }
+
+    /// How webhooks stand: those that are not simply well.
+    pub async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        forward!(self, standings())
+    }
+
+    /// Keeps how webhooks stand, in one commit.
+    pub async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        forward!(self, stand(changes))
     }
 
     pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

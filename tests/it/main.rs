@@ -8,8 +8,10 @@ mod disk;
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
+mod health;
 mod hostile;
 mod judges;
+mod lanes;
 mod publish;
 mod reload;
 mod signing;

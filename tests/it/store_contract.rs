@@ -47,7 +47,7 @@ fn event(id: &str, data: &str) -> Event {
 
 fn new_event(id: &str, targets: &[WebhookKey]) -> NewEvent {
     let event = Arc::new(event(id, r#"{"n":1}"#));
-    NewEvent { event, targets: targets.to_vec(), unmatched: Vec::new(), timestamp_given: false }
+    NewEvent { event, targets: targets.to_vec(), apart: Vec::new(), unmatched: Vec::new(), timestamp_given: false }
 }
 
 async fn webhook(store: &Store, id: &str) -> WebhookKey {
@@ -135,7 +135,7 @@ async fn a_timestamp_that_was_given_is_part_of_the_content() {
     bench.store.append(vec![new_event("evt_1", &[])]).await.unwrap();
     let mut later = event("evt_1", r#"{"n":1}"#);
     later.timestamp = later.timestamp.after(Duration::from_secs(1));
-    let with = |given| NewEvent { event: Arc::new(later.clone()), targets: vec![], unmatched: vec![], timestamp_given: given };
+    let with = |given| NewEvent { event: Arc::new(later.clone()), timestamp_given: given, ..new_event("evt_1", &[]) };
     assert_eq!(bench.store.append(vec![with(false)]).await.unwrap(), [Accepted::Duplicate { deliveries: 0 }]);
     assert_eq!(bench.store.append(vec![with(true)]).await.unwrap(), [Accepted::Conflict]);
 }

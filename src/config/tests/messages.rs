@@ -81,7 +81,7 @@ events = 7
 url = "invalid-url"
 events = []
 timeout = 5
-rate_limit = "50/s"
+network = {}
 concurrency = 0
 headers = { Host = "x" }
 retry = { schedule = [] }
@@ -185,11 +185,9 @@ fn keys_of_later_versions_are_refused_by_name() {
             assert_eq!(one(&text), format!("2:1 `{key}` is not available in this version | {HELP}"));
         }
     }
-    for key in ["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after", "network"] {
-        let message = format!("`{key}` is not available in this version | {HELP}");
-        assert_eq!(one(&format!("[defaults]\n{key} = \"x\"")), format!("2:1 {message}"));
-        assert_eq!(one(&webhook(&format!("{key} = \"x\""))), format!("4:1 {message}"));
-    }
+    let message = format!("`network` is not available in this version | {HELP}");
+    assert_eq!(one("[defaults]\nnetwork = \"x\""), format!("2:1 {message}"));
+    assert_eq!(one(&webhook("network = \"x\"")), format!("4:1 {message}"));
 }
 
 #[test]

@@ -13,9 +13,11 @@ mod rows;
 mod schema;
 mod secrets;
 mod settle;
+mod standings;
 mod tally;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,10 +34,10 @@ use self::settle::EncodedSettle;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
-    KnownWebhook, NewEvent, Page, Ready, Settle, Stats, StoreError, StoreOptions, Sweep,
+    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreError, StoreOptions, Sweep,
 };
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, EventId, StorageKeys, Timestamp, WebhookId, WebhookKey};
+use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
 
 /// Readers at work at once: lists, claims and scrapes together; more would only compete for two cores.
 const READERS_MAX: usize = 4;
@@ -221,6 +223,14 @@ impl Embedded {
 
     pub(super) async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
         self.command(|reply| Command::Rekey { keys, reply }).await
+    }
+
+    pub(super) async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        self.read(|reader, _| standings::standings(reader)).await
+    }
+
+    pub(super) async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        self.command(|reply| Command::Stand { changes, reply }).await
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

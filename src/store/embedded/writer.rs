@@ -19,7 +19,7 @@ use super::settle::EncodedSettle;
 use super::tally::Tally;
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, KeptSecret, Lease, NewEvent, StoreError, Sweep};
+use crate::store::{Accepted, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -35,6 +35,7 @@ pub(super) enum Command {
     RotateSecret { webhook: WebhookKey, text: Zeroizing<String>, overlap: Duration, reply: Reply<Vec<KeptSecret>> },
     Rekey { keys: StorageKeys, reply: Reply<u64> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
+    Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
 }
@@ -276,6 +277,7 @@ impl Writer {
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
+            Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
@@ -342,7 +344,7 @@ impl Command {
             (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
-            (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
+            (Self::Settle { reply, .. } | Self::Stand { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
                 send(reply, result.map(|_| ()))
             }
         }
