@@ -9,7 +9,7 @@ use crate::config::Problem;
 use crate::model::WebhookKey;
 use crate::outbound::{Client, ClientOptions};
 use crate::reload::{self, ReloadError};
-use crate::signing::Secret;
+use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, Parts};
 use crate::transform::{Host, HostOptions};
 
@@ -31,7 +31,8 @@ pub async fn check(path: &Path) -> Result<CheckReport, ReloadError> {
     let settings = loaded.settings.clone();
     let client = Client::new(ClientOptions::new(settings.network.clone()))?;
     let keys = settings.webhooks.keys().cloned().zip((1..).map(WebhookKey)).collect();
-    let secrets: HashMap<_, _> = settings.webhooks.keys().map(|id| (id.clone(), Secret::generate())).collect();
+    let any = || vec![LiveSecret::lasting(Secret::generate())];
+    let secrets: HashMap<_, _> = settings.webhooks.keys().map(|id| (id.clone(), any())).collect();
     let fingerprint = loaded.fingerprint.clone();
     let loaded_at = Clock::System.now();
     let switchboard = Arc::default();

@@ -30,6 +30,8 @@ mod webhook;
 
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub(crate) use units::parse_duration;
+
 pub use settings::{
     LanePolicy, OrderBy, OrderPolicy, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
     TransformerSettings, WebhookSettings,

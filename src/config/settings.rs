@@ -9,7 +9,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue};
 
 use crate::model::{
-    BatchPolicy, BreakerPolicy, EndpointUrl, Limits, NetworkPolicy, OnGap, Rate, RetryPolicy, TransformStep, WebhookId,
+    BatchPolicy, BreakerPolicy, EndpointUrl, Limits, NetworkPolicy, OnGap, Rate, RetryPolicy, StorageKeys, TransformStep,
+    WebhookId,
 };
 use crate::routing::{FieldPath, Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
@@ -58,6 +59,8 @@ pub enum Scope {
 pub struct StorageSettings {
     /// Absolute, or relative to the working directory; a relative one in the file is meant from the file's directory.
     pub path: PathBuf,
+    /// What secrets at rest are sealed with.
+    pub keys: StorageKeys,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -79,6 +82,8 @@ pub struct WebhookSettings {
     pub transform_places: Vec<Place>,
     /// `None`: one is generated and kept in the store, unless nothing is signed.
     pub secret: Option<Secret>,
+    /// Those that it replaces: they sign too, newest first.
+    pub previous_secrets: Vec<Secret>,
     /// Empty: `"none"`.
     pub signature: Vec<SignatureSpec>,
     pub headers: Vec<(HeaderName, HeaderValue)>,

@@ -11,6 +11,7 @@ mod observe;
 mod problem;
 mod publish;
 mod query;
+mod rotate;
 mod serve;
 mod shape;
 mod stats;
@@ -84,6 +85,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks", get(webhooks::list))
         .route("/v1/webhooks/{id}", get(webhooks::show))
         .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
+        .route("/v1/webhooks/{id}/rotate-secret", post(rotate::rotate))
         .route("/v1/webhooks/{id}/enable", post(switch::enable))
         .route("/v1/webhooks/{id}/disable", post(switch::disable))
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))

@@ -16,7 +16,7 @@ use url::Url;
 use super::{Api, router};
 use crate::clock::Clock;
 use crate::config::{Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, WebhookSettings};
-use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, Timestamp, TransformStep, WebhookId};
+use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookId};
 use crate::outbound::{Client, ClientOptions, Roots};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{Scheme, Secret, SignatureSpec};
@@ -62,7 +62,8 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         transform: Vec::new(),
         transform_places: Vec::new(),
         secret: Some(Secret::parse(SECRET).unwrap()),
-        signature: vec![SignatureSpec { scheme: Scheme::Standard, header: None }],
+        previous_secrets: Vec::new(),
+        signature: vec![SignatureSpec::new(Scheme::Standard)],
         headers: vec![(http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static("a-very-secret-value-9b1c"))],
         enabled: true,
         description: Some("Ops".to_owned()),
@@ -106,7 +107,7 @@ fn settings() -> Settings {
             shutdown_grace: Duration::from_secs(10),
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
-        storage: StorageSettings { path: PathBuf::from("data") },
+        storage: StorageSettings { path: PathBuf::from("data"), keys: StorageKeys::default() },
         retention: RetentionSettings { events: Duration::from_secs(3600), failed: Duration::from_secs(3600) },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
         webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),

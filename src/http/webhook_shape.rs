@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::{LanePolicy, OrderBy, WebhookSettings};
 use crate::model::{OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep};
-use crate::signing::SignatureSpec;
+use crate::signing::{Scheme, SignatureSpec};
 use crate::snapshot::{Snapshot, Webhook};
 
 /// Characters of a hidden value that are shown, when it is long enough to stay secret.
@@ -147,9 +147,13 @@ fn hidden(text: &str) -> String {
 }
 
 fn signature(specs: &[SignatureSpec]) -> Value {
-    let one = |spec: &SignatureSpec| match &spec.header {
-        Some(header) => json!({"scheme": spec.scheme.name(), "header": header.as_str()}),
-        None => spec.scheme.name().into(),
+    let one = |spec: &SignatureSpec| match (&spec.scheme, &spec.header) {
+        (Scheme::Template(own), _) => json!({
+            "template": own.template(), "content": own.content(), "encoding": own.encoding().name(),
+            "header": spec.signature_header().as_str(),
+        }),
+        (scheme, Some(header)) => json!({"scheme": scheme.name(), "header": header.as_str()}),
+        (scheme, None) => scheme.name().into(),
     };
     match specs {
         [] => "none".into(),

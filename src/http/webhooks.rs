@@ -45,7 +45,16 @@ pub(super) async fn secret(
         return Err(Problem::new(Kind::NotFound, detail));
     };
     tracing::info!(target: "audit", token = &*caller.token, webhook = %webhook.settings.id, "secret shown");
-    let body = json!({"id": webhook.settings.id, "secret": secret.expose()});
+    let mut body = json!({"id": webhook.settings.id, "secret": secret.expose()});
+    if let Some(key) = secret.public_key() {
+        body["public_key"] = key.into();
+    }
+    let previous = webhook.previous.iter();
+    let previous: Vec<Value> =
+        previous.map(|live| json!({"secret_preview": live.secret.preview(), "until": live.until})).collect();
+    if !previous.is_empty() {
+        body["previous"] = previous.into();
+    }
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 

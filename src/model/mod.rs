@@ -13,6 +13,7 @@ mod pace;
 mod retry;
 mod standing;
 mod status;
+mod storage_key;
 mod time;
 mod webhook;
 
@@ -29,5 +30,6 @@ pub use pace::{InvalidRate, Pace, Ramp, Rate};
 pub use retry::{Asked, RETRY_AFTER_MAX, RetryOn, RetryPolicy, Schedule, Settlement};
 pub use standing::{Condition, Disabled, DisabledBy, Failing, Standing};
 pub use status::{InvalidStatusClass, StatusSet};
+pub use storage_key::{InvalidStorageKey, StorageKey, StorageKeys};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use webhook::{CONNECTION_HEADERS, EndpointUrl, Limits, TransformStep};

@@ -15,10 +15,10 @@ pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
-use crate::model::{NetworkPolicy, WebhookId, WebhookKey};
+use crate::model::{NetworkPolicy, StorageKey, StorageKeys, WebhookId, WebhookKey};
 use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
-use crate::signing::Secret;
+use crate::signing::{LiveSecret, Scheme, Secret};
 use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot, Switchboard};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{ConfigReload, Metrics};
@@ -56,6 +56,8 @@ pub struct Reloader {
     switchboard: Arc<Switchboard>,
     /// Kept while `[network]` stays the same, and with it the open connections.
     client: Mutex<Option<(NetworkPolicy, Client)>>,
+    /// What secrets in the store are sealed with; `None` before the first look.
+    keys: Mutex<Option<StorageKeys>>,
 }
 
 /// What has to be watched for changes.
@@ -72,7 +74,8 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 
 impl Reloader {
     pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>, standing: Switchboard) -> Self {
-        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client: Mutex::new(None) }
+        let (client, keys) = (Mutex::new(None), Mutex::new(None));
+        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys }
     }
 
     /// The first snapshot, of what [`load`] gave.
@@ -87,6 +90,7 @@ impl Reloader {
     /// Watches and reloads until `shutdown`.
     pub async fn run(self: Arc<Self>, live: Arc<Live>, mut hangup: Hangup, shutdown: CancellationToken) {
         let mut watcher = Watcher::start();
+        let mut secret_changes = live.secret_changes();
         // What changed between the first load and the watch is seen by a look right away.
         let mut watched = self.settle_watches(&live, &mut watcher).await;
         loop {
@@ -94,6 +98,11 @@ impl Reloader {
                 () = shutdown.cancelled() => return,
                 () = watcher.changed() => false,
                 () = hangup.received() => true,
+                Ok(()) = secret_changes.changed() => {
+                    let changes = *secret_changes.borrow_and_update();
+                    self.renew_secrets(&live, changes).await;
+                    continue;
+                }
             };
             if by_signal {
                 tracing::info!("SIGHUP: reading the configuration again");
@@ -160,6 +169,24 @@ impl Reloader {
             }
         }
         watched
+    }
+
+    /// Makes the secrets live that the store keeps now.
+    async fn renew_secrets(&self, live: &Live, changes: u64) {
+        let current = live.snapshot();
+        let keys = current.webhooks().iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
+        let renewed = match self.generated_secrets(&current.settings, &keys).await {
+            Ok(secrets) => snapshot::resign(&current, &secrets).map_err(|(id, e)| format!("`{id}`: {e}")),
+            Err(error) => Err(error.to_string()),
+        };
+        match renewed {
+            Ok(snapshot) => {
+                self.metrics.set_config_generation(snapshot.generation);
+                live.replace(snapshot);
+                live.secrets_are_live(changes);
+            }
+            Err(error) => tracing::error!(error, "changed secrets cannot go live; the next reload tries again"),
+        }
     }
 
     /// Reads until two looks in a row agree: a save in place first empties the file, and half a file, or an empty one,
@@ -239,6 +266,7 @@ impl Reloader {
 
     async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
         let settings = loaded.settings.clone();
+        self.rekey(&settings.storage.keys).await?;
         let client = self.client(&settings.network)?;
         let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
         let keys = self.store.intern(ids.clone()).await?;
@@ -251,6 +279,20 @@ impl Reloader {
             let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
             ReloadError::Refused(loaded.refused(listed))
         })
+    }
+
+    /// Secrets at rest are sealed with the keys of this configuration, when they are others than before.
+    async fn rekey(&self, keys: &StorageKeys) -> Result<(), StoreError> {
+        if self.keys.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(keys) {
+            return Ok(());
+        }
+        let changed = self.store.rekey(keys.clone()).await?;
+        if changed > 0 {
+            let key = keys.current.as_ref().map_or("none".to_owned(), StorageKey::id);
+            tracing::info!(secrets = changed, key, "secrets at rest are sealed with another key now");
+        }
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
+        Ok(())
     }
 
     fn client(&self, policy: &NetworkPolicy) -> Result<Client, OutboundError> {
@@ -270,25 +312,37 @@ impl Reloader {
         &self,
         settings: &Settings,
         keys: &HashMap<WebhookId, WebhookKey>,
-    ) -> Result<HashMap<WebhookId, Secret>, StoreError> {
+    ) -> Result<HashMap<WebhookId, Vec<LiveSecret>>, StoreError> {
         let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
-        let (ids, wanted): (Vec<&WebhookId>, Vec<WebhookKey>) = settings
+        let (ids, wanted): (Vec<&WebhookId>, Vec<(WebhookKey, fn() -> String)>) = settings
             .webhooks
             .values()
             .filter(|webhook| !has_or_needs_none(webhook))
-            .filter_map(|webhook| Some((&webhook.id, *keys.get(&webhook.id)?)))
+            .filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))))
             .unzip();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        let texts = self.store.secrets(wanted, || Secret::generate().expose().to_owned()).await?;
+        let kept = self.store.secrets(wanted).await?;
         let mut secrets = HashMap::new();
-        for (id, text) in ids.into_iter().zip(texts) {
-            let secret = Secret::parse(&text)
-                .map_err(|e| StoreError::Unavailable { reason: format!("the kept secret of `{id}` cannot be used: {e}") })?;
-            secrets.insert(id.clone(), secret);
+        for (id, kept) in ids.into_iter().zip(kept) {
+            let live = kept.iter().map(|kept| Ok(LiveSecret { secret: Secret::parse(&kept.text)?, until: kept.until }));
+            let live = live.collect::<Result<_, crate::signing::InvalidSecret>>();
+            let live =
+                live.map_err(|e| StoreError::Unavailable { reason: format!("the kept secret of `{id}` cannot be used: {e}") })?;
+            secrets.insert(id.clone(), live);
         }
         Ok(secrets)
+    }
+}
+
+/// What makes a webhook's secret: Standard Webhooks' form where that is understood, plain text for receivers that know
+/// only their own.
+fn maker(webhook: &WebhookSettings) -> fn() -> String {
+    if webhook.signature.iter().any(|spec| spec.scheme == Scheme::Standard) {
+        || Secret::generate().expose().to_owned()
+    } else {
+        || Secret::generate_hex().expose().to_owned()
     }
 }
 
@@ -313,7 +367,7 @@ fn warn_of_restarts(old: &Settings, new: &Settings) {
     if old.server.listen != new.server.listen {
         tracing::warn!(now = %old.server.listen, wanted = %new.server.listen, "`server.listen` takes effect at the next start");
     }
-    if old.storage != new.storage {
-        tracing::warn!("`[storage]` takes effect at the next start");
+    if old.storage.path != new.storage.path {
+        tracing::warn!("`storage.path` takes effect at the next start");
     }
 }

@@ -8,7 +8,7 @@ mod switchboard;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use build::{BuildProblem, Parts, build};
+pub use build::{BuildProblem, Parts, build, resign};
 pub use live::{ConfigError, ConfigProblem, Live};
 pub use switchboard::Switchboard;
 
@@ -16,7 +16,7 @@ use crate::config::{OrderBy, Settings, WebhookSettings};
 use crate::model::{Event, Intake, Timestamp, Unmatched, WebhookId, WebhookKey};
 use crate::outbound::Client;
 use crate::routing::{FilterInput, Index};
-use crate::signing::{Secret, Signer};
+use crate::signing::{LiveSecret, Secret, Signer};
 use crate::transform::{Module, Pipeline};
 
 /// Near misses kept with an event: enough to explain it, bounded when thousands of filters say no.
@@ -28,6 +28,8 @@ pub struct Webhook {
     pub key: WebhookKey,
     /// Given or generated; `None` when nothing is signed.
     pub secret: Option<Secret>,
+    /// Those that it replaces and that still sign.
+    pub previous: Vec<LiveSecret>,
     pub signer: Signer,
     pub pipeline: Option<Pipeline>,
 }
@@ -46,7 +48,7 @@ pub struct Snapshot {
     webhooks: Vec<Arc<Webhook>>,
     by_id: HashMap<WebhookId, usize>,
     by_key: HashMap<WebhookKey, usize>,
-    index: Index,
+    index: Arc<Index>,
 }
 
 /// Where an event goes.

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::model::{
     Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Standing,
-    Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
+    StorageKeys, Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
 
@@ -177,6 +178,20 @@ pub struct KnownWebhook {
     pub held: u64,
     /// Whether something that is given up keeps others of its key waiting, or would.
     pub blocks: bool,
+}
+
+/// A webhook's secret that the store keeps.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeptSecret {
+    pub text: Zeroizing<String>,
+    /// When it stops to sign; `None` for the newest.
+    pub until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for KeptSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeptSecret").field("until", &self.until).finish_non_exhaustive()
+    }
 }
 
 /// A published event as it is shown.
@@ -383,9 +398,27 @@ impl Store {
         forward!(self, cancel(delivery))
     }
 
-    /// The kept secrets of webhooks, in their order, made on first use by `make`; in one commit.
-    pub async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
-        forward!(self, secrets(webhooks, make))
+    /// The kept secrets of webhooks, in their order, each webhook's live ones newest first; made on first use by the
+    /// function beside it; in one commit.
+    pub async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<KeptSecret>>, StoreError> {
+        forward!(self, secrets(webhooks))
+    }
+
+    /// A new secret for a webhook: from now on it signs, and those before it for `overlap` longer. Answers all that are
+    /// live then, newest first.
+    pub async fn rotate_secret(
+        &self,
+        webhook: WebhookKey,
+        text: Zeroizing<String>,
+        overlap: Duration,
+    ) -> Result<Vec<KeptSecret>, StoreError> {
+        forward!(self, rotate_secret(webhook, text, overlap))
+    }
+
+    /// Seals all kept secrets with the current key (or none); answers how many were sealed otherwise before. Fails, and
+    /// changes nothing, when one of them is sealed with a key that is not among these.
+    pub async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
+        forward!(self, rekey(keys))
     }
 
     /// How webhooks stand: those that are not simply well.

@@ -16,6 +16,7 @@ mod lanes;
 mod order;
 mod publish;
 mod reload;
+mod signing;
 mod store_contract;
 mod tc7;
 mod transform;

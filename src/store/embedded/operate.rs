@@ -1,4 +1,4 @@
-//! What operators and reloads do: webhook numbers, secrets, sweeps over waiting deliveries, retry and cancel by hand.
+//! What operators and reloads do: webhook numbers, sweeps over waiting deliveries, retry and cancel by hand.
 
 use rusqlite::{OptionalExtension, params};
 
@@ -23,18 +23,6 @@ impl Writer {
             Ok(WebhookKey(self.connection.last_insert_rowid()))
         };
         ids.iter().map(&mut key).collect()
-    }
-
-    pub(super) fn secret(&self, webhook: WebhookKey, make: fn() -> String) -> Result<String, rusqlite::Error> {
-        let mut select = self.connection.prepare_cached("SELECT secret FROM secrets WHERE webhook = ?1")?;
-        if let Some(secret) = select.query_row([webhook.0], |row| row.get(0)).optional()? {
-            return Ok(secret);
-        }
-        let secret = make();
-        self.connection
-            .prepare_cached("INSERT INTO secrets(webhook, secret) VALUES(?1, ?2)")?
-            .execute(params![webhook.0, secret])?;
-        Ok(secret)
     }
 
     pub(super) fn sweep(&mut self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, rusqlite::Error> {
