@@ -13,6 +13,7 @@ mod output;
 mod pipeline;
 mod resolve;
 mod state;
+mod ticker;
 
 #[cfg(test)]
 mod tests;

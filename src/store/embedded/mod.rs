@@ -7,6 +7,7 @@ mod claim;
 mod handover;
 mod histogram;
 mod inbox;
+mod laggards;
 mod list;
 mod operate;
 mod ordered;

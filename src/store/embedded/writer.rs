@@ -96,7 +96,7 @@ pub(super) struct Writer {
     pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
-    outstanding: BTreeSet<i64>,
+    pub(super) outstanding: BTreeSet<i64>,
     watermark: i64,
     /// Pages of log at which the writer waits for the copying to be whole.
     restart_at: u32,
@@ -259,6 +259,7 @@ impl Writer {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let done = group.iter().map(|command| self.run_command(command)).collect::<Result<Vec<_>, _>>()?;
         self.tally.write(&self.connection)?;
+        self.write_laggards()?;
         self.keep_watermark(WATERMARK_STEP)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         for lease in &self.effects.fresh {
