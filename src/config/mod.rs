@@ -14,6 +14,7 @@ mod load;
 mod mask;
 mod parse;
 mod problem;
+mod protection;
 mod read;
 mod report;
 mod retry;
@@ -29,6 +30,7 @@ mod webhook;
 
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
 pub use settings::{
     Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, TransformerSettings,
     WebhookSettings,

@@ -6,7 +6,9 @@ mod body;
 mod configuration;
 mod deliveries;
 mod events;
+mod guard;
 mod health;
+mod limits;
 mod observe;
 mod problem;
 mod publish;
@@ -36,7 +38,8 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
-pub use serve::{Peer, serve};
+
+pub use serve::{Peer, TlsOfTheMoment, serve};
 
 /// What the API needs of the rest.
 #[derive(Clone)]
@@ -57,6 +60,7 @@ struct Context {
     tokens: TokenTable,
     bodies: Arc<Semaphore>,
     readiness: health::Readiness,
+    limits: limits::Limits,
 }
 
 type Shared = Arc<Context>;
@@ -67,6 +71,7 @@ pub fn router(api: Api) -> Router {
         tokens: TokenTable::new(api.admin.clone()),
         bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
         readiness: health::Readiness::default(),
+        limits: limits::Limits::new(),
         api,
     });
     Router::new()
@@ -89,6 +94,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/config", get(configuration::show))
         .fallback(observe::no_route)
         .method_not_allowed_fallback(observe::no_method)
+        .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
         .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
         .with_state(context)
 }

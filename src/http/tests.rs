@@ -15,7 +15,10 @@ use url::Url;
 
 use super::{Api, router};
 use crate::clock::Clock;
-use crate::config::{Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, WebhookSettings};
+use crate::config::{
+    Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    WebhookSettings,
+};
 use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, Timestamp, TransformStep, WebhookId};
 use crate::outbound::{Client, ClientOptions, Roots};
 use crate::routing::{Filter, Pattern};
@@ -81,6 +84,7 @@ fn token(name: &str, scope: Scope) -> TokenSettings {
         name: name.to_owned(),
         token: Secret::parse(&format!("{name}-token")).unwrap(),
         scopes: vec![scope],
+        tenant: None,
         place: place(),
     }
 }
@@ -96,6 +100,7 @@ fn settings() -> Settings {
             listen: ([127, 0, 0, 1], 0).into(),
             max_event_size: 2000,
             shutdown_grace: Duration::from_secs(10),
+            protection: ProtectionSettings::default(),
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
         storage: StorageSettings { path: PathBuf::from("data") },

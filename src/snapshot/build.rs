@@ -48,11 +48,16 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
             webhooks.push(Arc::new(Webhook { settings: Arc::clone(settings), key: *key, secret, signer, pipeline }));
         }
     }
+    let tls = parts.settings.server.protection.tls.as_ref().map(super::tls::server).transpose();
+    let tls = tls.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     let modules = modules.loaded.into_iter().filter_map(|(name, module)| Some((name, module.ok()?))).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(assemble(parts, webhooks, modules))
+    Ok(Snapshot { tls, ..assemble(parts, webhooks, modules) })
 }
 
 fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, Arc<Module>>) -> Snapshot {
@@ -65,6 +70,7 @@ fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, 
         loaded_at: parts.loaded_at,
         settings: Arc::new(parts.settings),
         client: parts.client,
+        tls: None,
         modules,
         webhooks,
         by_id,

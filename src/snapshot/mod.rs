@@ -3,6 +3,7 @@
 
 mod build;
 mod live;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +38,8 @@ pub struct Snapshot {
     pub loaded_at: Timestamp,
     pub settings: Arc<Settings>,
     pub client: Client,
+    /// How the API's listener speaks TLS; `None`: it does not.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// By name: every module that a webhook uses, and those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
     webhooks: Vec<Arc<Webhook>>,

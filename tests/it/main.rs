@@ -1,6 +1,7 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod access;
 mod cli;
 mod crash;
 mod disk;
