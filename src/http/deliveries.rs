@@ -23,12 +23,7 @@ pub(super) async fn list(
     let mut query = Query::read(&uri, &PARAMETERS);
     let mut filter = DeliveryFilter {
         webhook: query.take("webhook", WebhookId::parse),
-        state: query.take("state", |text| {
-            DeliveryState::from_name(text).ok_or_else(|| {
-                let names: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.name()).collect();
-                format!("is one of {}", names.join(", "))
-            })
-        }),
+        state: query.take("state", state),
         event_type: query.take("event_type", EventType::parse),
         event_id: query.take("event_id", EventId::parse),
         tenant: query.take("tenant", |text| Ok::<_, String>(text.to_owned())),
@@ -90,6 +85,14 @@ async fn check_webhook(shared: &Shared, caller: &Caller, delivery: DeliveryId, i
     }
     let detail = format!("the webhook `{webhook}` is not declared any more: declare it again, then retry");
     Err(Problem::new(Kind::Conflict, detail).with("webhook", webhook.as_str()))
+}
+
+/// Of a query.
+pub(super) fn state(text: &str) -> Result<DeliveryState, String> {
+    DeliveryState::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.name()).collect();
+        format!("is one of {}", names.join(", "))
+    })
 }
 
 /// Another tenant's is as good as none.

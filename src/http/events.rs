@@ -71,7 +71,7 @@ pub(super) async fn show(
 }
 
 /// A tenant's token learns nothing of webhooks that are not its own, not even their names.
-fn hide_others(caller: &Caller, record: &mut EventRecord) {
+pub(super) fn hide_others(caller: &Caller, record: &mut EventRecord) {
     let Some(tenant) = &caller.tenant else { return };
     record.unmatched.retain(|unmatched| {
         let webhook = WebhookId::parse(&unmatched.webhook).ok().and_then(|id| caller.snapshot.webhook(&id));

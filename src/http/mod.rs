@@ -10,12 +10,14 @@ mod guard;
 mod health;
 mod limits;
 mod observe;
+mod once;
 mod problem;
 mod publish;
 mod query;
 mod serve;
 mod shape;
 mod stats;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod transformers;
@@ -30,6 +32,7 @@ use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use http::request::Parts;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::signing::Secret;
@@ -39,6 +42,7 @@ use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
 
+use serve::Closing;
 pub use serve::{Peer, TlsOfTheMoment, serve};
 
 /// What the API needs of the rest.
@@ -61,6 +65,9 @@ struct Context {
     bodies: Arc<Semaphore>,
     readiness: health::Readiness,
     limits: limits::Limits,
+    streams: Arc<Semaphore>,
+    /// What goes on although whoever asked has gone.
+    work: TaskTracker,
 }
 
 type Shared = Arc<Context>;
@@ -72,6 +79,8 @@ pub fn router(api: Api) -> Router {
         bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
         readiness: health::Readiness::default(),
         limits: limits::Limits::new(),
+        streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+        work: TaskTracker::new(),
         api,
     });
     Router::new()
@@ -91,9 +100,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))
+        .route("/v1/stream", get(stream::follow))
         .route("/v1/config", get(configuration::show))
         .fallback(observe::no_route)
         .method_not_allowed_fallback(observe::no_method)
+        .layer(axum::middleware::from_fn_with_state(context.clone(), once::once))
         .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
         .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
         .with_state(context)

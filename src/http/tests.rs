@@ -31,13 +31,13 @@ use crate::transform::{Host, HostOptions};
 const NOW: i64 = 1_700_000_000_000;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-struct Server {
-    router: axum::Router,
+pub(super) struct Server {
+    pub(super) router: axum::Router,
     _directory: tempfile::TempDir,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     headers: http::HeaderMap,
     text: String,
 }
@@ -141,7 +141,7 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     Server { router: router(api), _directory: directory }
 }
 
-async fn server() -> Server {
+pub(super) async fn server() -> Server {
     server_with(settings(), ([127, 0, 0, 1], 1).into()).await
 }
 
@@ -165,7 +165,7 @@ impl Server {
         self.call(Method::GET, path, "boss", "", "").await
     }
 
-    async fn publish(&self, body: &str) -> Answer {
+    pub(super) async fn publish(&self, body: &str) -> Answer {
         self.call(Method::POST, "/v1/events", "pub", "application/json", body).await
     }
 }

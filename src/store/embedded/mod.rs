@@ -4,6 +4,7 @@ mod append;
 mod claim;
 mod handover;
 mod histogram;
+mod idempotency;
 mod inbox;
 mod list;
 mod operate;
@@ -12,6 +13,7 @@ mod read;
 mod rows;
 mod schema;
 mod settle;
+mod tail;
 mod tally;
 mod writer;
 

@@ -11,13 +11,14 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::{oneshot, watch};
 
 use super::handover::Handover;
+use super::idempotency;
 use super::inbox;
 use super::prune::PruneStep;
 use super::settle::EncodedSettle;
 use super::tally::Tally;
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, Lease, NewEvent, StoreError, Sweep};
+use crate::store::{Accepted, Begun, CommitObserver, Lease, NewEvent, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -31,6 +32,7 @@ pub(super) enum Command {
     Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Secrets { webhooks: Vec<WebhookKey>, make: fn() -> String, reply: Reply<Vec<String>> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
+    Once { step: idempotency::Step, reply: Reply<Begun> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
 }
@@ -43,6 +45,7 @@ enum Done {
     State(Option<DeliveryState>),
     Secrets(Vec<String>),
     Pruned(PruneStep),
+    Begun(Begun),
     Nothing,
 }
 
@@ -143,6 +146,7 @@ impl Writer {
             request: last("requests", "r", &self.connection)?,
         };
         self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        idempotency::recover(&self.connection)?;
         let recovered = self.connection.execute(
             "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
              WHERE d >= ?1 AND state = 0 AND due IS NULL",
@@ -243,6 +247,10 @@ impl Writer {
             self.outstanding.remove(&delivery);
         }
         self.handover.publish(&mut self.effects);
+        // Whoever subscribes after this look sees the commit in the file.
+        if self.handover.commits.receiver_count() > 0 {
+            self.handover.commits.send_replace(());
+        }
         Ok(done)
     }
 
@@ -260,6 +268,7 @@ impl Writer {
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
+            Command::Once { step, .. } => Done::Begun(self.once(step)?),
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
@@ -322,6 +331,8 @@ impl Command {
             (Self::Secrets { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
+            (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
+            (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
             (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
                 send(reply, result.map(|_| ()))
             }
