@@ -1,6 +1,7 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod access;
 mod cli;
 mod crash;
 mod disk;
@@ -12,9 +13,11 @@ mod health;
 mod hostile;
 mod judges;
 mod lanes;
+mod once;
 mod publish;
 mod reload;
 mod signing;
 mod store_contract;
+mod stream;
 mod tc7;
 mod transform;

@@ -4,6 +4,7 @@ mod append;
 mod claim;
 mod handover;
 mod histogram;
+mod idempotency;
 mod inbox;
 mod list;
 mod operate;
@@ -14,6 +15,7 @@ mod schema;
 mod secrets;
 mod settle;
 mod standings;
+mod tail;
 mod tally;
 mod writer;
 
