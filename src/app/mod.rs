@@ -23,8 +23,9 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
+pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
-pub use local::{LocalServer, local_server};
+pub use local::{LocalServer, data_directory, local_server};
 pub use token::AdminToken;
 
 pub struct AppOptions {
@@ -156,6 +157,14 @@ impl App {
         self.store.close().await;
         result
     }
+}
+
+/// Proves the invariants of the store in a data directory.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub async fn check_store(directory: PathBuf) -> Result<StoreCheck, StoreError> {
+    Store::check(directory, Clock::System.now()).await
 }
 
 async fn open_store(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Store, StoreError> {

@@ -131,11 +131,12 @@ fn intake(settings: &WebhookSettings, input: &FilterInput<'_>) -> Option<Intake>
     if let Some(batch) = settings.lane.batch {
         return Some(Intake::Batched(batch));
     }
-    let key = match &settings.lane.order.as_ref()?.by {
+    let order = settings.lane.order.as_ref()?;
+    let key = match &order.by {
         OrderBy::Webhook => "*".to_owned(),
         OrderBy::Field(path) => path.key(input)?,
     };
-    Some(Intake::Ordered { key: key.into() })
+    Some(Intake::Ordered { key: key.into(), on_gap: order.on_gap })
 }
 
 fn refusal(settings: &WebhookSettings, event: &Event, input: &FilterInput<'_>) -> Option<String> {

@@ -86,6 +86,8 @@ pub struct Lease {
     pub delivery: DeliveryId,
     pub webhook: WebhookKey,
     pub event: Arc<Event>,
+    /// Of a batch, all its events; `event` is the first.
+    pub batch: Option<Arc<[Arc<Event>]>>,
     /// Scheduled attempts made so far: what the retry budget counts.
     pub attempts_spent: u32,
     /// All attempts made so far.
@@ -159,6 +161,8 @@ pub enum Sweep {
     Release,
     /// Its webhook was removed.
     Cancel,
+    /// Its webhook no longer waits for what was given up.
+    Unblock,
 }
 
 /// What is to be kept of how a webhook stands.
@@ -177,6 +181,8 @@ pub struct KnownWebhook {
     /// Deliveries that are pending or retrying.
     pub waiting: u64,
     pub held: u64,
+    /// Whether something that is given up keeps others of its key waiting, or would.
+    pub blocks: bool,
 }
 
 /// A webhook's secret that the store keeps.
@@ -227,6 +233,8 @@ pub struct AttemptRecord {
 #[derive(Debug, Clone)]
 pub struct DeliveryDetail {
     pub record: DeliveryRecord,
+    /// Of a batch, in their order.
+    pub batch: Option<Vec<EventId>>,
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -309,6 +317,21 @@ pub struct Backlog {
     pub oldest_due: Option<Timestamp>,
 }
 
+/// What a look at the whole store came to.
+#[derive(Debug, Clone)]
+pub struct StoreCheck {
+    pub events: u64,
+    pub deliveries: u64,
+    pub attempts: u64,
+    /// Deliveries that are not finished.
+    pub open: u64,
+    /// Those of them that may be attempted now.
+    pub due: u64,
+    pub oldest_due: Option<Timestamp>,
+    /// Empty: every invariant holds.
+    pub problems: Vec<String>,
+}
+
 /// The store, one backend chosen at start. Cheap to clone.
 #[derive(Clone)]
 pub enum Store {
@@ -327,6 +350,11 @@ impl Store {
     /// Opens or makes the store, and takes up what a crash left.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         Embedded::open(options).await.map(Self::Embedded)
+    }
+
+    /// Proves the invariants of a store that need not be open; changes nothing.
+    pub async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        Embedded::check(directory, now).await
     }
 
     /// The numbers of these webhooks, given out when they are new.

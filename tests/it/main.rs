@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
 mod access;
+mod batches;
 mod cli;
 mod crash;
 mod disk;
@@ -14,6 +15,7 @@ mod hostile;
 mod judges;
 mod lanes;
 mod once;
+mod order;
 mod publish;
 mod reload;
 mod signing;

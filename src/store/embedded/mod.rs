@@ -1,6 +1,8 @@
 //! The embedded store: SQLite in one file, one writer thread with group commit, readers in a pool of their own.
 
 mod append;
+mod batches;
+mod check;
 mod claim;
 mod handover;
 mod histogram;
@@ -8,6 +10,7 @@ mod idempotency;
 mod inbox;
 mod list;
 mod operate;
+mod ordered;
 mod prune;
 mod read;
 mod rows;
@@ -36,7 +39,7 @@ use self::settle::EncodedSettle;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
-    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreError, StoreOptions, Sweep,
+    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreCheck, StoreError, StoreOptions, Sweep,
 };
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
@@ -68,6 +71,15 @@ struct Shared {
 impl Embedded {
     pub(super) async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         blocking(move || Self::open_blocking(options)).await
+    }
+
+    pub(super) async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        let path = directory.join(FILE_NAME);
+        if !path.exists() {
+            let reason = format!("there is no {}: has a server run on this data directory?", path.display());
+            return Err(StoreError::Unavailable { reason });
+        }
+        blocking(move || check::check(&path, now).map_err(|e| writer::explain(&e, &path))).await
     }
 
     fn open_blocking(options: StoreOptions) -> Result<Self, StoreError> {
@@ -175,9 +187,14 @@ impl Embedded {
     }
 
     pub(super) async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
+        let now = self.shared.clock.now();
+        if self.shared.handover.has_batches(webhook) {
+            // What is due at this moment takes nothing more, so that it is claimed whole.
+            self.command(|reply| Command::Seal { webhook, now, reply }).await?;
+        }
         self.read(move |reader, shared| {
             let seen = shared.handover.spilled(webhook);
-            let claimed = claim::claim(reader, webhook, shared.clock.now(), limit, &leased)?;
+            let claimed = claim::claim(reader, webhook, now, limit, &leased)?;
             if !claimed.more {
                 shared.handover.drained(webhook, seen);
             }

@@ -58,7 +58,9 @@ const MIGRATIONS: [&str; 3] = [
     // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
-CREATE TABLE ordered(webhook INTEGER NOT NULL, key TEXT NOT NULL, d INTEGER NOT NULL, PRIMARY KEY(webhook, key, d)) WITHOUT ROWID;
+CREATE TABLE ordered(
+  webhook INTEGER NOT NULL, key TEXT NOT NULL, d INTEGER NOT NULL, blocks INTEGER NOT NULL, PRIMARY KEY(webhook, key, d)
+) WITHOUT ROWID;
 CREATE UNIQUE INDEX ordered_d ON ordered(d);
 CREATE TABLE members(m INTEGER PRIMARY KEY, d INTEGER NOT NULL, event INTEGER NOT NULL);
 CREATE INDEX members_d ON members(d, m);

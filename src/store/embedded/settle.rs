@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
-use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Timings, Trigger};
+use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timings, Trigger};
 use crate::store::{Made, MadeRequest, Settle};
 
 /// What of an attempt is kept as JSON.
@@ -119,7 +119,8 @@ impl Writer {
         if let Some(attempt) = &settle.attempt {
             last = self.insert_attempt(number, before.last, attempt, &encoded.detail, request)?;
             count += 1;
-            spent += u32::from(attempt.trigger == Trigger::Scheduled);
+            // A batch that was too large was not tried yet, in any of its halves.
+            spent += u32::from(attempt.trigger == Trigger::Scheduled && settle.settlement != Settlement::Halve);
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
             self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
         }
@@ -134,6 +135,12 @@ impl Writer {
             .execute(params![number, state as u8, due.map(|at| at.as_millis()), spent, count, last, request, settled, reason])?;
         if state != before.state {
             self.tally.moved(&self.connection, settle.webhook, Some(before.state), state, now)?;
+        }
+        if !state.is_open() {
+            self.leave_line(settle.webhook, number, state)?;
+        }
+        if settle.settlement == Settlement::Halve && state.is_open() {
+            self.halve(settle.webhook, number, now)?;
         }
         if let Some(at) = due {
             if at <= now {

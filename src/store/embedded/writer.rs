@@ -1,7 +1,7 @@
 //! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -11,9 +11,11 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
+use super::batches::OpenBatch;
 use super::handover::Handover;
 use super::idempotency;
 use super::inbox;
+use super::ordered::PARKED;
 use super::prune::PruneStep;
 use super::secrets::Keyring;
 use super::settle::EncodedSettle;
@@ -30,6 +32,7 @@ pub(super) enum Command {
     Settle { settle: Box<EncodedSettle>, reply: Reply<()> },
     Intern { ids: Vec<WebhookId>, reply: Reply<Vec<WebhookKey>> },
     Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
+    Seal { webhook: WebhookKey, now: Timestamp, reply: Reply<()> },
     Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Secrets { webhooks: Vec<(WebhookKey, fn() -> String)>, reply: Reply<Vec<Vec<KeptSecret>>> },
@@ -90,6 +93,10 @@ pub(super) struct Writer {
     on_commit: Option<CommitObserver>,
     pub(super) counters: Counters,
     pub(super) tally: Tally,
+    /// Webhooks that have deliveries in order, or had since the start.
+    pub(super) lines: HashSet<WebhookKey>,
+    /// Batches that still take events.
+    pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
     outstanding: BTreeSet<i64>,
@@ -127,6 +134,8 @@ impl Writer {
             on_commit,
             counters,
             tally: Tally::default(),
+            lines: HashSet::new(),
+            batches: HashMap::new(),
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
             watermark: 0,
@@ -148,7 +157,8 @@ impl Writer {
         };
         self.counters = Counters {
             event: last("events", "seq", &self.connection)?,
-            delivery: last("deliveries", "d", &self.connection)?,
+            // The event of a batch has a number of its own, and no delivery of that number.
+            delivery: last("deliveries", "d", &self.connection)?.max(last("members", "m", &self.connection)?),
             attempt: last("attempts", "a", &self.connection)?,
             request: last("requests", "r", &self.connection)?,
         };
@@ -162,11 +172,12 @@ impl Writer {
         if recovered > 0 {
             tracing::info!(deliveries = recovered, "taking up deliveries that were in memory when the last process ended");
         }
+        self.recover_lines()?;
         let mut statement = self.connection.prepare(
-            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) AS first
+            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1) AS first
              FROM webhooks w WHERE first IS NOT NULL",
         )?;
-        let rows = statement.query_map([], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
+        let rows = statement.query_map([PARKED], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
         let due = rows.collect::<Result<Vec<_>, _>>()?;
         due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
         self.handover.publish(&mut Effects { due, ..Effects::default() });
@@ -237,6 +248,7 @@ impl Writer {
         result.map_err(|e| {
             self.effects = Effects::default();
             self.tally.forget();
+            self.batches.clear();
             if !self.connection.is_autocommit()
                 && let Err(e) = self.connection.execute_batch("ROLLBACK")
             {
@@ -273,6 +285,10 @@ impl Writer {
             Command::Settle { settle, .. } => self.settle(settle).map(|()| Done::Nothing)?,
             Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
+            Command::Seal { webhook, now, .. } => {
+                self.seal(*webhook, *now);
+                Done::Nothing
+            }
             Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
             Command::Secrets { webhooks, .. } => {
@@ -355,9 +371,14 @@ impl Command {
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
             (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
             (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
-            (Self::Settle { reply, .. } | Self::Stand { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
-                send(reply, result.map(|_| ()))
-            }
+            (
+                Self::Settle { reply, .. }
+                | Self::Seal { reply, .. }
+                | Self::Stand { reply, .. }
+                | Self::Probe { reply }
+                | Self::Close { reply },
+                result,
+            ) => send(reply, result.map(|_| ())),
         }
     }
 }
