@@ -15,6 +15,7 @@ mod load;
 mod mask;
 mod parse;
 mod problem;
+mod protection;
 mod read;
 mod report;
 mod retry;
@@ -30,6 +31,7 @@ mod webhook;
 
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
 pub(crate) use units::parse_duration;
 
 pub use settings::{

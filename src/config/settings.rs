@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::protection::ProtectionSettings;
 use crate::model::{
     BatchPolicy, BreakerPolicy, EndpointUrl, Limits, NetworkPolicy, OnGap, Rate, RetryPolicy, StorageKeys, TransformStep,
     WebhookId,
@@ -36,6 +37,7 @@ pub struct ServerSettings {
     pub max_event_size: usize,
     /// How long attempts may finish after SIGTERM; default 10 s.
     pub shutdown_grace: Duration,
+    pub protection: ProtectionSettings,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +46,8 @@ pub struct TokenSettings {
     pub name: String,
     pub token: Secret,
     pub scopes: Vec<Scope>,
+    /// Sees and manages only what is this tenant's; `None`: everything.
+    pub tenant: Option<Arc<str>>,
     pub place: Place,
 }
 

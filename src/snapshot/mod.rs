@@ -4,6 +4,7 @@
 mod build;
 mod live;
 mod switchboard;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub loaded_at: Timestamp,
     pub settings: Arc<Settings>,
     pub client: Client,
+    /// How the API's listener speaks TLS; `None`: it does not.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// By name: every module that a webhook uses, and those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
     /// Shared by all snapshots: how webhooks stand does not begin anew with a reload.

@@ -9,6 +9,8 @@
 //! - memory is bounded whatever the backlog: what does not fit waits on disk.
 
 mod embedded;
+mod follow;
+mod once;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -24,6 +27,8 @@ use crate::model::{
     StorageKeys, Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
+pub use follow::{Place, Tail, Told, ToldAttempt};
+pub use once::{Begun, KeptAnswer};
 
 /// What a failure of the store means to whoever asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -471,6 +476,33 @@ impl Store {
     /// Removes what is older than retention allows, in small commits; answers how many events went.
     pub async fn prune(&self, events_before: Timestamp, failed_before: Timestamp) -> Result<u64, StoreError> {
         forward!(self, prune(events_before, failed_before))
+    }
+
+    /// Claims a key for a request that must be done once. `since`: older uses of the key are forgotten.
+    pub async fn begin_once(&self, key: [u8; 32], request: [u8; 32], since: Timestamp) -> Result<Begun, StoreError> {
+        forward!(self, begin_once(key, request, since))
+    }
+
+    /// Keeps the answer to a request that [`Store::begin_once`] let through, or gives its key back.
+    pub async fn end_once(&self, key: [u8; 32], answer: Option<KeptAnswer>) -> Result<(), StoreError> {
+        forward!(self, end_once(key, answer))
+    }
+
+    /// Ticks after every commit, from now on.
+    pub fn commits(&self) -> watch::Receiver<()> {
+        match self {
+            Self::Embedded(store) => store.commits(),
+        }
+    }
+
+    /// Where [`Store::tail`] has nothing more to tell at the moment.
+    pub async fn here(&self) -> Result<Place, StoreError> {
+        forward!(self, here())
+    }
+
+    /// Events and attempts after a place, in their order, as far as one look goes.
+    pub async fn tail(&self, after: Place, limit: usize) -> Result<Tail, StoreError> {
+        forward!(self, tail(after, limit))
     }
 
     /// Whether a commit goes through right now.

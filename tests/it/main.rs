@@ -1,6 +1,7 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod access;
 mod batches;
 mod cli;
 mod crash;
@@ -13,10 +14,12 @@ mod health;
 mod hostile;
 mod judges;
 mod lanes;
+mod once;
 mod order;
 mod publish;
 mod reload;
 mod signing;
 mod store_contract;
+mod stream;
 mod tc7;
 mod transform;

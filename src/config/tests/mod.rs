@@ -9,6 +9,7 @@ mod files;
 mod fuzz;
 mod lane;
 mod messages;
+mod protection;
 mod signing;
 mod values;
 mod webhook_messages;

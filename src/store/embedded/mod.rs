@@ -6,6 +6,7 @@ mod check;
 mod claim;
 mod handover;
 mod histogram;
+mod idempotency;
 mod inbox;
 mod laggards;
 mod list;
@@ -18,6 +19,7 @@ mod schema;
 mod secrets;
 mod settle;
 mod standings;
+mod tail;
 mod tally;
 mod writer;
 

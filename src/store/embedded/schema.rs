@@ -54,7 +54,7 @@ CREATE TABLE attempts(
 ";
 
 /// From each version to the next.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
@@ -65,8 +65,8 @@ CREATE UNIQUE INDEX ordered_d ON ordered(d);
 CREATE TABLE members(m INTEGER PRIMARY KEY, d INTEGER NOT NULL, event INTEGER NOT NULL);
 CREATE INDEX members_d ON members(d, m);
 ",
-    // 3
     super::secrets::MIGRATION,
+    super::idempotency::MIGRATION,
 ];
 
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::batches::OpenBatch;
 use super::handover::Handover;
+use super::idempotency;
 use super::inbox;
 use super::ordered::PARKED;
 use super::prune::PruneStep;
@@ -21,7 +22,7 @@ use super::settle::EncodedSettle;
 use super::tally::Tally;
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
+use crate::store::{Accepted, Begun, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -39,6 +40,7 @@ pub(super) enum Command {
     Rekey { keys: StorageKeys, reply: Reply<u64> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
     Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
+    Once { step: idempotency::Step, reply: Reply<Begun> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
 }
@@ -51,6 +53,7 @@ enum Done {
     State(Option<DeliveryState>),
     Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
+    Begun(Begun),
     Nothing,
 }
 
@@ -160,6 +163,7 @@ impl Writer {
             request: last("requests", "r", &self.connection)?,
         };
         self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        idempotency::recover(&self.connection)?;
         let recovered = self.connection.execute(
             "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
              WHERE d >= ?1 AND state = 0 AND due IS NULL",
@@ -269,6 +273,10 @@ impl Writer {
             self.outstanding.remove(&delivery);
         }
         self.handover.publish(&mut self.effects);
+        // Whoever subscribes after this look sees the commit in the file.
+        if self.handover.commits.receiver_count() > 0 {
+            self.handover.commits.send_replace(());
+        }
         Ok(done)
     }
 
@@ -295,6 +303,7 @@ impl Writer {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
             Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
+            Command::Once { step, .. } => Done::Begun(self.once(step)?),
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
@@ -361,6 +370,8 @@ impl Command {
             (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
+            (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
+            (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
             (
                 Self::Settle { reply, .. }
                 | Self::Seal { reply, .. }
