@@ -454,7 +454,8 @@ async fn secrets_of_before_rotations_are_taken_over() {
     store.close().await;
     drop(store);
     let file = rusqlite::Connection::open(directory.path().join("tenterhook.db")).unwrap();
-    let before = "DROP TABLE secrets; CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL);";
+    let before =
+        "DROP TABLE secrets; CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL); PRAGMA user_version = 2;";
     file.execute_batch(before).unwrap();
     file.execute("INSERT INTO secrets VALUES(?1, 'whsec_old')", [hook.0]).unwrap();
     drop(file);
