@@ -446,23 +446,6 @@ async fn sealed_secrets_are_nowhere_on_disk_and_another_key_takes_over() {
 }
 
 #[tokio::test]
-async fn secrets_of_before_rotations_are_taken_over() {
-    let directory = tempfile::tempdir().unwrap();
-    let clock = Clock::System;
-    let store = open(directory.path(), &clock).await;
-    let hook = webhook(&store, "a").await;
-    store.close().await;
-    drop(store);
-    let file = rusqlite::Connection::open(directory.path().join("tenterhook.db")).unwrap();
-    let before = "DROP TABLE secrets; CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL);";
-    file.execute_batch(before).unwrap();
-    file.execute("INSERT INTO secrets VALUES(?1, 'whsec_old')", [hook.0]).unwrap();
-    drop(file);
-    let store = open(directory.path(), &clock).await;
-    assert_eq!(texts(&store.secrets(vec![(hook, || "new".to_owned())]).await.unwrap()[0]), ["whsec_old"]);
-}
-
-#[tokio::test]
 async fn a_closed_store_says_so() {
     let bench = bench().await;
     bench.store.close().await;

@@ -139,7 +139,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tenterhook.db");
         let old = Connection::open(&path).unwrap();
-        old.execute_batch(&format!("{SCHEMA} PRAGMA user_version = 1; INSERT INTO webhooks(id) VALUES('a');")).unwrap();
+        old.execute_batch(&format!("{SCHEMA} PRAGMA user_version = 1; INSERT INTO webhooks(id) VALUES('a'); INSERT INTO secrets VALUES(1, 'whsec_old');")).unwrap();
         drop(old);
         let connection = open_writer(&path).unwrap();
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -152,6 +152,9 @@ mod tests {
         assert_eq!(tables(&connection), tables(&open_writer(&fresh).unwrap()), "old and new files have the same shape");
         let kept: String = connection.query_row("SELECT id FROM webhooks", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "a");
+        let secret: Vec<u8> =
+            connection.query_row("SELECT secret FROM secrets WHERE webhook = 1 AND n = 1", [], |row| row.get(0)).unwrap();
+        assert_eq!(secret, b"whsec_old");
     }
 
     #[test]
