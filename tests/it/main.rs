@@ -12,6 +12,7 @@ mod hostile;
 mod judges;
 mod publish;
 mod reload;
+mod shutdown;
 mod signing;
 mod store_contract;
 mod tc7;
