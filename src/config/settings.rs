@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::model::{EndpointUrl, Limits, NetworkPolicy, RetryPolicy, StorageKeys, TransformStep, WebhookId};
+use crate::model::{
+    EndpointUrl, Limits, NetworkEgress, NetworkPolicy, RetryPolicy, StorageKeys, TransformStep, WebhookEgress, WebhookId,
+};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
 
@@ -20,10 +22,18 @@ pub struct Settings {
     pub storage: StorageSettings,
     pub retention: RetentionSettings,
     pub network: NetworkPolicy,
+    pub network_egress: NetworkEgress,
     pub webhooks: BTreeMap<WebhookId, Arc<WebhookSettings>>,
     pub transformers: BTreeMap<String, TransformerSettings>,
     /// `transformers/` beside config.toml, whether it exists or not.
     pub transformers_dir: PathBuf,
+}
+
+impl Settings {
+    /// Certificates and keys, each a file that is watched like config.toml itself.
+    pub fn certificate_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.network_egress.ca_file.iter().chain(self.webhooks.values().flat_map(|webhook| webhook.egress.files()))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +101,7 @@ pub struct WebhookSettings {
     pub timeout: Duration,
     pub connect_timeout: Duration,
     pub concurrency: usize,
+    pub egress: WebhookEgress,
     pub metadata: serde_json::Map<String, serde_json::Value>,
     pub place: Place,
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
+use super::egress;
 use super::headers::{self, Header};
 use super::json::{self, span_at};
 use super::mask::show_url;
@@ -14,12 +16,12 @@ use super::retry;
 use super::settings::WebhookSettings;
 use super::transform::{self, Pipeline};
 use super::tree::{Entry, Node, Table, Value};
-use crate::model::{EndpointUrl, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookId};
+use crate::model::{EndpointUrl, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookEgress, WebhookId, WebhookTls};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{LiveSecret, Scheme, Secret, SignatureSpec, Signer};
 
 /// Keys that a default can be given for.
-pub(super) const SHARED: [&str; 12] = [
+pub(super) const SHARED: [&str; 14] = [
     "filter",
     "transform",
     "signature",
@@ -31,10 +33,12 @@ pub(super) const SHARED: [&str; 12] = [
     "timeout",
     "connect_timeout",
     "concurrency",
+    "network",
+    "tls",
     "metadata",
 ];
 
-const LATER: &[&str] = &["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after", "network"];
+const LATER: &[&str] = &["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after"];
 
 const ALIASES: &[(&str, &str)] = &[
     ("endpoint", "url"),
@@ -58,6 +62,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("name", "description"),
     ("tenant_id", "tenant"),
     ("labels", "metadata"),
+    ("authentication", "auth"),
+    ("authorization", "auth"),
 ];
 
 const WEBHOOK: Keys = Keys {
@@ -78,6 +84,9 @@ const WEBHOOK: Keys = Keys {
         "timeout",
         "connect_timeout",
         "concurrency",
+        "network",
+        "tls",
+        "auth",
         "tenant",
         "metadata",
     ],
@@ -91,7 +100,8 @@ const DEFAULTS: Keys =
     Keys { table: "[defaults]", known: &SHARED, later: LATER, elsewhere: &[], refused: &NO_DEFAULT, aliases: ALIASES };
 
 /// Why each of the others has no default.
-const NO_DEFAULT: [(&str, &str); 5] = [
+const NO_DEFAULT: [(&str, &str); 6] = [
+    ("auth", "each endpoint would learn what the others' credentials are"),
     ("url", "each webhook has its own"),
     ("events", "each webhook says itself what it receives"),
     ("secret", "with one secret for all, each receiver could sign for the others"),
@@ -129,6 +139,8 @@ pub(super) struct Policy {
     timeout: Option<Duration>,
     connect_timeout: Option<Duration>,
     concurrency: Option<usize>,
+    allow: Option<Vec<IpNet>>,
+    tls: Option<WebhookTls>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -161,8 +173,13 @@ pub(super) fn webhook(entry: &Entry, table: &Table, around: &Surroundings<'_>, r
             report.error(entry.key.span, format!("the webhook {} has no `{key}`", quote(&entry.key.name))).help(help);
         }
     };
+    let own = policy(table, report);
+    let network = around.network.map(|network| {
+        let allow = own.allow.as_ref().or(around.defaults.allow.as_ref()).into_iter().flatten();
+        NetworkPolicy { allow: network.allow.iter().chain(allow).copied().collect(), ..*network }
+    });
     let url = match table.get("url") {
-        Some(entry) => url(&entry.node, around.network, report),
+        Some(entry) => url(&entry.node, network.as_ref(), report),
         None => {
             missing("url", "add url = \"https://…\"", report);
             None
@@ -178,13 +195,15 @@ pub(super) fn webhook(entry: &Entry, table: &Table, around: &Surroundings<'_>, r
     let mut secrets = table.get("secret").and_then(|entry| secrets(&entry.node, report)).unwrap_or_default().into_iter();
     let description = table.get("description").and_then(|entry| line(&entry.node, "description", TEXT_CHARS_MAX, report));
     let tenant = table.get("tenant").and_then(|entry| line(&entry.node, "tenant", TENANT_CHARS_MAX, report));
-    let own = policy(table, report);
+    let auth = table.get("auth").and_then(|entry| egress::webhook_auth(&entry.node, report));
+    let merged = merged(id?, url?, events?, own, around.defaults, entry, report);
     let settings = WebhookSettings {
         description,
         secret: secrets.next(),
         previous_secrets: secrets.collect(),
         tenant: tenant.map(Arc::from),
-        ..merged(id?, url?, events?, own, around.defaults, entry, report)
+        egress: WebhookEgress { auth, ..merged.egress },
+        ..merged
     };
     check_together(&settings, table, entry, report);
     // A webhook with an error is never used, but what was built of it made the checks above possible.
@@ -233,6 +252,11 @@ fn merged(
         // The whole attempt ends at `timeout` anyway.
         connect_timeout: connect_timeout.min(timeout),
         concurrency: own.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY_DEFAULT),
+        egress: WebhookEgress {
+            allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or_default(),
+            tls: own.tls.or_else(|| defaults.tls.clone()).unwrap_or_default(),
+            auth: None,
+        },
         metadata: own.metadata.or_else(|| defaults.metadata.clone()).unwrap_or_default(),
         place: report.sources.place(entry.key.span),
     }
@@ -249,6 +273,11 @@ fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, repo
         report
             .error(at, format!("the header `{name}` is set, and the signature goes there too"))
             .help("remove the header, or give the signature another one: { scheme = \"…\", header = \"…\" }");
+    }
+    if let Some(entry) = table.get("auth")
+        && settings.headers.iter().any(|(name, _)| *name == http::header::AUTHORIZATION)
+    {
+        report.error(entry.key.span, "`auth` and the header `Authorization` are both set").help("remove one of them");
     }
     if let (Some(secret), true) = (table.get("secret"), settings.signature.is_empty()) {
         report.warning(secret.key.span, "`secret` is not used: signature is \"none\"");
@@ -286,6 +315,8 @@ fn policy(table: &Table, report: &mut Report) -> Policy {
                 let number = read::integer(node, "concurrency", 1..=CONCURRENCY_MAX, 10, report);
                 policy.concurrency = number.and_then(|number| usize::try_from(number).ok());
             }
+            "network" => policy.allow = egress::webhook_network(node, report),
+            "tls" => policy.tls = egress::webhook_tls(node, report),
             "metadata" => policy.metadata = metadata(node, report),
             _ => debug_assert!(!SHARED.contains(&key.name.as_str()), "a shared key that nobody reads"),
         }

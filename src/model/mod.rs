@@ -3,6 +3,7 @@
 
 mod address;
 mod delivery;
+mod egress;
 mod event;
 mod id;
 mod network;
@@ -15,6 +16,10 @@ mod webhook;
 pub use delivery::{
     Attempt, AttemptOutcome, Cause, DeliveryState, Failure, LogLevel, LogLine, Outcome, ReceivedResponse, SentRequest, Timings,
     Trigger,
+};
+pub use egress::{
+    Credential, EndpointAuth, NetworkEgress, NoProxy, OAuth2, Proxy, ProxyKind, ProxyPolicy, SendClient, TlsVersion,
+    WebhookEgress, WebhookTls,
 };
 pub use event::{EVENT_TYPE_CHARS_MAX, Event, EventType, InvalidEventType};
 pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, Unmatched, WebhookId, WebhookKey};

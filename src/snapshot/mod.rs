@@ -12,7 +12,7 @@ pub use live::{ConfigError, ConfigProblem, Live};
 
 use crate::config::{Settings, WebhookSettings};
 use crate::model::{Event, Timestamp, Unmatched, WebhookId, WebhookKey};
-use crate::outbound::Client;
+use crate::outbound::{Client, Egress};
 use crate::routing::{FilterInput, Index};
 use crate::signing::{LiveSecret, Secret, Signer};
 use crate::transform::{Module, Pipeline};
@@ -29,6 +29,8 @@ pub struct Webhook {
     /// Those that it replaces and that still sign.
     pub previous: Vec<LiveSecret>,
     pub signer: Signer,
+    /// What its requests leave with.
+    pub egress: Egress,
     pub pipeline: Option<Pipeline>,
 }
 

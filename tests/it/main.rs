@@ -4,6 +4,7 @@
 mod cli;
 mod crash;
 mod disk;
+mod egress;
 #[path = "../../src/transform/tests/guests.rs"]
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
