@@ -3,6 +3,7 @@
 mod check;
 mod local;
 mod retention;
+mod service;
 mod token;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use crate::transform::{Host, HostError, HostOptions};
 pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, data_directory, local_server};
+pub use service::ServiceManager;
 pub use token::AdminToken;
 
 pub struct AppOptions {

@@ -116,29 +116,60 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
 /// Ctrl-C or SIGTERM; a second one ends the process at once, which loses nothing.
-#[expect(clippy::disallowed_methods, reason = "the second signal is waited for as long as the process lives")]
 pub(crate) async fn shutdown_signal() {
-    one_signal().await;
-    tokio::spawn(async {
-        one_signal().await;
-        tracing::warn!("second signal: ending at once");
-        std::process::exit(130);
-    });
+    Signals::install().first().await;
 }
 
-async fn one_signal() {
+/// SIGINT and SIGTERM, caught from [`Signals::install`] on. The first process of a container has no other handlers:
+/// what it does not catch, the kernel drops.
+pub(crate) struct Signals {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
+    terminate: Option<tokio::signal::unix::Signal>,
+    #[cfg(unix)]
+    interrupt: Option<tokio::signal::unix::Signal>,
+}
+
+impl Signals {
+    pub(crate) fn install() -> Self {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            // Without handlers the kernel ends the process, which loses nothing either.
+            Self { terminate: signal(SignalKind::terminate()).ok(), interrupt: signal(SignalKind::interrupt()).ok() }
+        }
+        #[cfg(not(unix))]
+        Self {}
+    }
+
+    /// Resolves with the first; a second one ends the process at once.
+    #[expect(clippy::disallowed_methods, reason = "the second signal is waited for as long as the process lives")]
+    pub(crate) async fn first(mut self) {
+        self.next().await;
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("second signal: ending at once");
+            std::process::exit(130);
+        });
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        async fn received(signal: Option<&mut tokio::signal::unix::Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
             }
-            return;
+        }
+        tokio::select! {
+            () = received(self.terminate.as_mut()) => {}
+            () = received(self.interrupt.as_mut()) => {}
         }
     }
-    let _ = tokio::signal::ctrl_c().await;
+
+    #[cfg(not(unix))]
+    async fn next(&mut self) {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ fn settings(gathered: &Gathered, path: &Path, report: &mut Report) -> Option<Set
     let tokens = document.tokens(server.listen, report);
     let storage = document.storage(config_dir, report);
     let retention = document.retention(report);
-    let (network, network_is_whole) = document.network(report);
+    let (network, network_egress, network_is_whole) = document.network(report);
     let defaults = match document.table("defaults", "[defaults]", report) {
         Some(table) => webhook::defaults(table, report),
         None => Policy::default(),
@@ -98,6 +98,7 @@ fn settings(gathered: &Gathered, path: &Path, report: &mut Report) -> Option<Set
         storage,
         retention,
         network,
+        network_egress,
         webhooks,
         transformers,
         transformers_dir,

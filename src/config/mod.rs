@@ -5,6 +5,7 @@
 //! and typed readers walk the tree (`document`, `webhook`, …), reporting instead of stopping.
 
 mod document;
+mod egress;
 mod files;
 mod gather;
 mod headers;

@@ -185,7 +185,7 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
                 connect_timeout: webhook.settings.connect_timeout,
                 response_bytes_max: RESPONSE_BYTES_MAX,
             };
-            let answer = snapshot.client.send(*request, limits).await;
+            let answer = snapshot.client.send_with(&webhook.egress, *request, limits).await;
             (classify::answer(&webhook.settings.retry, answer, context.clock.now()), Some(sent), kept)
         }
         MadeNow::Drop { reason } => (Verdict::dropped(reason), None, None),

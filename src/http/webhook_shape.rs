@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::config::{LanePolicy, OrderBy, WebhookSettings};
-use crate::model::{OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep};
+use crate::model::{EndpointAuth, OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep, WebhookEgress, WebhookTls};
 use crate::signing::{Scheme, SignatureSpec};
 use crate::snapshot::{Snapshot, Webhook};
 
@@ -80,7 +80,38 @@ fn declared(settings: &WebhookSettings) -> Map<String, Value> {
         ("expire_after", json!(settings.lane.expire_after.map(duration))),
         ("metadata", settings.metadata.clone().into()),
     ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    fields.into_iter().chain(egress(&settings.egress)).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// What is set of `network`, `tls` and `auth`, without anything secret.
+fn egress(egress: &WebhookEgress) -> Vec<(&'static str, Value)> {
+    let mut fields = Vec::new();
+    if !egress.allow.is_empty() {
+        let ranges: Vec<String> = egress.allow.iter().map(ToString::to_string).collect();
+        fields.push(("network", json!({"allow": ranges})));
+    }
+    let tls = &egress.tls;
+    if *tls != WebhookTls::default() {
+        let shown = json!({
+            "ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file, "server_name": tls.server_name,
+            "min_version": tls.min_version.map(|version| version.name()),
+        });
+        let set = shown.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        fields.push(("tls", set.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>().into()));
+    }
+    fields.extend(egress.auth.as_ref().map(|auth| ("auth", shown_auth(auth))));
+    fields
+}
+
+fn shown_auth(auth: &EndpointAuth) -> Value {
+    match auth {
+        EndpointAuth::Bearer { token } => json!({"bearer": hidden(token.expose())}),
+        EndpointAuth::Basic { username, .. } => json!({"basic": {"username": username, "password": "…"}}),
+        EndpointAuth::OAuth2(oauth2) => json!({"oauth2": {
+            "token_url": oauth2.token_url.masked(), "client_id": oauth2.client_id, "client_secret": "…",
+            "scopes": oauth2.scopes,
+        }}),
+    }
 }
 
 fn batch(lane: &LanePolicy) -> Value {

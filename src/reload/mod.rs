@@ -15,7 +15,7 @@ pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
-use crate::model::{NetworkPolicy, StorageKey, StorageKeys, WebhookId, WebhookKey};
+use crate::model::{StorageKey, StorageKeys, WebhookId, WebhookKey};
 use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::signing::{LiveSecret, Scheme, Secret};
@@ -55,7 +55,7 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     switchboard: Arc<Switchboard>,
     /// Kept while `[network]` stays the same, and with it the open connections.
-    client: Mutex<Option<(NetworkPolicy, Client)>>,
+    client: Mutex<Option<(ClientOptions, Client)>>,
     /// What secrets in the store are sealed with; `None` before the first look.
     keys: Mutex<Option<StorageKeys>>,
 }
@@ -151,6 +151,7 @@ impl Reloader {
         let dirs = self.watched_dirs(&loaded.include_dirs, &current);
         let mut files = loaded.files.clone();
         files.extend(loaded.settings.transformers.values().filter_map(|transformer| transformer.path.clone()));
+        files.extend(loaded.settings.certificate_files().cloned());
         let watched = Watched { files, dirs };
         if fingerprint == current.fingerprint {
             live.unchanged();
@@ -171,11 +172,13 @@ impl Reloader {
         watched
     }
 
-    /// Makes the secrets live that the store keeps now.
+    /// Makes the secrets live that the store keeps now, of the webhooks whose have changed.
     async fn renew_secrets(&self, live: &Live, changes: u64) {
         let current = live.snapshot();
-        let keys = current.webhooks().iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
-        let renewed = match self.generated_secrets(&current.settings, &keys).await {
+        let changed = live.take_changed();
+        let webhooks: Vec<_> = changed.iter().filter_map(|id| current.webhook(id)).collect();
+        let keys = webhooks.iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
+        let renewed = match self.generated_secrets(webhooks.iter().map(|webhook| &*webhook.settings), &keys).await {
             Ok(secrets) => snapshot::resign(&current, &secrets).map_err(|(id, e)| format!("`{id}`: {e}")),
             Err(error) => Err(error.to_string()),
         };
@@ -185,7 +188,10 @@ impl Reloader {
                 live.replace(snapshot);
                 live.secrets_are_live(changes);
             }
-            Err(error) => tracing::error!(error, "changed secrets cannot go live; the next reload tries again"),
+            Err(error) => {
+                live.put_back(changed);
+                tracing::error!(error, "changed secrets cannot go live; the next change of one, or the next reload, tries again");
+            }
         }
     }
 
@@ -267,11 +273,11 @@ impl Reloader {
     async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
         let settings = loaded.settings.clone();
         self.rekey(&settings.storage.keys).await?;
-        let client = self.client(&settings.network)?;
+        let client = self.client(&settings)?;
         let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
         let keys = self.store.intern(ids.clone()).await?;
         let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
-        let secrets = self.generated_secrets(&settings, &keys).await?;
+        let secrets = self.generated_secrets(settings.webhooks.values().map(|webhook| &**webhook), &keys).await?;
         let switchboard = Arc::clone(&self.switchboard);
         let loaded_at = self.clock.now();
         let parts = Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard };
@@ -295,31 +301,29 @@ impl Reloader {
         Ok(())
     }
 
-    fn client(&self, policy: &NetworkPolicy) -> Result<Client, OutboundError> {
+    fn client(&self, settings: &Settings) -> Result<Client, OutboundError> {
+        let options = ClientOptions::read(settings.network.clone(), &settings.network_egress)?;
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, client)) = &*kept
-            && known == policy
+            && *known == options
         {
             return Ok(client.clone());
         }
-        let client = Client::new(ClientOptions::new(policy.clone()))?;
-        *kept = Some((policy.clone(), client.clone()));
+        let client = Client::new(options.clone())?;
+        *kept = Some((options, client.clone()));
         Ok(client)
     }
 
     /// Secrets of webhooks that sign and have none: made once, kept in the store.
     async fn generated_secrets(
         &self,
-        settings: &Settings,
+        webhooks: impl Iterator<Item = &WebhookSettings>,
         keys: &HashMap<WebhookId, WebhookKey>,
     ) -> Result<HashMap<WebhookId, Vec<LiveSecret>>, StoreError> {
         let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
-        let (ids, wanted): (Vec<&WebhookId>, Vec<(WebhookKey, fn() -> String)>) = settings
-            .webhooks
-            .values()
-            .filter(|webhook| !has_or_needs_none(webhook))
-            .filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))))
-            .unzip();
+        let wanting = webhooks.filter(|webhook| !has_or_needs_none(webhook));
+        let known = wanting.filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))));
+        let (ids, wanted): (Vec<_>, Vec<_>) = known.unzip();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }

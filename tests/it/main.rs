@@ -6,6 +6,7 @@ mod batches;
 mod cli;
 mod crash;
 mod disk;
+mod egress;
 #[path = "../../src/transform/tests/guests.rs"]
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
@@ -18,6 +19,7 @@ mod once;
 mod order;
 mod publish;
 mod reload;
+mod shutdown;
 mod signing;
 mod store_contract;
 mod stream;

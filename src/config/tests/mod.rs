@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Loaded, Problems, load_str};
 
+mod egress;
 mod files;
 mod fuzz;
 mod lane;
