@@ -2,6 +2,7 @@
 
 mod check;
 mod local;
+mod picture;
 mod retention;
 mod token;
 
@@ -25,6 +26,7 @@ use crate::transform::{Host, HostError, HostOptions};
 
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, local_server};
+pub use picture::{Picture, picture};
 pub use token::AdminToken;
 
 pub struct AppOptions {

@@ -14,7 +14,7 @@ use super::tree::{Entry, Node, Span, Table, Value};
 use crate::model::NetworkPolicy;
 use crate::signing::Secret;
 
-const ROOT: Keys = Keys {
+pub(super) const ROOT: Keys = Keys {
     table: "the top level",
     known: &["include", "server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"],
     later: &["sources", "event_types", "catalogue"],
@@ -29,7 +29,7 @@ const ROOT: Keys = Keys {
     aliases: &[("webhook", "webhooks"), ("include_dir", "include"), ("endpoints", "webhooks"), ("subscriptions", "webhooks")],
 };
 
-const SERVER: Keys = Keys {
+pub(super) const SERVER: Keys = Keys {
     table: "[server]",
     known: &["listen", "max_event_size", "shutdown_grace"],
     later: &["tls", "rate_limit"],
@@ -38,7 +38,7 @@ const SERVER: Keys = Keys {
     aliases: &[("address", "listen"), ("bind", "listen"), ("port", "listen"), ("host", "listen")],
 };
 
-const TOKEN: Keys = Keys {
+pub(super) const TOKEN: Keys = Keys {
     table: "a token",
     known: &["token", "scopes"],
     later: &[],
@@ -47,7 +47,7 @@ const TOKEN: Keys = Keys {
     aliases: &[("secret", "token"), ("scope", "scopes")],
 };
 
-const STORAGE: Keys = Keys {
+pub(super) const STORAGE: Keys = Keys {
     table: "[storage]",
     known: &["path"],
     later: &["url", "key"],
@@ -56,10 +56,10 @@ const STORAGE: Keys = Keys {
     aliases: &[("dir", "path"), ("directory", "path")],
 };
 
-const RETENTION: Keys =
+pub(super) const RETENTION: Keys =
     Keys { table: "[retention]", known: &["events", "failed"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
 
-const NETWORK: Keys = Keys {
+pub(super) const NETWORK: Keys = Keys {
     table: "[network]",
     known: &["allow", "https_only"],
     later: &["proxy", "ca_file"],

@@ -31,7 +31,7 @@ const SCHEMES: [(&str, Scheme); 4] = [
 const SCHEME_NAMES: [&str; 5] = ["standard", "sha256", "timestamped", "github", "none"];
 const LATER_SCHEMES: [&str; 3] = ["slack", "shopify", "template"];
 
-const SIGNATURE: Keys = Keys {
+pub(super) const SIGNATURE: Keys = Keys {
     table: "a signature",
     known: &["scheme", "header"],
     later: &["template", "content", "encoding"],
@@ -253,4 +253,9 @@ fn scheme(text: &Text, node: &Node, report: &mut Report) -> Option<Option<Scheme
     };
     report.error_about(node.span, [node], "unknown signature scheme", &quote(name)).help(help);
     None
+}
+
+/// What may be written for `signature` as a name.
+pub(super) fn scheme_names() -> &'static [&'static str] {
+    &SCHEME_NAMES
 }

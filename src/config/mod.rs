@@ -17,6 +17,7 @@ mod problem;
 mod read;
 mod report;
 mod retry;
+mod schema;
 mod settings;
 mod sources;
 mod syntax;
@@ -29,6 +30,7 @@ mod webhook;
 
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub use schema::schema;
 pub use settings::{
     Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, TransformerSettings,
     WebhookSettings,

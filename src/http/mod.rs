@@ -12,6 +12,7 @@ mod problem;
 mod publish;
 mod query;
 mod serve;
+mod settings_shape;
 mod shape;
 mod stats;
 #[cfg(test)]
@@ -37,6 +38,8 @@ use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
 pub use serve::{Peer, serve};
+pub use settings_shape::settings_shape;
+pub use webhook_shape::declared as webhook_shape;
 
 /// What the API needs of the rest.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
 mod cli;
+mod cli_operate;
 mod crash;
 mod disk;
 #[path = "../../src/transform/tests/guests.rs"]
@@ -12,6 +13,7 @@ mod hostile;
 mod judges;
 mod publish;
 mod reload;
+mod schema;
 mod store_contract;
 mod tc7;
 mod transform;

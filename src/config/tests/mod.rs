@@ -8,6 +8,7 @@ use super::{Loaded, Problems, load_str};
 mod files;
 mod fuzz;
 mod messages;
+mod schema;
 mod values;
 mod webhook_messages;
 
