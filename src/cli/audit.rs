@@ -10,7 +10,8 @@ use crate::model::Timestamp;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tenterhook audit
-  tenterhook audit --since 1d --json")]
+  tenterhook audit --by deployer --since 1d
+  tenterhook audit --path /v1/webhooks/orders/secret --json")]
 pub(crate) struct Args {
     /// Since then: RFC 3339, or so long ago (15m, 2h, 7d)
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
@@ -18,6 +19,12 @@ pub(crate) struct Args {
     /// Before then
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
+    /// Of this token, by its name
+    #[arg(long, value_name = "TOKEN_NAME")]
+    by: Option<String>,
+    /// Of this path, such as /v1/webhooks/orders
+    #[arg(long)]
+    path: Option<String>,
     /// How many at most
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     limit: usize,
@@ -30,26 +37,27 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let mut query = Query::default();
     query.add("since", args.since);
     query.add("until", args.until);
+    query.add("token", args.by.as_ref());
+    query.add("path", args.path.as_ref());
     let rows = client.list("/v1/audit", &query, args.limit).await?;
     output::answer(global, &serde_json::json!({"data": rows}), || table(&rows))
 }
 
 fn table(rows: &[Value]) -> String {
-    let mut table = Table::new(&["TIME", "TOKEN", "ACTION", "ON", "DETAIL"]);
+    let mut table = Table::new(&["TIME", "TOKEN", "FROM", "METHOD", "PATH", "STATUS", "DETAIL"]);
     for row in rows {
+        let refused = row["status"].as_u64().is_some_and(|status| status >= 400);
         table.row([
-            cell(output::time(first(row, &["at", "time", "timestamp"]))),
-            cell(text(first(row, &["token", "actor"]))),
-            cell(text(&row["action"])),
-            cell(text(first(row, &["target", "on", "webhook", "delivery", "subject"]))),
-            cell(output::cut(&text(first(row, &["detail", "details"])), 80)),
+            cell(output::time(&row["at"])),
+            cell(text(&row["token"])),
+            cell(text(&row["peer"])),
+            cell(text(&row["method"])),
+            cell(text(&row["path"])),
+            (text(&row["status"]), if refused { output::YELLOW } else { output::PLAIN }),
+            cell(output::cut(&text(&row["detail"]), 80)),
         ]);
     }
     if table.is_empty() { "nothing in the audit log\n".to_owned() } else { table.render() }
-}
-
-fn first<'v>(row: &'v Value, keys: &[&str]) -> &'v Value {
-    keys.iter().map(|key| &row[*key]).find(|value| !value.is_null()).unwrap_or(&Value::Null)
 }
 
 #[derive(clap::Args)]

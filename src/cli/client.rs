@@ -145,7 +145,8 @@ pub(crate) struct Refused {
 impl Refused {
     fn of(status: u16, problem: &Value, body: &[u8], with_token: bool) -> Self {
         let detail = problem["detail"].as_str().map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-        let errors = problem["errors"].as_array().into_iter().flatten();
+        let several = ["errors", "problems"].iter().find_map(|key| problem[*key].as_array());
+        let errors = several.into_iter().flatten();
         let errors: String = errors.filter_map(one_error).map(|error| format!("\n  {error}")).collect();
         let help = match status {
             401 if !with_token => {
@@ -159,12 +160,16 @@ impl Refused {
     }
 }
 
-/// One of several things that are wrong with a body: `{detail}`, or `{field, message, help}`.
+/// One of several things that are wrong with a body or a file: `{detail}`, or `{field | file, line, column; message, help}`.
 fn one_error(error: &Value) -> Option<String> {
     let text = error["detail"].as_str().or(error["message"].as_str())?;
-    let field = error["field"].as_str().filter(|field| !field.is_empty()).map_or_else(String::new, |field| format!("{field}: "));
+    let place = match (error["field"].as_str(), error["file"].as_str()) {
+        (Some(field), _) if !field.is_empty() => format!("{field}: "),
+        (_, Some(file)) => format!("{file}:{}:{}: ", error["line"], error["column"]),
+        _ => String::new(),
+    };
     let help = error["help"].as_str().map_or_else(String::new, |help| format!(" ({help})"));
-    Some(format!("{field}{text}{help}"))
+    Some(format!("{place}{text}{help}"))
 }
 
 /// What follows the `?`.

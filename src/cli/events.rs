@@ -82,8 +82,8 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         }
         Command::Types(types) => {
             let client = Client::new(global, &types.server)?;
-            let answer = client.get("/v1/event-types").await?;
-            output::answer(global, &answer, || types_table(&answer))
+            let rows = client.list("/v1/event-types", &Query::default(), usize::MAX).await?;
+            output::answer(global, &serde_json::json!({"data": rows}), || types_table(&rows))
         }
     }
 }
@@ -148,14 +148,14 @@ fn show(event: &Value) -> String {
     out
 }
 
-fn types_table(answer: &Value) -> String {
-    let mut table = Table::new(&["TYPE", "EVENTS", "LAST SEEN", "DESCRIPTION"]);
-    for row in answer["data"].as_array().into_iter().flatten() {
-        let count = ["count", "events", "seen"].iter().find_map(|key| row[*key].as_u64());
+fn types_table(rows: &[Value]) -> String {
+    let mut table = Table::new(&["TYPE", "EVENTS", "LAST SEEN", "DECLARED", "DESCRIPTION"]);
+    for row in rows {
         table.row([
-            cell(text(if row["type"].is_null() { &row["name"] } else { &row["type"] })),
-            cell(count.map_or_else(|| output::NOTHING.to_owned(), |count| count.to_string())),
-            cell(output::time(&row["last_seen"])),
+            cell(text(&row["type"])),
+            cell(text(&row["events"])),
+            cell(output::time(&row["last_seen_at"])),
+            cell(if row["declared"] == true { "yes" } else { "no" }),
             cell(output::cut(&text(&row["description"]), 60)),
         ]);
     }

@@ -7,14 +7,18 @@ mod deliveries;
 mod demo;
 mod events;
 mod generate;
+mod import;
+mod jobs;
 mod listen;
 mod output;
 mod plan;
 mod receive;
+mod reload;
 mod send;
 mod serve;
 mod stats;
 mod tail;
+mod test;
 mod verify;
 mod webhook;
 mod when;
@@ -66,6 +70,8 @@ enum Command {
     Plan(plan::Args),
     /// Publish an event to a running server
     Send(send::Args),
+    /// Send a sample event to one webhook, and see the whole attempt
+    Test(test::Args),
     /// Deliveries as they happen
     Tail(tail::Args),
     /// Receive webhooks locally: verify and pretty-print them
@@ -76,6 +82,14 @@ enum Command {
     Webhook(webhook::Args),
     /// What becomes of events: list, show, retry, cancel
     Deliveries(deliveries::Args),
+    /// Deliver again what was delivered, or not, before
+    Replay(jobs::ReplayArgs),
+    /// Erase the events of a tenant or a person
+    Erase(jobs::EraseArgs),
+    /// Replays and erasures: list, show, watch, cancel
+    Jobs(jobs::Args),
+    /// Make the server read its files now
+    Reload(reload::Args),
     /// What was published: list, show, types
     Events(events::Args),
     /// Totals, rates and durations
@@ -88,6 +102,10 @@ enum Command {
     Openapi(audit::OpenApiArgs),
     /// Engine, local receiver and sample events in one, in a temporary directory
     Demo(demo::Args),
+    /// Webhooks of another system, as tables of config.toml
+    Import(import::ImportArgs),
+    /// Webhooks made over the API, as tables of config.toml
+    Export(import::ExportArgs),
     /// The JSON Schema of config.toml, for editors
     Schema(generate::SchemaArgs),
     /// A completion script for your shell
@@ -150,12 +168,19 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<()> {
         Command::Tail(args) => tail::run(global, args).await,
         Command::Webhook(args) => webhook::run(global, args).await,
         Command::Deliveries(args) => deliveries::run(global, args).await,
+        Command::Test(args) => test::run(global, args).await,
+        Command::Replay(args) => jobs::replay(global, args).await,
+        Command::Erase(args) => jobs::erase(global, args).await,
+        Command::Jobs(args) => jobs::run(global, args).await,
+        Command::Reload(args) => reload::run(global, args).await,
         Command::Events(args) => events::run(global, args).await,
         Command::Stats(args) => stats::stats(global, args).await,
         Command::Status(args) => stats::status(global, args).await,
         Command::Audit(args) => audit::run(global, args).await,
         Command::Openapi(args) => audit::openapi(global, args).await,
         Command::Demo(args) => demo::run(global, args).await,
+        Command::Import(args) => import::import(global, args),
+        Command::Export(args) => import::export(global, args).await,
         Command::Schema(args) => generate::schema(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

@@ -141,27 +141,40 @@ fn show_status(all: &Value) -> String {
     out
 }
 
-/// The rows of `/v1/webhooks/status`, whichever columns the server has.
 fn webhook_status(status: &Value) -> String {
-    let rows = ["data", "webhooks"].iter().find_map(|key| status[*key].as_array());
-    let Some(rows) = rows.filter(|rows| !rows.is_empty()) else { return String::new() };
-    let columns = ["pending", "retrying", "held", "failed", "dropped"];
-    let mut table =
-        Table::new(&["WEBHOOK", "STATUS", "PENDING", "RETRYING", "HELD", "FAILED", "DROPPED", "NEXT DUE", "LAST ERROR"]);
-    for row in rows {
-        let counts = columns.iter().map(|key| {
-            let value = [&row[*key], &row["deliveries"][*key]].into_iter().find(|value| value.is_number());
-            let shown = value.map_or_else(|| output::NOTHING.to_owned(), text);
-            let alarming = *key == "failed" && value.is_some_and(|value| *value != json!(0));
-            (shown, if alarming { YELLOW } else { output::PLAIN })
-        });
-        let id = ["id", "webhook"].iter().map(|key| &row[*key]).find(|value| value.is_string()).unwrap_or(&Value::Null);
-        let error = ["last_error", "error"].iter().map(|key| &row[*key]).find(|value| !value.is_null()).unwrap_or(&Value::Null);
-        let error = if error.is_object() { &error["error"] } else { error };
-        let ends = [cell(output::time(&row["next_due"])), cell(output::cut(&text(error), 60))];
-        table.row([cell(text(id)), output::state(&text(&row["status"]))].into_iter().chain(counts).chain(ends));
+    let rows = status["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if rows.is_empty() {
+        return String::new();
     }
-    format!("\n{}\n{}", styled(BOLD, "Webhooks"), table.render())
+    let head = ["WEBHOOK", "STATUS", "PENDING", "RETRYING", "HELD", "FAILED", "SKIPPED", "TRANSFORM", "NEXT DUE", "LAST FAILURE"];
+    let mut table = Table::new(&head);
+    for row in rows {
+        let count = |key: &str, style| (text(&row[key]), if row[key].as_u64().unwrap_or(0) > 0 { style } else { output::PLAIN });
+        let failure = &row["last_failure"];
+        let last = match failure.is_object() {
+            true => format!(
+                "{} {}",
+                output::time(&failure["at"]),
+                text(if failure["error"].is_null() { &failure["class"] } else { &failure["error"] })
+            ),
+            false => output::NOTHING.to_owned(),
+        };
+        table.row([
+            cell(text(&row["id"])),
+            output::state(&text(&row["status"])),
+            count("pending", output::CYAN),
+            count("retrying", YELLOW),
+            count("held", YELLOW),
+            count("failed", RED),
+            count("skipped", output::PLAIN),
+            count("transform_failures", RED),
+            cell(output::time(&row["next_due"])),
+            cell(output::cut(&last, 80)),
+        ]);
+    }
+    let rejected = status["totals"]["size_rejections"].as_u64().filter(|count| *count > 0);
+    let rejected = rejected.map_or_else(String::new, |count| format!("{count} events were refused for their size\n"));
+    format!("\n{}\n{}{rejected}", styled(BOLD, "Webhooks"), table.render())
 }
 
 #[cfg(test)]
@@ -193,9 +206,9 @@ mod tests {
     fn status_shows_why_a_reload_was_refused() {
         let all = json!({"config": {"generation": 2, "webhooks": 1, "fingerprint": "abc", "last_error": {"message": "1 problem", "at": "x",
             "problems": [{"file": "config.toml", "line": 3, "column": 1, "message": "unknown key"}]}},
-            "stats": {"deliveries": {"pending": 5}}, "webhooks": {"data": [{"id": "w", "status": "enabled", "failed": 2}]}});
+            "stats": {"deliveries": {"pending": 5}}, "webhooks": {"data": [{"id": "w", "status": "enabled", "pending": 1, "failed": 2}]}});
         let text = plain(&show_status(&all));
-        for part in ["generation 2", "5 pending, 0 retrying", "config.toml:3:1  unknown key", "w        enabled  -"] {
+        for part in ["generation 2", "5 pending, 0 retrying", "config.toml:3:1  unknown key", "w        enabled  1"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
     }
