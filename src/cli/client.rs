@@ -87,6 +87,11 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// For what is no single answer: where, and with which token.
+    pub(crate) fn parts(&self) -> (&str, Option<&str>) {
+        (&self.base, self.token.as_ref().map(Secret::expose))
+    }
+
     /// With a JSON body, or with none.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         self.call(method, path, body.map(|body| body.to_string().into_bytes())).await

@@ -17,6 +17,7 @@ mod reload;
 mod send;
 mod serve;
 mod stats;
+mod stream;
 mod tail;
 mod test;
 mod verify;
@@ -79,7 +80,7 @@ enum Command {
     /// Check the signature of a request
     Verify(verify::Args),
     /// Make, look at, change, switch and remove webhooks
-    Webhook(webhook::Args),
+    Webhook(Box<webhook::Args>),
     /// What becomes of events: list, show, retry, cancel
     Deliveries(deliveries::Args),
     /// Deliver again what was delivered, or not, before
@@ -166,7 +167,7 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<()> {
         Command::Listen(args) => receive::command(global, args).await,
         Command::Verify(args) => verify::command(global, args),
         Command::Tail(args) => tail::run(global, args).await,
-        Command::Webhook(args) => webhook::run(global, args).await,
+        Command::Webhook(args) => webhook::run(global, *args).await,
         Command::Deliveries(args) => deliveries::run(global, args).await,
         Command::Test(args) => test::run(global, args).await,
         Command::Replay(args) => jobs::replay(global, args).await,

@@ -1,15 +1,17 @@
-//! `tenterhook tail`: deliveries as they happen, like `kubectl logs -f`. Asks the list of deliveries again and again;
-//! follows those that are not over until they are.
+//! `tenterhook tail`: deliveries as they happen, like `kubectl logs -f`: from the server's stream, or where there is none
+//! by asking the list of deliveries again and again.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use anyhow::bail;
 use serde_json::Value;
 
 use super::Global;
-use super::client::{Client, Server, segment};
+use super::client::{Client, Query, Server, segment};
 use super::deliveries::Filter;
 use super::output::{self, DIM, styled, text};
+use super::stream::{self, Ended, Told};
 use crate::model::{DeliveryState, EventType, Timestamp};
 use crate::routing::Pattern;
 
@@ -55,40 +57,116 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let client = Client::new(global, &args.server)?;
-    let patterns = args.kinds.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let follow = async {
-        let mut tail = Tail { known: HashMap::new() };
-        let first = look(&client, &args).await?;
-        let mut begin = wanted(tail.news(&first), &args, &patterns);
-        if args.since.is_none() {
-            begin.drain(..begin.len().saturating_sub(args.lines));
-        }
-        show(global, &client, begin).await?;
-        let mut failed = 0;
-        while !args.no_follow {
-            tokio::time::sleep(LOOK_PAUSE).await;
-            match look(&client, &args).await {
-                Ok(rows) => {
-                    if failed > 0 {
-                        anstream::eprintln!("{}", styled(DIM, "the server is back"));
-                    }
-                    failed = 0;
-                    show(global, &client, wanted(tail.news(&rows), &args, &patterns)).await?;
-                }
-                Err(error) if failed >= LOOKS_FAILED_MAX || error.is::<super::client::Refused>() => return Err(error),
-                Err(error) => {
-                    if failed == 0 {
-                        anstream::eprintln!("{}", styled(DIM, &format!("{error:#}: waiting for it")));
-                    }
-                    failed += 1;
-                }
-            }
-        }
-        Ok(())
-    };
+    let kinds = args.kinds.iter().map(|text| Pattern::parse(text)).collect::<Result<Vec<_>, _>>()?;
     tokio::select! {
-        result = follow => result,
+        result = tail(global, &client, &args, &kinds) => result,
         () = super::shutdown_signal() => Ok(()),
+    }
+}
+
+/// What there is, and then what comes.
+async fn tail(global: &Global, client: &Client, args: &Args, kinds: &[Pattern]) -> anyhow::Result<()> {
+    let mut tail = Tail { known: HashMap::new() };
+    let first = look(client, args).await?;
+    let mut begin = wanted(tail.news(&first), args, kinds);
+    if args.since.is_none() {
+        begin.drain(..begin.len().saturating_sub(args.lines));
+    }
+    show(global, client, begin).await?;
+    if args.no_follow {
+        return Ok(());
+    }
+    // A server that has no stream, or none left, is asked again and again.
+    match stream(global, client, args, kinds).await {
+        Err(error) if error.is::<NoStream>() => poll(global, client, args, kinds, tail).await,
+        other => other,
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the server has no stream")]
+struct NoStream;
+
+/// Attempts as the server tells them.
+async fn stream(global: &Global, client: &Client, args: &Args, kinds: &[Pattern]) -> anyhow::Result<()> {
+    let mut query = Query::default();
+    query.add("webhook", args.webhook.as_ref());
+    query.add("state", args.state.as_ref());
+    query.add("tenant", args.tenant.as_ref());
+    let path = query.on("/v1/stream");
+    let mut last_id = None;
+    let mut tell = |told: Told| {
+        if told.name != "attempt" {
+            return Ok(());
+        }
+        let mut attempt = told.data;
+        let row = attempt["delivery"].take();
+        if !is_wanted(&row, args, kinds) {
+            return Ok(());
+        }
+        line(global, &row, attempt)
+    };
+    let mut outage = Outage::default();
+    loop {
+        let (base, token) = client.parts();
+        match stream::follow(base, &path, token, &mut last_id, &mut tell).await {
+            // It begins anew for each connection; going on needs a place to go on from.
+            Ok(Ended::Over) if last_id.is_some() => outage.end(),
+            Ok(Ended::Over) => return Err(NoStream.into()),
+            Ok(Ended::Unavailable(status, _)) if last_id.is_none() && [404, 503].contains(&status.as_u16()) => {
+                return Err(NoStream.into());
+            }
+            Ok(Ended::Unavailable(status, detail)) => bail!("the server answered {status}: {}", output::lines(&detail)),
+            // Its reader is gone.
+            Err(error) if error.is::<std::io::Error>() && last_id.is_some() && is_broken_pipe(&error) => return Err(error),
+            Err(error) => outage.goes_on(error)?,
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// A server that is away for a while.
+#[derive(Default)]
+struct Outage {
+    failed: u32,
+}
+
+impl Outage {
+    fn goes_on(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        if self.failed >= LOOKS_FAILED_MAX {
+            return Err(error);
+        }
+        if self.failed == 0 {
+            anstream::eprintln!("{}", styled(DIM, &format!("{error:#}: waiting for it")));
+        }
+        self.failed += 1;
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        if self.failed > 0 {
+            anstream::eprintln!("{}", styled(DIM, "the server is back"));
+        }
+        self.failed = 0;
+    }
+}
+
+async fn poll(global: &Global, client: &Client, args: &Args, kinds: &[Pattern], mut tail: Tail) -> anyhow::Result<()> {
+    let mut outage = Outage::default();
+    loop {
+        tokio::time::sleep(LOOK_PAUSE).await;
+        match look(client, args).await {
+            Ok(rows) => {
+                outage.end();
+                show(global, client, wanted(tail.news(&rows), args, kinds)).await?;
+            }
+            Err(error) if error.is::<super::client::Refused>() => return Err(error),
+            Err(error) => outage.goes_on(error)?,
+        }
     }
 }
 
@@ -132,13 +210,14 @@ impl Tail {
 
 /// Those that were asked for.
 fn wanted<'r>(news: Vec<&'r Value>, args: &Args, kinds: &[Pattern]) -> Vec<&'r Value> {
-    let is_wanted = |row: &&Value| {
-        let kind = row["event_type"].as_str().and_then(|kind| EventType::parse(kind).ok());
-        let state = row["state"].as_str().unwrap_or_default();
-        (kinds.is_empty() || kind.is_some_and(|kind| kinds.iter().any(|pattern| pattern.matches(&kind))))
-            && args.state.as_deref().is_none_or(|wanted| wanted == state)
-    };
-    news.into_iter().filter(is_wanted).collect()
+    news.into_iter().filter(|row| is_wanted(row, args, kinds)).collect()
+}
+
+fn is_wanted(row: &Value, args: &Args, kinds: &[Pattern]) -> bool {
+    let kind = row["event_type"].as_str().and_then(|kind| EventType::parse(kind).ok());
+    let state = row["state"].as_str().unwrap_or_default();
+    (kinds.is_empty() || kind.is_some_and(|kind| kinds.iter().any(|pattern| pattern.matches(&kind))))
+        && args.state.as_deref().is_none_or(|wanted| wanted == state)
 }
 
 async fn show(global: &Global, client: &Client, news: Vec<&Value>) -> anyhow::Result<()> {
@@ -150,15 +229,18 @@ async fn show(global: &Global, client: &Client, news: Vec<&Value>) -> anyhow::Re
             false => None,
         };
         let attempt = detail.as_ref().and_then(|detail| detail["attempts"].as_array()?.last().cloned()).unwrap_or(Value::Null);
-        if global.json {
-            let mut row = row.clone();
-            row["last_attempt"] = attempt;
-            output::line(&row.to_string())?;
-        } else {
-            output::print(&render(row, &attempt))?;
-        }
+        line(global, row, attempt)?;
     }
     Ok(())
+}
+
+fn line(global: &Global, row: &Value, attempt: Value) -> anyhow::Result<()> {
+    if !global.json {
+        return output::print(&render(row, &attempt));
+    }
+    let mut row = row.clone();
+    row["last_attempt"] = attempt;
+    output::line(&row.to_string())
 }
 
 fn render(row: &Value, attempt: &Value) -> String {
