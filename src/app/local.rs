@@ -33,5 +33,6 @@ pub fn local_server(config: &Path) -> anyhow::Result<LocalServer> {
         Some(token) => Some(token.token.clone()),
         None => super::token::read(&loaded.settings.storage.path.join("admin-token"))?,
     };
-    Ok(LocalServer { url: format!("http://{address}"), token })
+    let scheme = if loaded.settings.server.protection.tls.is_some() { "https" } else { "http" };
+    Ok(LocalServer { url: format!("{scheme}://{address}"), token })
 }

@@ -18,7 +18,7 @@ use crate::dispatch::Dispatcher;
 use crate::http::{self, Api};
 use crate::outbound::OutboundError;
 use crate::reload::{self, Hangup, ReloadError, Reloader};
-use crate::snapshot::Live;
+use crate::snapshot::{Live, Switchboard};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
@@ -45,6 +45,12 @@ pub enum StartError {
     Config(Problems),
     #[error("cannot listen on {address}: {reason}: is another program there? set `[server] listen` to a free address")]
     Listen { address: SocketAddr, reason: std::io::Error },
+    #[error(
+        "{address} can be reached from other machines, and without [tokens] anybody there could publish events and change \
+         webhooks: add a token ([tokens.admin] with token = \"${{TENTERHOOK_TOKEN}}\" and scopes = [\"manage\"]), or listen on \
+         127.0.0.1"
+    )]
+    Open { address: SocketAddr },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -82,6 +88,9 @@ impl App {
         let loaded = reload::load(&path).map_err(StartError::Config)?;
         let settings = &loaded.settings;
         let address = options.listen.unwrap_or(settings.server.listen);
+        if settings.tokens.is_empty() && !address.ip().to_canonical().is_loopback() {
+            return Err(StartError::Open { address });
+        }
         let listener = TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?;
         let address = listener.local_addr().map_err(|reason| StartError::Listen { address, reason })?;
 
@@ -89,7 +98,8 @@ impl App {
         let store = open_store(settings, &options.clock, &metrics).await?;
         let admin = admin_token(settings)?;
         let host = Host::new(HostOptions { cache_dir: Some(settings.storage.path.join("modules")), ..HostOptions::default() })?;
-        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics)));
+        let standing = Switchboard::new(store.standings().await?);
+        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics), standing));
         let snapshot = reloader.first(loaded).await?;
         let live = Arc::new(Live::new(snapshot));
 
@@ -110,7 +120,9 @@ impl App {
             admin: self.admin.as_ref().map(AdminToken::secret),
             listen: self.address,
         };
-        tasks.spawn_core("http", http::serve(listener, http::router(api), tasks.cancelled()));
+        let tls = Arc::clone(live);
+        let tls = Arc::new(move || tls.snapshot().tls.clone());
+        tasks.spawn_core("http", http::serve(listener, http::router(api), tls, tasks.cancelled()));
         tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
         let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);

@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::document::{NETWORK, RETENTION, ROOT, SERVER, STORAGE, TOKEN};
 use super::headers::{self, SIGNATURE};
+use super::lane::{BATCH, BREAKER, ORDER};
+use super::protection::{CORS, RATE_LIMIT, TLS};
 use super::read::Keys;
 use super::retry::RETRY;
 use super::transform::{LIMITS, STEP, TRANSFORMER};
@@ -51,13 +53,13 @@ fn definitions() -> Value {
     let text = |pattern: &str| json!({"type": "string", "pattern": format!("{pattern}|{FILLED_IN}")});
     let duration = "^([0-9]+(ms|s|m|h|d))+$";
     let size = "^[0-9]+([KMG]i?)?B$";
-    let rate = "^[0-9]+/([0-9]*)(ms|s|m|h|d)$";
+    let rate = "^[0-9]+/[smhd]$|^[a-z]+$";
     let status = "^([1-5][0-9][0-9]|[1-5]xx|[1-5][0-9][0-9]-[1-5][0-9][0-9])$";
     let pattern = "^(\\*\\*?|[A-Za-z0-9_:/-]+)(\\.(\\*\\*?|[A-Za-z0-9_:/-]+))*$";
     json!({
         "duration": described("Such as 500ms, 15s, 2m, 1h, 7d, 1h30m", text(duration)),
         "size": described("Such as 512B, 64KiB, 1MiB, 10MB", text(size)),
-        "rate": described("Such as 50/s, 600/m", text(rate)),
+        "rate": described("Such as 50/s, 600/m; or the name of a service that has one: slack", text(rate)),
         "status": described("A status code (429), a class (5xx) or a range (500-503)", text(status)),
         "pattern": described("An event type; * is one part of a dotted name, ** any number, a bare * everything", text(pattern)),
         "text": {"type": "string"},
@@ -121,6 +123,14 @@ fn server(key: &str) -> Value {
         "listen" => a("text", "IP address and port [default: 127.0.0.1:8080]; any other than loopback needs [tokens]"),
         "max_event_size" => a("size", "Of one event as published [default: 1MiB]"),
         "shutdown_grace" => a("duration", "How long attempts may finish after SIGTERM [default: 10s]"),
+        "rate_limit" => {
+            described("Requests that each client may make", table(&RATE_LIMIT, &[], |_| a("rate", "At most so many: 60/m")))
+        }
+        "cors" => described(
+            "Whose pages may use the API from a browser",
+            table(&CORS, &[], |_| list("text", "Such as https://app.example.com")),
+        ),
+        "tls" => described("Serve https", table(&TLS, &["cert", "key"], |_| a("text", "A PEM file, or its text"))),
         _ => json!({}),
     }
 }
@@ -160,7 +170,9 @@ fn network(key: &str) -> Value {
         "allow" => list("text", "Private networks that may be delivered to, such as 10.2.0.0/16"),
         "https_only" => boolean("Plain http only to addresses inside `allow` [default: true]"),
         "proxy" => a("text", "An HTTP proxy for deliveries"),
+        "no_proxy" => list("text", "Hosts that are reached without it"),
         "ca_file" => a("text", "More certificate authorities, in PEM"),
+        "min_tls_version" => a("text", "1.2 or 1.3"),
         _ => json!({}),
     }
 }
@@ -213,21 +225,53 @@ fn webhook(key: &str) -> Value {
 
 /// What paces and stops a webhook's deliveries.
 fn lane(key: &str) -> Value {
-    let object = json!({"type": "object"});
     match key {
         "rate_limit" => or_false(json!({"$ref": "#/$defs/rate"}), "Delivered evenly, at most so fast: 50/s"),
-        "batch" => or_false(object, "One request for many events: { max_events = 100, max_wait = \"5s\" }"),
+        "batch" => or_false(table(&BATCH, &[], batch), "One request for many events: { max_events = 100, max_wait = \"5s\" }"),
         "order_by" => or_false(
-            json!({"anyOf": [{"type": "string"}, {"type": "object"}]}),
+            json!({"anyOf": [{"type": "string"}, table(&ORDER, &["key"], order)]}),
             "In order per value of this field (data.account_id); * for the whole webhook",
         ),
         "breaker" => or_false(
-            json!({"anyOf": [{"type": "object"}, {"const": true}]}),
+            json!({"anyOf": [table(&BREAKER, &[], breaker), {"const": true}]}),
             "Pauses a failing endpoint: { failures = 10, window = \"1m\", cool_down = \"30s\" }",
         ),
         "disable_after" => or_false(json!({"$ref": "#/$defs/duration"}), "Of nothing but failures [default: 5d]"),
         "expire_after" => or_false(json!({"$ref": "#/$defs/duration"}), "Older deliveries are given up"),
-        "network" => object,
+        "network" => json!({"type": "object", "description": "Private networks that this webhook may reach, too"}),
+        "proxy" => {
+            json!({"description": "Through this proxy, or false for none", "anyOf": [{"type": "string"}, {"type": "object"}, {"const": false}]})
+        }
+        "tls" => json!({"type": "object", "description": "Certificates of one's own, on either side"}),
+        "auth" => json!({"type": "object", "description": "Credentials that the endpoint wants: basic, bearer or oauth2"}),
+        _ => json!({}),
+    }
+}
+
+fn batch(key: &str) -> Value {
+    match key {
+        "max_events" => whole(1, 1000, "In one request [default: 100]"),
+        "max_wait" => a("duration", "Until it is sent, full or not [default: 5s]"),
+        "max_size" => a("size", "Of the events together"),
+        _ => json!({}),
+    }
+}
+
+fn breaker(key: &str) -> Value {
+    match key {
+        "failures" => whole(1, 1000, "That open it [default: 10]"),
+        "window" => a("duration", "In which they happen [default: 1m]"),
+        "cool_down" => a("duration", "Until the endpoint is tried again [default: 30s]"),
+        _ => json!({}),
+    }
+}
+
+fn order(key: &str) -> Value {
+    match key {
+        "key" => a("text", "A field, such as data.account_id, or * for the whole webhook"),
+        "on_gap" => {
+            json!({"enum": ["block", "skip"], "description": "What becomes of those behind one that was given up [default: block]"})
+        }
         _ => json!({}),
     }
 }

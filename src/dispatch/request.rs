@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
-use crate::model::{LogLine, SentRequest, Timestamp, Timings};
+use crate::model::{Event, LogLine, SentRequest, Timestamp, Timings};
 use crate::signing::Message;
 use crate::snapshot::Webhook;
 use crate::store::{Lease, Made as Kept, MadeRequest};
@@ -51,6 +51,7 @@ pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) ->
             let timings = Timings { transform_us: Some(micros), ..Timings::default() };
             let kept = match transformed.result {
                 Ok(Output::Event(event)) => Ok(plain(event.envelope())),
+                Ok(Output::Events(events)) => Ok(plain(Event::envelopes(&events))),
                 Ok(Output::Request(parts)) => Ok(Kept::Request(Arc::new(keep(parts)))),
                 Ok(Output::Drop { reason }) => Err(Made::Drop { reason }),
                 Err(error) => Err(Made::Failed { error: error.to_string() }),

@@ -5,13 +5,16 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::webhook_shape::duration;
-use crate::config::{Scope, Settings, TransformerSettings};
+use crate::config::{CorsSettings, Quota, RateLimits, Scope, Settings, TransformerSettings};
 
 /// `server`, `tokens`, `storage`, `retention`, `network`, `transformers`.
 pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
     let server = &settings.server;
-    let tokens: Map<String, Value> =
-        settings.tokens.iter().map(|token| (token.name.clone(), json!({"scopes": scopes(&token.scopes)}))).collect();
+    let tokens: Map<String, Value> = settings
+        .tokens
+        .iter()
+        .map(|token| (token.name.clone(), json!({"scopes": scopes(&token.scopes), "tenant": token.tenant})))
+        .collect();
     // Paths as the file writes them, so that the same file elsewhere looks the same.
     let directory = settings.transformers_dir.parent().unwrap_or(Path::new(""));
     let shown = |path: &Path| path.strip_prefix(directory).unwrap_or(path).display().to_string();
@@ -23,7 +26,8 @@ pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
             "server",
             json!({
                 "listen": server.listen.to_string(), "max_event_size": size(server.max_event_size),
-                "shutdown_grace": duration(server.shutdown_grace),
+                "shutdown_grace": duration(server.shutdown_grace), "rate_limit": rate_limits(&server.protection.rate_limit),
+                "cors": cors(&server.protection.cors), "tls": server.protection.tls.is_some(),
             }),
         ),
         ("tokens", tokens.into()),
@@ -42,6 +46,15 @@ fn scopes(scopes: &[Scope]) -> Vec<&'static str> {
         Scope::Manage => "manage",
     };
     scopes.iter().map(name).collect()
+}
+
+fn rate_limits(limits: &RateLimits) -> Value {
+    let shown = |quota: Option<Quota>| quota.map(|Quota { count, period }| format!("{count} in {}", duration(period)));
+    json!({"publish": shown(limits.publish), "read": shown(limits.read), "manage": shown(limits.manage), "test": shown(limits.test)})
+}
+
+fn cors(settings: &CorsSettings) -> Value {
+    if settings.any { json!(["*"]) } else { json!(settings.origins) }
 }
 
 fn transformer(settings: &TransformerSettings, shown: impl Fn(&Path) -> String) -> Value {
@@ -73,7 +86,7 @@ mod tests {
         let loaded = crate::config::load_str(text, &std::collections::BTreeMap::new(), &|_| None).unwrap();
         let shape = Value::Object(settings_shape(&loaded.settings));
         assert_eq!(shape["server"]["max_event_size"], "64KiB");
-        assert_eq!(shape["tokens"], json!({"a": {"scopes": ["read"]}}));
+        assert_eq!(shape["tokens"], json!({"a": {"scopes": ["read"], "tenant": null}}));
         assert_eq!(shape["network"]["allow"], json!(["10.0.0.0/8"]));
         assert_eq!(shape["retention"]["events"], "7d");
         assert_eq!(shape["transformers"]["x"]["limits"], json!({"memory": "64MiB", "cpu": "50ms", "output": "2MiB"}));

@@ -13,7 +13,7 @@ use crate::model::{
     Attempt, AttemptId, AttemptOutcome, DeliveryId, DeliveryState, EventId, EventType, LogLine, Timestamp, Timings,
 };
 use crate::model::{Trigger, Unmatched, WebhookId};
-use crate::store::{AttemptRecord, DeliveryDetail, DeliveryRecord, EventRecord, Page};
+use crate::store::{AttemptRecord, DeliveryDetail, DeliveryRecord, EventRecord, Page, ToldAttempt};
 
 /// One page of a list, newest first.
 #[derive(Serialize)]
@@ -208,6 +208,38 @@ impl AttemptShape {
                 truncated: response.truncated,
             }),
             log: log.clone(),
+        }
+    }
+}
+
+/// An attempt as it is told while it happens: with its delivery, without what went over the wire.
+#[derive(Serialize)]
+pub(super) struct ToldAttemptShape {
+    id: AttemptId,
+    delivery: DeliveryShape,
+    number: u32,
+    at: Timestamp,
+    trigger: Trigger,
+    outcome: AttemptOutcome,
+    status: Option<u16>,
+    error_class: Option<Cow<'static, str>>,
+    error: Option<String>,
+    duration_ms: f64,
+}
+
+impl ToldAttemptShape {
+    pub(super) fn of(told: &ToldAttempt) -> Self {
+        Self {
+            id: told.id,
+            delivery: DeliveryShape::of(&told.delivery),
+            number: told.number,
+            at: told.at,
+            trigger: told.trigger,
+            outcome: told.outcome,
+            status: told.status,
+            error_class: told.error_class.clone(),
+            error: told.error.clone(),
+            duration_ms: millis(told.duration),
         }
     }
 }

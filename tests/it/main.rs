@@ -1,7 +1,9 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod access;
 mod cli;
+mod cli_manage;
 mod cli_operate;
 mod crash;
 mod disk;
@@ -9,11 +11,16 @@ mod disk;
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
+mod health;
 mod hostile;
 mod judges;
+mod lanes;
+mod once;
 mod publish;
 mod reload;
 mod schema;
+mod signing;
 mod store_contract;
+mod stream;
 mod tc7;
 mod transform;

@@ -7,8 +7,11 @@ use super::{Loaded, Problems, load_str};
 
 mod files;
 mod fuzz;
+mod lane;
 mod messages;
+mod protection;
 mod schema;
+mod signing;
 mod values;
 mod webhook_messages;
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::writer::Effects;
 use crate::model::WebhookKey;
@@ -55,6 +55,8 @@ pub(super) struct Handover {
     total: Arc<AtomicUsize>,
     ready: Mutex<Ready>,
     news: Notify,
+    /// Ticks with every commit, for those who follow.
+    pub(super) commits: watch::Sender<()>,
 }
 
 impl Handover {
