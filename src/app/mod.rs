@@ -2,6 +2,7 @@
 
 mod check;
 mod local;
+mod picture;
 mod retention;
 mod service;
 mod token;
@@ -27,6 +28,7 @@ use crate::transform::{Host, HostError, HostOptions};
 pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, data_directory, local_server};
+pub use picture::{Picture, picture};
 pub use service::ServiceManager;
 pub use token::AdminToken;
 

@@ -18,7 +18,7 @@ use super::tree::{Entry, Node, Span, Table, Value};
 use crate::model::{NetworkEgress, NetworkPolicy, StorageKey, StorageKeys};
 use crate::signing::Secret;
 
-const ROOT: Keys = Keys {
+pub(super) const ROOT: Keys = Keys {
     table: "the top level",
     known: &["include", "server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"],
     later: &["sources", "event_types", "catalogue"],
@@ -33,7 +33,7 @@ const ROOT: Keys = Keys {
     aliases: &[("webhook", "webhooks"), ("include_dir", "include"), ("endpoints", "webhooks"), ("subscriptions", "webhooks")],
 };
 
-const SERVER: Keys = Keys {
+pub(super) const SERVER: Keys = Keys {
     table: "[server]",
     known: &["listen", "max_event_size", "shutdown_grace", "rate_limit", "cors", "tls"],
     later: &[],
@@ -42,7 +42,7 @@ const SERVER: Keys = Keys {
     aliases: &[("address", "listen"), ("bind", "listen"), ("port", "listen"), ("host", "listen")],
 };
 
-const TOKEN: Keys = Keys {
+pub(super) const TOKEN: Keys = Keys {
     table: "a token",
     known: &["token", "scopes", "tenant"],
     later: &[],
@@ -51,7 +51,7 @@ const TOKEN: Keys = Keys {
     aliases: &[("secret", "token"), ("scope", "scopes"), ("tenant_id", "tenant")],
 };
 
-const STORAGE: Keys = Keys {
+pub(super) const STORAGE: Keys = Keys {
     table: "[storage]",
     known: &["path", "key", "previous_keys"],
     later: &["url"],
@@ -60,10 +60,10 @@ const STORAGE: Keys = Keys {
     aliases: &[("dir", "path"), ("directory", "path"), ("encryption_key", "key"), ("old_keys", "previous_keys")],
 };
 
-const RETENTION: Keys =
+pub(super) const RETENTION: Keys =
     Keys { table: "[retention]", known: &["events", "failed"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
 
-const NETWORK: Keys = Keys {
+pub(super) const NETWORK: Keys = Keys {
     table: "[network]",
     known: &["allow", "https_only", "proxy", "no_proxy", "ca_file", "min_tls_version"],
     later: &[],

@@ -20,6 +20,7 @@ mod protection;
 mod read;
 mod report;
 mod retry;
+mod schema;
 mod settings;
 mod sources;
 mod syntax;
@@ -33,9 +34,9 @@ mod webhook;
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
 pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
-pub(crate) use units::parse_duration;
-
+pub use schema::schema;
 pub use settings::{
     LanePolicy, OrderBy, OrderPolicy, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
     TransformerSettings, WebhookSettings,
 };
+pub(crate) use units::parse_duration;

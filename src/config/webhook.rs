@@ -79,7 +79,7 @@ const ALIASES: &[(&str, &str)] = &[
     ("authorization", "auth"),
 ];
 
-const WEBHOOK: Keys = Keys {
+pub(super) const WEBHOOK: Keys = Keys {
     table: "a webhook",
     known: &[
         "url",
@@ -115,7 +115,7 @@ const WEBHOOK: Keys = Keys {
     aliases: ALIASES,
 };
 
-const DEFAULTS: Keys =
+pub(super) const DEFAULTS: Keys =
     Keys { table: "[defaults]", known: &SHARED, later: LATER, elsewhere: &[], refused: &NO_DEFAULT, aliases: ALIASES };
 
 /// Why each of the others has no default.

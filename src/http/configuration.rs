@@ -14,6 +14,7 @@ pub(super) async fn show(Reader(caller): Reader, State(shared): State<Shared>) -
         "generation": snapshot.generation,
         "loaded_at": snapshot.loaded_at,
         "webhooks": snapshot.webhooks().len(),
+        "settings": super::settings_shape(&snapshot.settings),
         "last_error": shared.api.live.last_error(),
     }))
 }

@@ -48,7 +48,8 @@ fn status(settings: &WebhookSettings, standing: &Standing) -> &'static str {
     }
 }
 
-fn declared(settings: &WebhookSettings) -> Map<String, Value> {
+/// The keys of config.toml as far as they can be shown, and `id`.
+pub fn declared(settings: &WebhookSettings) -> Map<String, Value> {
     let events: Vec<&str> = settings.events.iter().map(|pattern| pattern.as_str()).collect();
     let headers: Map<String, Value> = settings
         .headers
@@ -235,7 +236,7 @@ fn statuses(set: &StatusSet) -> Vec<String> {
 }
 
 /// In the greatest unit that needs no fraction: `500ms`, `15s`, `2m`, `1h`, `7d`.
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
     match units.into_iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit)) {

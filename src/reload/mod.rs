@@ -67,6 +67,11 @@ struct Watched {
     dirs: Vec<PathBuf>,
 }
 
+/// What makes one configuration the same as another, as `GET /v1/config` shows it.
+pub fn fingerprint(loaded: &Loaded) -> String {
+    fingerprint::of(loaded)
+}
+
 /// Reads the configuration as the process sees it.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
     config::load(path, &|name| std::env::var(name).ok())

@@ -4,6 +4,8 @@
 mod access;
 mod batches;
 mod cli;
+mod cli_manage;
+mod cli_operate;
 mod crash;
 mod disk;
 mod egress;
@@ -19,6 +21,7 @@ mod once;
 mod order;
 mod publish;
 mod reload;
+mod schema;
 mod shutdown;
 mod signing;
 mod store_contract;

@@ -11,6 +11,7 @@ mod fuzz;
 mod lane;
 mod messages;
 mod protection;
+mod schema;
 mod signing;
 mod values;
 mod webhook_messages;
