@@ -17,7 +17,12 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("store", &["clock", "model", "tasks", "telemetry"]),
     ("snapshot", &["config", "model", "outbound", "routing", "signing", "transform"]),
-    ("reload", &["clock", "config", "model", "outbound", "signing", "snapshot", "store", "tasks", "telemetry", "transform"]),
+    ("control", &["config", "model", "snapshot", "store", "transform"]),
+    ("jobs", &["clock", "model", "routing", "snapshot", "store"]),
+    (
+        "reload",
+        &["clock", "config", "control", "model", "outbound", "signing", "snapshot", "store", "tasks", "telemetry", "transform"],
+    ),
     ("dispatch", &["*", "http", "reload", "cli", "app"]),
     ("http", &["*", "dispatch", "reload", "cli", "app"]),
     ("app", &["*", "cli"]),

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::model::{EndpointUrl, Limits, NetworkPolicy, RetryPolicy, TransformStep, WebhookId};
+use super::event_types::EventTypeSettings;
+use crate::model::{EndpointUrl, EventType, Limits, NetworkPolicy, RetryPolicy, Timestamp, TransformStep, WebhookId};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
 
@@ -22,6 +23,7 @@ pub struct Settings {
     pub network: NetworkPolicy,
     pub webhooks: BTreeMap<WebhookId, Arc<WebhookSettings>>,
     pub transformers: BTreeMap<String, TransformerSettings>,
+    pub event_types: BTreeMap<EventType, EventTypeSettings>,
     /// `transformers/` beside config.toml, whether it exists or not.
     pub transformers_dir: PathBuf,
 }
@@ -62,6 +64,8 @@ pub struct StorageSettings {
 pub struct RetentionSettings {
     pub events: Duration,
     pub failed: Duration,
+    /// The audit log; default 90 d.
+    pub audit: Duration,
 }
 
 /// One webhook, `[defaults]` already merged in.
@@ -89,6 +93,19 @@ pub struct WebhookSettings {
     pub concurrency: usize,
     pub metadata: serde_json::Map<String, serde_json::Value>,
     pub place: Place,
+    pub origin: Origin,
+}
+
+/// Who declared a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Config,
+    Api {
+        created: Timestamp,
+        updated: Timestamp,
+        /// Why it is disabled: it was valid when it was made, and is not under this configuration.
+        suspended: Option<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -38,6 +38,7 @@ macro_rules! admits {
             async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
                 let snapshot = shared.api.live.snapshot();
                 let token = shared.tokens.admit(&snapshot.settings, &parts.headers, $scope)?;
+                super::audit::admitted(&parts.extensions, &token);
                 Ok(Self(Caller { snapshot, token }))
             }
         }

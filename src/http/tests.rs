@@ -15,7 +15,9 @@ use url::Url;
 
 use super::{Api, router};
 use crate::clock::Clock;
-use crate::config::{Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, WebhookSettings};
+use crate::config::{
+    Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, WebhookSettings,
+};
 use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, Timestamp, TransformStep, WebhookId};
 use crate::outbound::{Client, ClientOptions, Roots};
 use crate::routing::{Filter, Pattern};
@@ -73,6 +75,7 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         concurrency: 10,
         metadata: serde_json::Map::new(),
         place: place(),
+        origin: Origin::Config,
     }
 }
 
@@ -99,10 +102,15 @@ fn settings() -> Settings {
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
         storage: StorageSettings { path: PathBuf::from("data") },
-        retention: RetentionSettings { events: Duration::from_secs(3600), failed: Duration::from_secs(3600) },
+        retention: RetentionSettings {
+            events: Duration::from_secs(3600),
+            failed: Duration::from_secs(3600),
+            audit: Duration::from_secs(3600),
+        },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
         webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),
         transformers: BTreeMap::new(),
+        event_types: BTreeMap::new(),
         transformers_dir: PathBuf::from("transformers"),
     }
 }
@@ -132,7 +140,16 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
     let live = Arc::new(Live::new(snapshot));
-    let api = Api { store, live, metrics: Arc::new(Metrics::new()), clock, listen, admin: None };
+    let api = Api {
+        store,
+        live,
+        metrics: Arc::new(Metrics::new()),
+        clock,
+        control: crate::control::channel().0,
+        jobs: Arc::default(),
+        listen,
+        admin: None,
+    };
     Server { router: router(api), _directory: directory }
 }
 

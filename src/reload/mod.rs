@@ -1,6 +1,7 @@
 //! From the files to the live snapshot: at start, and whenever they change. All or nothing: whatever is wrong, the
 //! old snapshot goes on, and the reason is logged and kept for everyone to see.
 
+mod change;
 mod fingerprint;
 mod watch;
 
@@ -9,17 +10,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
+use crate::control::Request;
 use crate::model::{NetworkPolicy, WebhookId, WebhookKey};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::signing::Secret;
-use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot};
-use crate::store::{Store, StoreError};
+use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Snapshot};
+use crate::store::{ApiWebhook, Store, StoreError};
 use crate::telemetry::{ConfigReload, Metrics};
 use crate::transform::Host;
 
@@ -54,6 +57,10 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     /// Kept while `[network]` stays the same, and with it the open connections.
     client: Mutex<Option<(NetworkPolicy, Client)>>,
+    /// The last configuration that went live: what webhooks of the API are judged by, whatever the files say by now.
+    good: Mutex<Option<Arc<Loaded>>>,
+    /// Webhooks made by the API, as the store has them.
+    api: Mutex<Vec<ApiWebhook>>,
 }
 
 /// What has to be watched for changes.
@@ -70,20 +77,28 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 
 impl Reloader {
     pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { path, store, host, clock, metrics, client: Mutex::new(None) }
+        Self { path, store, host, clock, metrics, client: Mutex::default(), good: Mutex::default(), api: Mutex::default() }
     }
 
     /// The first snapshot, of what [`load`] gave.
     pub async fn first(&self, loaded: Loaded) -> Result<Snapshot, ReloadError> {
         log_warnings(&loaded);
-        let fingerprint = fingerprint::of(&loaded);
-        let snapshot = self.build(loaded, fingerprint, 1).await?;
+        let kept = self.store.api_webhooks().await?;
+        self.edit_api(|webhooks| *webhooks = kept);
+        let fingerprint = fingerprint::of(&loaded, &change::modules(change::judge_quietly(&self.api(), &loaded).values()));
+        let snapshot = self.build(Arc::new(loaded), fingerprint, 1).await?;
         self.metrics.set_config_generation(1);
         Ok(snapshot)
     }
 
     /// Watches and reloads until `shutdown`.
-    pub async fn run(self: Arc<Self>, live: Arc<Live>, mut hangup: Hangup, shutdown: CancellationToken) {
+    pub async fn run(
+        self: Arc<Self>,
+        live: Arc<Live>,
+        mut hangup: Hangup,
+        mut requests: mpsc::Receiver<Request>,
+        shutdown: CancellationToken,
+    ) {
         let mut watcher = Watcher::start();
         // What changed between the first load and the watch is seen by a look right away.
         let mut watched = self.settle_watches(&live, &mut watcher).await;
@@ -92,6 +107,10 @@ impl Reloader {
                 () = shutdown.cancelled() => return,
                 () = watcher.changed() => false,
                 () = hangup.received() => true,
+                Some(request) = requests.recv() => {
+                    self.answer(&live, request).await;
+                    continue;
+                }
             };
             if by_signal {
                 tracing::info!("SIGHUP: reading the configuration again");
@@ -108,7 +127,7 @@ impl Reloader {
     }
 
     /// Watches what the configuration consists of, which may change while we look.
-    async fn settle_watches(&self, live: &Live, watcher: &mut Watcher) -> Watched {
+    async fn settle_watches(&self, live: &Arc<Live>, watcher: &mut Watcher) -> Watched {
         let mut watched = Watched::default();
         // Twice suffices unless files change under our eyes, and then the watcher says so.
         for _ in 0..2 {
@@ -123,7 +142,7 @@ impl Reloader {
     }
 
     /// One look at the files: publishes what is new and whole, remembers what is wrong.
-    async fn reload(&self, live: &Live) -> Watched {
+    async fn reload(&self, live: &Arc<Live>) -> Watched {
         let Some((loaded, fingerprint)) = self.read_stable(&live.snapshot().fingerprint).await else {
             return Watched::default();
         };
@@ -148,7 +167,7 @@ impl Reloader {
         }
         log_warnings(&loaded);
         warn_of_restarts(&current.settings, &loaded.settings);
-        match self.build(loaded, fingerprint, current.generation + 1).await {
+        match self.build(Arc::new(loaded), fingerprint, current.generation + 1).await {
             Ok(snapshot) => self.publish(live, snapshot),
             Err(ReloadError::Refused(problems)) => self.reject(live, &problems),
             Err(error) => {
@@ -182,10 +201,11 @@ impl Reloader {
     /// One look, off the runtime; with the fingerprint of what was seen, good or bad.
     async fn read(&self) -> Option<(Result<Loaded, Problems>, String)> {
         let path = self.path.clone();
+        let api = self.api();
         let read = tokio::task::spawn_blocking(move || {
             let loaded = load(&path);
             let fingerprint = match &loaded {
-                Ok(loaded) => fingerprint::of(loaded),
+                Ok(loaded) => fingerprint::of(loaded, &change::modules(change::judge_quietly(&api, loaded).values())),
                 Err(problems) => problems.fingerprint.clone(),
             };
             (loaded, fingerprint)
@@ -225,18 +245,34 @@ impl Reloader {
         self.metrics.config_reload(ConfigReload::Rejected);
     }
 
-    async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
-        let settings = loaded.settings.clone();
-        let client = self.client(&settings.network)?;
-        let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
-        let keys = self.store.intern(ids.clone()).await?;
-        let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
-        let secrets = self.generated_secrets(&settings, &keys).await?;
-        let parts = Parts { settings, fingerprint, generation, loaded_at: self.clock.now(), client, keys, secrets };
-        snapshot::build(parts, &self.host).await.map_err(|problems| {
+    async fn build(&self, loaded: Arc<Loaded>, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
+        let webhooks = self.api();
+        let mut settled = change::judge_all(&webhooks, &loaded);
+        let mut result =
+            snapshot::build(self.parts(&loaded, &settled, fingerprint.clone(), generation, None).await?, &self.host).await;
+        if let Err(problems) = &result
+            && change::suspend_refused(&mut settled, &webhooks, &loaded, problems)
+        {
+            result = snapshot::build(self.parts(&loaded, &settled, fingerprint, generation, None).await?, &self.host).await;
+        }
+        let snapshot = result.map_err(|problems| {
             let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
             ReloadError::Refused(loaded.refused(listed))
-        })
+        })?;
+        *self.good.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(snapshot)
+    }
+
+    fn good(&self) -> Option<Arc<Loaded>> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn api(&self) -> Vec<ApiWebhook> {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn edit_api(&self, edit: impl FnOnce(&mut Vec<ApiWebhook>)) {
+        edit(&mut self.api.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn client(&self, policy: &NetworkPolicy) -> Result<Client, OutboundError> {
@@ -251,17 +287,18 @@ impl Reloader {
         Ok(client)
     }
 
-    /// Secrets of webhooks that sign and have none: made once, kept in the store.
+    /// Secrets of webhooks that sign and have none: made once, kept in the store. `but` gets none.
     async fn generated_secrets(
         &self,
         settings: &Settings,
         keys: &HashMap<WebhookId, WebhookKey>,
+        but: Option<&WebhookId>,
     ) -> Result<HashMap<WebhookId, Secret>, StoreError> {
         let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
         let (ids, wanted): (Vec<&WebhookId>, Vec<WebhookKey>) = settings
             .webhooks
             .values()
-            .filter(|webhook| !has_or_needs_none(webhook))
+            .filter(|webhook| !has_or_needs_none(webhook) && Some(&webhook.id) != but)
             .filter_map(|webhook| Some((&webhook.id, *keys.get(&webhook.id)?)))
             .unzip();
         if wanted.is_empty() {

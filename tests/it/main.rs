@@ -1,17 +1,23 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod audit;
 mod cli;
 mod crash;
 mod disk;
+mod erase;
+mod event_types;
 #[path = "../../src/transform/tests/guests.rs"]
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
 mod hostile;
 mod judges;
+mod manage;
 mod publish;
 mod reload;
+mod replay;
 mod store_contract;
 mod tc7;
 mod transform;
+mod trial;

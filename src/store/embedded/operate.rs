@@ -70,14 +70,14 @@ impl Writer {
         rows.collect()
     }
 
-    pub(super) fn retry(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
+    pub(super) fn retry(&mut self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, rusqlite::Error> {
         let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
         let now = self.clock.now();
         let state = if before == DeliveryState::Pending { DeliveryState::Pending } else { DeliveryState::Retrying };
         self.set_state(delivery.number, webhook, before, state, Some(now), None)?;
         self.connection
-            .prepare_cached("UPDATE deliveries SET trigger = ?2 WHERE d = ?1")?
-            .execute(params![delivery.number, Trigger::Manual as u8])?;
+            .prepare_cached("UPDATE deliveries SET trigger = ?2, request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1")?
+            .execute(params![delivery.number, Trigger::Manual as u8, retransform])?;
         self.make_due(webhook, now);
         Ok(Some(state))
     }
@@ -93,7 +93,7 @@ impl Writer {
         Ok(Some(DeliveryState::Cancelled))
     }
 
-    fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
+    pub(super) fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT d.webhook, d.state FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.d = ?1 AND e.received = ?2",
         )?;
@@ -104,7 +104,7 @@ impl Writer {
             .optional()
     }
 
-    fn set_state(
+    pub(super) fn set_state(
         &mut self,
         number: i64,
         webhook: WebhookKey,
@@ -123,7 +123,7 @@ impl Writer {
         self.tally.moved(&self.connection, webhook, Some(before), state, now)
     }
 
-    fn make_due(&mut self, webhook: WebhookKey, at: Timestamp) {
+    pub(super) fn make_due(&mut self, webhook: WebhookKey, at: Timestamp) {
         self.handover.spill(webhook);
         self.effects.due.push((webhook, at));
     }

@@ -37,6 +37,7 @@ impl Writer {
         let old = self.old_events(after, events_before)?;
         let Some(last) = old.last().map(|event| event.seq) else {
             self.prune_hours()?;
+            self.prune_erased()?;
             return Ok(PruneStep::default());
         };
         // Numbers never come back, also when the newest rows go.
@@ -82,28 +83,44 @@ impl Writer {
 
     fn remove(&mut self, event: &Old) -> Result<(), rusqlite::Error> {
         for delivery in event.first..event.first + event.targets {
-            let mut last = self
+            let last = self
                 .connection
                 .prepare_cached("SELECT last FROM deliveries WHERE d = ?1")?
                 .query_row([delivery], |row| row.get::<_, i64>(0))
                 .optional()?
                 .unwrap_or(0);
-            while last > 0 {
-                let (prev, request): (i64, Option<i64>) = self
-                    .connection
-                    .prepare_cached("DELETE FROM attempts WHERE a = ?1 RETURNING prev, request")?
-                    .query_row([last], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()?
-                    .unwrap_or((0, None));
-                if let Some(request) = request {
-                    self.connection.prepare_cached("DELETE FROM requests WHERE r = ?1")?.execute([request])?;
-                }
-                last = prev;
-            }
+            self.remove_attempts(last)?;
         }
         let end = event.first + event.targets;
         self.connection.prepare_cached("DELETE FROM deliveries WHERE d >= ?1 AND d < ?2")?.execute([event.first, end])?;
         self.connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([event.seq])?;
+        Ok(())
+    }
+
+    /// Attempts of a delivery, from the last back, with the requests that they sent.
+    pub(super) fn remove_attempts(&self, mut last: i64) -> Result<(), rusqlite::Error> {
+        while last > 0 {
+            let (prev, request): (i64, Option<i64>) = self
+                .connection
+                .prepare_cached("DELETE FROM attempts WHERE a = ?1 RETURNING prev, request")?
+                .query_row([last], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?
+                .unwrap_or((0, None));
+            if let Some(request) = request {
+                self.connection.prepare_cached("DELETE FROM requests WHERE r = ?1")?.execute([request])?;
+            }
+            last = prev;
+        }
+        Ok(())
+    }
+
+    /// What is left of erased deliveries older than every event.
+    fn prune_erased(&self) -> Result<(), rusqlite::Error> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM deliveries WHERE event = 0 AND d < coalesce((SELECT first FROM events ORDER BY seq LIMIT 1), 0)",
+            )?
+            .execute([])?;
         Ok(())
     }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Stored in `user_version`; a file of a newer one is refused.
-const SCHEMA_VERSION: i64 = 1;
+/// Stored in `user_version`; a file of a newer one is refused, one of an older one is brought up to date.
+const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
-const SCHEMA: &str = "
+/// Version 1. Never changed: what came later is in [`MIGRATIONS`], which new files go through as well.
+pub(super) const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE webhooks(
@@ -52,6 +53,9 @@ CREATE TABLE attempts(
 );
 ";
 
+/// From each version to the next.
+const MIGRATIONS: [&str; 1] = [super::work::MANAGEMENT];
+
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.
 const PAGE_BYTES: u32 = 8192;
 
@@ -72,15 +76,28 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.busy_timeout(BUSY_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
-    } else if version != SCHEMA_VERSION {
+    if version > SCHEMA_VERSION {
         let message = format!(
             "its format is version {version}, this tenterhook reads version {SCHEMA_VERSION}: use the release that wrote it"
         );
         return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
     }
+    if version < SCHEMA_VERSION {
+        migrate(&connection, version)?;
+    }
     Ok(connection)
+}
+
+/// All or nothing: a crash in between leaves the version that was.
+fn migrate(connection: &Connection, version: i64) -> Result<(), rusqlite::Error> {
+    let first = if version == 0 { SCHEMA } else { "" };
+    let done = usize::try_from(version - 1).unwrap_or(0);
+    let rest = MIGRATIONS[done..].concat();
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {first} {rest} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+    if version > 0 {
+        tracing::info!(from = version, to = SCHEMA_VERSION, "brought the store's format up to date");
+    }
+    Ok(())
 }
 
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
