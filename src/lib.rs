@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod http;
 pub mod jobs;
 pub mod model;
+pub mod operational;
 pub mod outbound;
 pub mod reload;
 pub mod routing;

@@ -20,14 +20,15 @@ use crate::http::{self, Api};
 use crate::jobs;
 use crate::outbound::OutboundError;
 use crate::reload::{self, Hangup, ReloadError, Reloader};
-use crate::snapshot::Live;
+use crate::snapshot::{Live, Switchboard};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
+pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
-pub use local::{LocalServer, local_server};
+pub use local::{LocalServer, data_directory, local_server};
 pub use token::AdminToken;
 
 pub struct AppOptions {
@@ -46,6 +47,12 @@ pub enum StartError {
     Config(Problems),
     #[error("cannot listen on {address}: {reason}: is another program there? set `[server] listen` to a free address")]
     Listen { address: SocketAddr, reason: std::io::Error },
+    #[error(
+        "{address} can be reached from other machines, and without [tokens] anybody there could publish events and change \
+         webhooks: add a token ([tokens.admin] with token = \"${{TENTERHOOK_TOKEN}}\" and scopes = [\"manage\"]), or listen on \
+         127.0.0.1"
+    )]
+    Open { address: SocketAddr },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -83,6 +90,9 @@ impl App {
         let loaded = reload::load(&path).map_err(StartError::Config)?;
         let settings = &loaded.settings;
         let address = options.listen.unwrap_or(settings.server.listen);
+        if settings.tokens.is_empty() && !address.ip().to_canonical().is_loopback() {
+            return Err(StartError::Open { address });
+        }
         let listener = TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?;
         let address = listener.local_addr().map_err(|reason| StartError::Listen { address, reason })?;
 
@@ -90,7 +100,8 @@ impl App {
         let store = open_store(settings, &options.clock, &metrics).await?;
         let admin = admin_token(settings)?;
         let host = Host::new(HostOptions { cache_dir: Some(settings.storage.path.join("modules")), ..HostOptions::default() })?;
-        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics)));
+        let standing = Switchboard::new(store.standings().await?);
+        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics), standing));
         let snapshot = reloader.first(loaded).await?;
         let live = Arc::new(Live::new(snapshot));
 
@@ -115,7 +126,9 @@ impl App {
             admin: self.admin.as_ref().map(AdminToken::secret),
             listen: self.address,
         };
-        tasks.spawn_core("http", http::serve(listener, http::router(api), tasks.cancelled()));
+        let tls = Arc::clone(live);
+        let tls = Arc::new(move || tls.snapshot().tls.clone());
+        tasks.spawn_core("http", http::serve(listener, http::router(api), tls, tasks.cancelled()));
         tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, requests, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
         tasks.spawn_core("jobs", jobs::run(store.clone(), Arc::clone(live), clock.clone(), jobs, tasks.cancelled()));
@@ -152,6 +165,14 @@ impl App {
         self.store.close().await;
         result
     }
+}
+
+/// Proves the invariants of the store in a data directory.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub async fn check_store(directory: PathBuf) -> Result<StoreCheck, StoreError> {
+    Store::check(directory, Clock::System.now()).await
 }
 
 async fn open_store(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Store, StoreError> {

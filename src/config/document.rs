@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::gather::Pems;
+use super::protection::{ProtectionSettings, protection};
 use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::settings::{RetentionSettings, Scope, ServerSettings, StorageSettings, TokenSettings};
 use super::tree::{Entry, Node, Span, Table, Value};
-use crate::model::NetworkPolicy;
+use crate::model::{NetworkPolicy, StorageKey, StorageKeys};
 use crate::signing::Secret;
 
 const ROOT: Keys = Keys {
@@ -42,8 +45,8 @@ const ROOT: Keys = Keys {
 
 const SERVER: Keys = Keys {
     table: "[server]",
-    known: &["listen", "max_event_size", "shutdown_grace"],
-    later: &["tls", "rate_limit"],
+    known: &["listen", "max_event_size", "shutdown_grace", "rate_limit", "cors", "tls"],
+    later: &[],
     elsewhere: &[],
     refused: &[],
     aliases: &[("address", "listen"), ("bind", "listen"), ("port", "listen"), ("host", "listen")],
@@ -51,20 +54,20 @@ const SERVER: Keys = Keys {
 
 const TOKEN: Keys = Keys {
     table: "a token",
-    known: &["token", "scopes"],
+    known: &["token", "scopes", "tenant"],
     later: &[],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("secret", "token"), ("scope", "scopes")],
+    aliases: &[("secret", "token"), ("scope", "scopes"), ("tenant_id", "tenant")],
 };
 
 const STORAGE: Keys = Keys {
     table: "[storage]",
-    known: &["path"],
-    later: &["url", "key"],
+    known: &["path", "key", "previous_keys"],
+    later: &["url"],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("dir", "path"), ("directory", "path")],
+    aliases: &[("dir", "path"), ("directory", "path"), ("encryption_key", "key"), ("old_keys", "previous_keys")],
 };
 
 const RETENTION: Keys =
@@ -96,9 +99,15 @@ const RETENTION_DAYS_MAX: u32 = 3_650;
 const ALLOW_MAX: usize = 1_000;
 const TOKENS_MAX: usize = 1_000;
 
+/// A key that is older than the last few sealed nothing any more.
+const PREVIOUS_KEYS_MAX: usize = 10;
+
 /// Shorter tokens are guessed; longer ones do not fit into a header line.
 const TOKEN_CHARS_GOOD: usize = 16;
 const TOKEN_CHARS_MAX: usize = 1_000;
+
+/// No event has a longer one.
+const TENANT_BYTES_MAX: usize = 100;
 
 /// Bytes of a TOML key that names a token or a transformer.
 const NAME_CHARS_MAX: usize = 100;
@@ -132,9 +141,13 @@ impl<'t> Document<'t> {
         entries
     }
 
-    pub(super) fn server(&self, report: &mut Report) -> ServerSettings {
-        let mut settings =
-            ServerSettings { listen: LISTEN_DEFAULT, max_event_size: EVENT_BYTES_DEFAULT, shutdown_grace: GRACE_DEFAULT };
+    pub(super) fn server(&self, pems: &Pems, report: &mut Report) -> ServerSettings {
+        let mut settings = ServerSettings {
+            listen: LISTEN_DEFAULT,
+            max_event_size: EVENT_BYTES_DEFAULT,
+            shutdown_grace: GRACE_DEFAULT,
+            protection: ProtectionSettings::default(),
+        };
         let Some(table) = self.table("server", "[server]", report) else { return settings };
         check_keys(table, &SERVER, report);
         if let Some(address) = table.get("listen").and_then(|entry| listen(&entry.node, report)) {
@@ -148,6 +161,7 @@ impl<'t> Document<'t> {
         if let Some(grace) = table.get("shutdown_grace").and_then(grace) {
             settings.shutdown_grace = grace;
         }
+        settings.protection = protection(table, pems, report);
         settings
     }
 
@@ -197,11 +211,19 @@ impl<'t> Document<'t> {
     }
 
     pub(super) fn storage(&self, config_dir: &Path, report: &mut Report) -> StorageSettings {
-        let mut settings = StorageSettings { path: config_dir.join("data") };
+        let mut settings = StorageSettings { path: config_dir.join("data"), keys: StorageKeys::default() };
         let Some(table) = self.table("storage", "[storage]", report) else { return settings };
         check_keys(table, &STORAGE, report);
         if let Some(path) = table.get("path").and_then(|entry| path(&entry.node, "path", "data", report)) {
             settings.path = path;
+        }
+        settings.keys.current = table.get("key").and_then(|entry| storage_key(&entry.node, "key", report));
+        if let Some(entry) = table.get("previous_keys") {
+            let nodes = read::array(&entry.node, "previous_keys", "[\"${OLD_KEY}\"]", report).unwrap_or_default();
+            if read::at_most(nodes.len(), PREVIOUS_KEYS_MAX, "keys", &entry.node, report) {
+                let keys = nodes.iter().filter_map(|node| storage_key(node, "previous_keys[]", report));
+                settings.keys.previous = keys.collect();
+            }
         }
         settings
     }
@@ -276,6 +298,18 @@ fn listen(node: &Node, report: &mut Report) -> Option<SocketAddr> {
     None
 }
 
+fn storage_key(node: &Node, key: &str, report: &mut Report) -> Option<StorageKey> {
+    let text = read::string(node, key, "${TENTERHOOK_STORAGE_KEY}", report)?;
+    match StorageKey::parse(text.value()) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            // Its words say nothing of the text.
+            report.error(node.span, format!("`{key}`: {error}"));
+            None
+        }
+    }
+}
+
 /// `Err` with what to write instead.
 fn parse_range(text: &str) -> Result<IpNet, String> {
     match text.parse::<IpNet>() {
@@ -333,8 +367,26 @@ fn token(entry: &Entry, table: &Table, report: &mut Report) -> Option<TokenSetti
             None
         }
     };
+    let tenant = table.get("tenant").map(|entry| tenant(&entry.node, report));
     let place = report.sources.place(entry.key.span);
-    (good_name).then_some(TokenSettings { name: entry.key.name.clone(), token: secret?, scopes: scopes?, place })
+    let tenant = match tenant {
+        None => None,
+        // A token whose tenant cannot be read must not become one for everything.
+        Some(tenant) => Some(tenant?),
+    };
+    (good_name).then_some(TokenSettings { name: entry.key.name.clone(), token: secret?, scopes: scopes?, tenant, place })
+}
+
+fn tenant(node: &Node, report: &mut Report) -> Option<Arc<str>> {
+    let text = read::string(node, "tenant", "acme", report)?.value();
+    let good = !text.trim().is_empty() && text.len() <= TENANT_BYTES_MAX && !text.chars().any(char::is_control);
+    if !good {
+        report.error(
+            node.span,
+            format!("`tenant` must be 1 to {TENANT_BYTES_MAX} bytes, none of them a control character: as events name it"),
+        );
+    }
+    good.then(|| text.into())
 }
 
 fn token_secret(node: &Node, report: &mut Report) -> Option<Secret> {

@@ -84,7 +84,7 @@ fn settings(
 ) -> (Option<Settings>, Policy) {
     let config_dir = path.parent().unwrap_or(Path::new(""));
     let document = Document::new(&gathered.root, report);
-    let server = document.server(report);
+    let server = document.server(&gathered.pems, report);
     let tokens = document.tokens(server.listen, report);
     let storage = document.storage(config_dir, report);
     let retention = document.retention(report);

@@ -12,10 +12,12 @@ mod gather;
 mod headers;
 mod interpolate;
 mod json;
+mod lane;
 mod load;
 mod mask;
 mod parse;
 mod problem;
+mod protection;
 mod read;
 mod report;
 mod retry;
@@ -33,7 +35,10 @@ pub use api::{FieldProblem, Fields, Judge, Judged};
 pub use event_types::{EventTypeSettings, Schema};
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
+pub(crate) use units::parse_duration;
+
 pub use settings::{
-    Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, TransformerSettings,
-    WebhookSettings,
+    LanePolicy, OrderBy, OrderPolicy, Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings,
+    TokenSettings, TransformerSettings, WebhookSettings,
 };

@@ -7,14 +7,18 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use super::auth::{Manager, Reader};
+use super::auth::{Caller, TenantManager, TenantReader};
 use super::problem::{Kind, Problem};
-use super::query::Query;
+use super::query::{Query, show_cursor};
 use super::shape::List;
-use super::{PathId, Shared};
+use super::{PathId, Shared, webhooks};
 use crate::store::{Job, JobSpec, JobState};
 
-pub(super) async fn list(_: Reader, State(shared): State<Shared>, uri: Uri) -> Result<Json<List<Value>>, Problem> {
+pub(super) async fn list(
+    TenantReader(caller): TenantReader,
+    State(shared): State<Shared>,
+    uri: Uri,
+) -> Result<Json<List<Value>>, Problem> {
     let mut query = Query::read(&uri, &["state", "limit", "cursor"]);
     let state = query.take("state", |text| {
         JobState::from_name(text).ok_or_else(|| format!("is one of {}", JobState::ALL.map(JobState::name).join(", ")))
@@ -22,16 +26,28 @@ pub(super) async fn list(_: Reader, State(shared): State<Shared>, uri: Uri) -> R
     let window = query.window();
     query.finish()?;
     let page = shared.api.store.jobs(state, window.after, window.limit).await?;
-    Ok(Json(List::of(&page, shape)))
+    let data = page.rows.iter().filter(|job| is_visible(&caller, job)).map(shape).collect();
+    Ok(Json(List { data, next: page.next.map(show_cursor) }))
 }
 
-pub(super) async fn show(_: Reader, State(shared): State<Shared>, PathId(id): PathId) -> Result<Json<Value>, Problem> {
-    let job = shared.api.store.job(number(&id)?).await?.ok_or_else(|| not_found(&id))?;
+pub(super) async fn show(
+    TenantReader(caller): TenantReader,
+    State(shared): State<Shared>,
+    PathId(id): PathId,
+) -> Result<Json<Value>, Problem> {
+    let job = shared.api.store.job(number(&id)?).await?;
+    let job = job.filter(|job| is_visible(&caller, job)).ok_or_else(|| not_found(&id))?;
     Ok(Json(shape(&job)))
 }
 
 /// What it has done stays done.
-pub(super) async fn cancel(_: Manager, State(shared): State<Shared>, PathId(id): PathId) -> Result<Json<Value>, Problem> {
+pub(super) async fn cancel(
+    TenantManager(caller): TenantManager,
+    State(shared): State<Shared>,
+    PathId(id): PathId,
+) -> Result<Json<Value>, Problem> {
+    let known = shared.api.store.job(number(&id)?).await?;
+    known.filter(|job| is_visible(&caller, job)).ok_or_else(|| not_found(&id))?;
     let reason = Some("cancelled by hand".to_owned());
     let job = shared.api.store.end_job(number(&id)?, JobState::Cancelled, reason).await?.ok_or_else(|| not_found(&id))?;
     if job.state != JobState::Cancelled {
@@ -39,6 +55,14 @@ pub(super) async fn cancel(_: Manager, State(shared): State<Shared>, PathId(id):
         return Err(Problem::new(Kind::Conflict, detail).with("state", job.state.name()));
     }
     Ok(Json(shape(&job)))
+}
+
+/// A tenant's token sees the replays of its own webhooks.
+fn is_visible(caller: &Caller, job: &Job) -> bool {
+    match &job.spec {
+        JobSpec::Replay { webhook, .. } => caller.tenant.is_none() || webhooks::find(caller, webhook).is_ok(),
+        JobSpec::Erase { .. } => caller.tenant.is_none(),
+    }
 }
 
 /// 202: it is in the store, and goes on whatever happens to the process.

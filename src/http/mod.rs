@@ -11,17 +11,23 @@ mod erase;
 mod event_types;
 mod events;
 mod fields;
+mod guard;
 mod health;
 mod jobs;
+mod limits;
 mod observe;
+mod once;
 mod problem;
 mod publish;
 mod query;
 mod replay;
+mod rotate;
 mod serve;
 mod shape;
 mod stats;
 mod status;
+mod stream;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod transformers;
@@ -38,6 +44,7 @@ use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use http::request::Parts;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::control::Control;
@@ -47,7 +54,9 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
-pub use serve::{Peer, serve};
+
+use serve::Closing;
+pub use serve::{Peer, TlsOfTheMoment, serve};
 
 /// What the API needs of the rest.
 #[derive(Clone)]
@@ -72,6 +81,10 @@ struct Context {
     tokens: TokenTable,
     bodies: Arc<Semaphore>,
     readiness: health::Readiness,
+    limits: limits::Limits,
+    streams: Arc<Semaphore>,
+    /// What goes on although whoever asked has gone.
+    work: TaskTracker,
 }
 
 type Shared = Arc<Context>;
@@ -82,6 +95,9 @@ pub fn router(api: Api) -> Router {
         tokens: TokenTable::new(api.admin.clone()),
         bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
         readiness: health::Readiness::default(),
+        limits: limits::Limits::new(),
+        streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+        work: TaskTracker::new(),
         api,
     });
     Router::new()
@@ -110,14 +126,20 @@ pub fn router(api: Api) -> Router {
         .route("/v1/event-types", get(event_types::list))
         .route("/v1/audit", get(audit::list))
         .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
+        .route("/v1/webhooks/{id}/rotate-secret", post(rotate::rotate))
+        .route("/v1/webhooks/{id}/enable", post(switch::enable))
+        .route("/v1/webhooks/{id}/disable", post(switch::disable))
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))
         .route("/v1/transformers/{name}/run", post(dry_run::run))
+        .route("/v1/stream", get(stream::follow))
         .route("/v1/config", get(configuration::show))
         .route("/v1/config/reload", post(configuration::reload))
         .fallback(observe::no_route)
         .method_not_allowed_fallback(observe::no_method)
+        .layer(axum::middleware::from_fn_with_state(context.clone(), once::once))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
         .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
         .layer(axum::middleware::from_fn_with_state(context.clone(), audit::record))
         .with_state(context)

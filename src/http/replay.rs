@@ -10,7 +10,7 @@ use http::HeaderMap;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::auth::Manager;
+use super::auth::TenantManager;
 use super::fields::{self, Fields};
 use super::problem::Problem;
 use super::shape::DeliveryShape;
@@ -32,7 +32,7 @@ const SAMPLE: usize = 10;
 const ROWS: usize = 250;
 
 pub(super) async fn replay(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
     headers: HeaderMap,

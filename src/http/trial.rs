@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
-use super::auth::Manager;
+use super::auth::TenantManager;
 use super::fields::{self, Fields};
 use super::problem::{Kind, Problem};
 use super::shape::{AttemptShape, DeliveryShape};
@@ -26,7 +26,7 @@ const FIELDS: [&str; 3] = ["type", "data", "metadata"];
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) async fn test(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
     headers: HeaderMap,
@@ -37,13 +37,19 @@ pub(super) async fn test(
     let event = sample(&shared, webhook, &mut fields);
     fields.finish()?;
     let Some(event) = event else { return Err(Problem::new(Kind::Invalid, "the event cannot be read")) };
-    if !webhook.settings.enabled {
+    if !webhook.settings.enabled || caller.snapshot.switchboard.is_disabled(webhook.key) {
         let detail = format!("the webhook `{}` is disabled: enable it, then test it", webhook.settings.id);
         return Err(Problem::new(Kind::Conflict, detail));
     }
     let refusal = caller.snapshot.explain(webhook, &event);
     let event = Arc::new(event);
-    let new = NewEvent { event: Arc::clone(&event), targets: vec![webhook.key], unmatched: Vec::new(), timestamp_given: true };
+    let new = NewEvent {
+        event: Arc::clone(&event),
+        targets: vec![webhook.key],
+        apart: Vec::new(),
+        unmatched: Vec::new(),
+        timestamp_given: true,
+    };
     let store = &shared.api.store;
     store.append(vec![new]).await?;
     let stored = store.event(event.id.clone()).await?;

@@ -10,9 +10,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::auth::Manager;
+use super::auth::{Caller, TenantManager};
 use super::problem::{Kind, Problem};
-use super::{PathId, Shared, fields, webhook_shape};
+use super::{PathId, Shared, fields, webhook_shape, webhooks};
 use crate::control::{Change, ChangeError, Changed};
 use crate::model::WebhookId;
 use crate::snapshot::{Snapshot, Webhook};
@@ -38,7 +38,7 @@ const READ_ONLY: [&str; 13] = [
 const RESERVED: &str = "status";
 
 pub(super) async fn create(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     headers: HeaderMap,
     body: Body,
@@ -50,13 +50,14 @@ pub(super) async fn create(
         Some(_) => return Err(refused("/id", "`id` must be a string of letters, digits, _ and -")),
     };
     let id = parse_id(&id)?;
-    let body = writable(body, caller.snapshot.webhook(&id).map(|webhook| &**webhook))?;
+    let mut body = writable(body, current(&caller, &id)?)?;
+    confine(&caller, &mut body)?;
     let changed = apply(&shared, Change::Create { id: id.clone(), body }).await?;
     created(&changed.snapshot, &id)
 }
 
 pub(super) async fn replace(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
     headers: HeaderMap,
@@ -64,13 +65,14 @@ pub(super) async fn replace(
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
     let body = fields::object(&shared, &headers, body).await?;
-    let body = writable(body, caller.snapshot.webhook(&id).map(|webhook| &**webhook))?;
+    let mut body = writable(body, current(&caller, &id)?)?;
+    confine(&caller, &mut body)?;
     let changed = apply(&shared, Change::Replace { id: id.clone(), body }).await?;
     if changed.is_new { created(&changed.snapshot, &id) } else { shown(&changed.snapshot, &id) }
 }
 
 pub(super) async fn patch(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
     headers: HeaderMap,
@@ -78,16 +80,47 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let id = WebhookId::parse(&id).map_err(|_| Problem::not_found("webhook", &id))?;
     let patch = fields::object(&shared, &headers, body).await?;
-    let patch = writable(patch, caller.snapshot.webhook(&id).map(|webhook| &**webhook))?;
+    let mut patch = writable(patch, Some(webhooks::find(&caller, id.as_str())?))?;
+    confine(&caller, &mut patch)?;
     let changed = apply(&shared, Change::Patch { id: id.clone(), patch }).await?;
     shown(&changed.snapshot, &id)
 }
 
 /// 204; what waits for it is cancelled.
-pub(super) async fn delete(_: Manager, State(shared): State<Shared>, PathId(id): PathId) -> Result<StatusCode, Problem> {
+pub(super) async fn delete(
+    TenantManager(caller): TenantManager,
+    State(shared): State<Shared>,
+    PathId(id): PathId,
+) -> Result<StatusCode, Problem> {
     let id = WebhookId::parse(&id).map_err(|_| Problem::not_found("webhook", &id))?;
+    webhooks::find(&caller, id.as_str())?;
     apply(&shared, Change::Delete { id }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The webhook as it is, if there is one. Ids are the whole server's: one of somebody else is said to be taken.
+fn current<'c>(caller: &'c Caller, id: &WebhookId) -> Result<Option<&'c Webhook>, Problem> {
+    match caller.snapshot.webhook(id) {
+        Some(webhook) if !caller.sees(webhook.settings.tenant.as_deref()) => {
+            Err(Problem::new(Kind::Conflict, format!("the id `{id}` is taken: choose another one")))
+        }
+        found => Ok(found.map(|webhook| &**webhook)),
+    }
+}
+
+/// A tenant's token makes webhooks of its tenant and no others.
+fn confine(caller: &Caller, body: &mut Map<String, Value>) -> Result<(), Problem> {
+    let Some(tenant) = &caller.tenant else { return Ok(()) };
+    match body.get("tenant") {
+        Some(Value::String(asked)) if **asked != **tenant => {
+            let message = format!("the token `{}` belongs to the tenant `{tenant}`: leave `tenant` away", caller.token);
+            Err(Problem::new(Kind::Forbidden, message).with("tenant", &**tenant))
+        }
+        _ => {
+            body.insert("tenant".to_owned(), tenant.to_string().into());
+            Ok(())
+        }
+    }
 }
 
 async fn apply(shared: &Shared, change: Change) -> Result<Changed, Problem> {

@@ -11,7 +11,7 @@ use super::{ReloadError, Reloader, fingerprint};
 use crate::config::{FieldProblem, Fields, Judge, Judged, Loaded, Origin, WebhookSettings};
 use crate::control::{Change, ChangeError, Changed, Request};
 use crate::model::{Limits, WebhookId, WebhookKey};
-use crate::signing::Secret;
+use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, BuildProblem, Live, Parts, Snapshot};
 use crate::store::ApiWebhook;
 use crate::transform::{self, Module};
@@ -250,14 +250,16 @@ impl Reloader {
         given: Option<(WebhookId, Secret)>,
     ) -> Result<Parts, ReloadError> {
         let settings = loaded.with_api(settled.values().cloned());
+        self.rekey(&settings.storage.keys).await?;
         let client = self.client(&settings.network)?;
         let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
         let keys = self.store.intern(ids.clone()).await?;
         let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
         let but = given.as_ref().map(|(id, _)| id);
         let mut secrets = self.generated_secrets(&settings, &keys, but).await?;
-        secrets.extend(given);
-        Ok(Parts { settings, fingerprint, generation, loaded_at: self.clock.now(), client, keys, secrets })
+        secrets.extend(given.map(|(id, secret)| (id, vec![LiveSecret::lasting(secret)])));
+        let (switchboard, loaded_at) = (Arc::clone(&self.switchboard), self.clock.now());
+        Ok(Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard })
     }
 }
 

@@ -1,7 +1,9 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod access;
 mod audit;
+mod batches;
 mod cli;
 mod crash;
 mod disk;
@@ -11,13 +13,19 @@ mod event_types;
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
+mod health;
 mod hostile;
 mod judges;
+mod lanes;
 mod manage;
+mod once;
+mod order;
 mod publish;
 mod reload;
 mod replay;
+mod signing;
 mod store_contract;
+mod stream;
 mod tc7;
 mod transform;
 mod trial;

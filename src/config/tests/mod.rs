@@ -9,7 +9,10 @@ mod api;
 mod event_types;
 mod files;
 mod fuzz;
+mod lane;
 mod messages;
+mod protection;
+mod signing;
 mod values;
 mod webhook_messages;
 

@@ -1,5 +1,7 @@
 //! Webhooks made by the API: their keys as JSON, as they came. Their secrets are where the generated ones are.
 
+use std::time::Duration;
+
 use rusqlite::{OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
@@ -40,7 +42,8 @@ impl Embedded {
                 .prepare_cached("INSERT OR REPLACE INTO api_webhooks(id, body, created, updated) VALUES(?1, ?2, ?3, ?4)")?
                 .execute(params![id.as_str(), body, created.as_millis(), updated.as_millis()])?;
             if let Some(secret) = &secret {
-                writer.keep_secret(key, secret)?;
+                // Whoever brings a secret wants no other to sign beside it.
+                writer.rotate_secret(key, secret, Duration::ZERO)?;
             }
             Ok(())
         })
@@ -65,15 +68,5 @@ impl Embedded {
             statement.query_row([id.as_str()], |row| row.get(0).map(WebhookKey)).optional()
         })
         .await
-    }
-}
-
-impl super::writer::Writer {
-    /// Instead of whatever secret the webhook had.
-    fn keep_secret(&self, webhook: WebhookKey, secret: &str) -> Result<(), rusqlite::Error> {
-        self.connection
-            .prepare_cached("INSERT OR REPLACE INTO secrets(webhook, secret) VALUES(?1, ?2)")?
-            .execute(params![webhook.0, secret])
-            .map(|_| ())
     }
 }

@@ -74,31 +74,66 @@ impl Writer {
     }
 
     fn erase_rows(&mut self, seq: i64, first: i64, end: i64) -> Result<(), rusqlite::Error> {
-        let now = self.clock.now();
         for delivery in first..end {
-            let mut statement = self.connection.prepare_cached("SELECT webhook, state, last FROM deliveries WHERE d = ?1")?;
-            let found = statement
-                .query_row([delivery], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?, row.get::<_, i64>(2)?)))
-                .optional()?;
-            drop(statement);
-            let Some((webhook, state, last)) = found else { continue };
-            self.remove_attempts(last)?;
-            if state.is_open() {
-                self.tally.moved(&self.connection, webhook, Some(state), DeliveryState::Cancelled, now)?;
-                self.effects.cancelled.push((webhook, delivery));
-                self.effects.settled.push(delivery);
+            if !self.erase_from_batch(seq, delivery)? {
+                self.empty(delivery)?;
             }
-            self.connection
-                .prepare_cached(
-                    "UPDATE deliveries SET event = 0, state = CASE WHEN state <= 2 THEN ?2 ELSE state END, due = NULL, last = 0,
-                     request = NULL, reason = NULL, settled = ?3 WHERE d = ?1",
-                )?
-                .execute(params![delivery, DeliveryState::Cancelled as u8, now.as_millis()])?;
         }
+        self.connection.prepare_cached("DELETE FROM members WHERE m >= ?1 AND m < ?2")?.execute([first, end])?;
         self.connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
         // Numbers never come back, also when the newest rows go.
         self.keep_meta("events", self.counters.event)?;
         self.keep_meta("attempts", self.counters.attempt)?;
         self.keep_meta("requests", self.counters.request)
+    }
+
+    /// Takes the event out of the batch that it joined under this number. What was sent of the batch is removed, what
+    /// is still to be sent is made anew without it; a batch of this event alone is emptied. `false`: it joined none.
+    fn erase_from_batch(&mut self, seq: i64, member: i64) -> Result<bool, rusqlite::Error> {
+        let batch: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT d FROM members WHERE m = ?1")?
+            .query_row([member], |row| row.get(0))
+            .optional()?;
+        let Some(batch) = batch else { return Ok(false) };
+        self.connection.prepare_cached("DELETE FROM members WHERE m = ?1")?.execute([member])?;
+        let other: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT event FROM members WHERE d = ?1 ORDER BY m LIMIT 1")?
+            .query_row([batch], |row| row.get(0))
+            .optional()?;
+        let Some(other) = other else { return self.empty(batch).map(|()| true) };
+        self.remove_attempts(batch)?;
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET event = CASE WHEN event = ?2 THEN ?3 ELSE event END, last = 0, count = 0, spent = 0,
+                 request = NULL WHERE d = ?1",
+            )?
+            .execute(params![batch, seq, other])?;
+        Ok(true)
+    }
+
+    /// A delivery without anything in it: a link of its webhook's chain.
+    fn empty(&mut self, delivery: i64) -> Result<(), rusqlite::Error> {
+        let now = self.clock.now();
+        let mut statement = self.connection.prepare_cached("SELECT webhook, state FROM deliveries WHERE d = ?1")?;
+        let found =
+            statement.query_row([delivery], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?))).optional()?;
+        drop(statement);
+        let Some((webhook, state)) = found else { return Ok(()) };
+        self.seal_changed(webhook, delivery);
+        self.remove_attempts(delivery)?;
+        if state.is_open() {
+            self.tally.moved(&self.connection, webhook, Some(state), DeliveryState::Cancelled, now)?;
+            self.effects.cancelled.push((webhook, delivery));
+            self.effects.settled.push(delivery);
+        }
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET event = 0, state = CASE WHEN state <= 2 THEN ?2 ELSE state END, due = NULL, last = 0,
+                 count = 0, spent = 0, request = NULL, reason = NULL, settled = ?3 WHERE d = ?1",
+            )?
+            .execute(params![delivery, DeliveryState::Cancelled as u8, now.as_millis()])?;
+        self.leave_line(webhook, delivery, DeliveryState::Cancelled)
     }
 }

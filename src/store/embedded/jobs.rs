@@ -6,7 +6,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use super::Embedded;
 use super::rows::{invalid, timestamp};
 use super::writer::Writer;
-use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookKey};
+use crate::model::lifecycle::Change;
+use crate::model::{DeliveryId, Timestamp, Trigger, WebhookKey};
 use crate::store::{Cursor, Job, JobSpec, JobState, JobStep, Page, StoreError};
 
 const COLUMNS: &str = "j, spec, state, reason, by, created, updated, ended, position, done, total";
@@ -138,7 +139,7 @@ impl Writer {
             return Ok(false);
         }
         let now = self.clock.now();
-        self.set_state(delivery.number, webhook, before, DeliveryState::Retrying, Some(now), None)?;
+        self.change(delivery.number, webhook, before, Change::Retry)?;
         self.connection
             .prepare_cached(
                 "UPDATE deliveries SET trigger = ?2, spent = 0, request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1",

@@ -1,7 +1,7 @@
 //! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -9,18 +9,23 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::{oneshot, watch};
+use zeroize::Zeroizing;
 
+use super::batches::OpenBatch;
 use super::handover::Handover;
+use super::idempotency;
 use super::inbox;
+use super::ordered::PARKED;
 use super::prune::PruneStep;
+use super::secrets::Keyring;
 use super::seen::Seen;
 use super::settle::EncodedSettle;
 use super::tally::Tally;
 use super::watch::Watch;
 use super::work::Work;
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, Lease, NewEvent, StoreError, Sweep};
+use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
+use crate::store::{Accepted, Begun, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -43,6 +48,11 @@ pub(super) enum Command {
         sweep: Sweep,
         reply: Reply<u64>,
     },
+    Seal {
+        webhook: WebhookKey,
+        now: Timestamp,
+        reply: Reply<()>,
+    },
     Retry {
         delivery: DeliveryId,
         retransform: bool,
@@ -53,15 +63,32 @@ pub(super) enum Command {
         reply: Reply<Option<DeliveryState>>,
     },
     Secrets {
-        webhooks: Vec<WebhookKey>,
-        make: fn() -> String,
-        reply: Reply<Vec<String>>,
+        webhooks: Vec<(WebhookKey, fn() -> String)>,
+        reply: Reply<Vec<Vec<KeptSecret>>>,
+    },
+    RotateSecret {
+        webhook: WebhookKey,
+        text: Zeroizing<String>,
+        overlap: Duration,
+        reply: Reply<Vec<KeptSecret>>,
+    },
+    Rekey {
+        keys: StorageKeys,
+        reply: Reply<u64>,
     },
     Prune {
         after: i64,
         events_before: Timestamp,
         failed_before: Timestamp,
         reply: Reply<PruneStep>,
+    },
+    Stand {
+        changes: Vec<(WebhookKey, StandingChange)>,
+        reply: Reply<()>,
+    },
+    Once {
+        step: idempotency::Step,
+        reply: Reply<Begun>,
     },
     Probe {
         reply: Reply<()>,
@@ -79,8 +106,9 @@ enum Done {
     Keys(Vec<WebhookKey>),
     Count(u64),
     State(Option<DeliveryState>),
-    Secrets(Vec<String>),
+    Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
+    Begun(Begun),
     Nothing,
 }
 
@@ -115,12 +143,17 @@ pub(super) struct Writer {
     path: PathBuf,
     pub(super) clock: Clock,
     pub(super) handover: Arc<Handover>,
+    pub(super) keyring: Keyring,
     watch: Arc<Watch>,
     failure: watch::Sender<Option<StoreError>>,
     on_commit: Option<CommitObserver>,
     pub(super) counters: Counters,
     pub(super) tally: Tally,
     pub(super) seen: Seen,
+    /// Webhooks that have deliveries in order, or had since the start.
+    pub(super) lines: HashSet<WebhookKey>,
+    /// Batches that still take events.
+    pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
     outstanding: BTreeSet<i64>,
@@ -156,12 +189,15 @@ impl Writer {
             path,
             clock,
             handover,
+            keyring: Keyring::default(),
             watch,
             failure,
             on_commit,
             counters,
             tally: Tally::default(),
             seen: Seen::default(),
+            lines: HashSet::new(),
+            batches: HashMap::new(),
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
             watermark: 0,
@@ -185,11 +221,13 @@ impl Writer {
         };
         self.counters = Counters {
             event: last("events", "seq", &self.connection)?,
-            delivery: last("deliveries", "d", &self.connection)?,
+            // The event of a batch has a number of its own, and no delivery of that number.
+            delivery: last("deliveries", "d", &self.connection)?.max(last("members", "m", &self.connection)?),
             attempt: last("attempts", "a", &self.connection)?,
             request: last("requests", "r", &self.connection)?,
         };
         self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        idempotency::recover(&self.connection)?;
         let recovered = self.connection.execute(
             "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
              WHERE d >= ?1 AND state = 0 AND due IS NULL",
@@ -198,11 +236,12 @@ impl Writer {
         if recovered > 0 {
             tracing::info!(deliveries = recovered, "taking up deliveries that were in memory when the last process ended");
         }
+        self.recover_lines()?;
         let mut statement = self.connection.prepare(
-            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) AS first
+            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1) AS first
              FROM webhooks w WHERE first IS NOT NULL",
         )?;
-        let rows = statement.query_map([], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
+        let rows = statement.query_map([PARKED], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
         let due = rows.collect::<Result<Vec<_>, _>>()?;
         due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
         self.handover.publish(&mut Effects { due, ..Effects::default() });
@@ -242,6 +281,12 @@ impl Writer {
                 if let Some(observe) = &self.on_commit {
                     observe(started.elapsed(), commands);
                 }
+                // Before the answer: whoever sealed the secrets may look at the disk right then.
+                if group.iter().any(|command| matches!(command, Command::Rekey { .. }))
+                    && let Err(e) = truncate_log(&self.connection)
+                {
+                    tracing::warn!("secrets as they were before may stay in the store's log until it is next begun anew: {e}");
+                }
                 group.into_iter().zip(done).for_each(|(command, done)| command.answer(Ok(done)));
                 Ok(())
             }
@@ -268,6 +313,7 @@ impl Writer {
             self.effects = Effects::default();
             self.tally.forget();
             self.seen.forget();
+            self.batches.clear();
             if !self.connection.is_autocommit()
                 && let Err(e) = self.connection.execute_batch("ROLLBACK")
             {
@@ -293,6 +339,10 @@ impl Writer {
             self.watch.settled(delivery);
         }
         self.handover.publish(&mut self.effects);
+        // Whoever subscribes after this look sees the commit in the file.
+        if self.handover.commits.receiver_count() > 0 {
+            self.handover.commits.send_replace(());
+        }
         Ok(done)
     }
 
@@ -302,14 +352,24 @@ impl Writer {
             Command::Settle { settle, .. } => self.settle(settle).map(|()| Done::Nothing)?,
             Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
+            Command::Seal { webhook, now, .. } => {
+                self.seal(*webhook, *now);
+                Done::Nothing
+            }
             Command::Retry { delivery, retransform, .. } => Done::State(self.retry(*delivery, *retransform)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
-            Command::Secrets { webhooks, make, .. } => {
-                Done::Secrets(webhooks.iter().map(|webhook| self.secret(*webhook, *make)).collect::<Result<_, _>>()?)
+            Command::Secrets { webhooks, .. } => {
+                Done::Secrets(webhooks.iter().map(|(webhook, make)| self.secrets(*webhook, *make)).collect::<Result<_, _>>()?)
             }
+            Command::RotateSecret { webhook, text, overlap, .. } => {
+                Done::Secrets(vec![self.rotate_secret(*webhook, text, *overlap)?])
+            }
+            Command::Rekey { keys, .. } => Done::Count(self.rekey(keys)?),
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
+            Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
+            Command::Once { step, .. } => Done::Begun(self.once(step)?),
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
             Command::Work(work) => (work.run)(self).map(|()| Done::Nothing)?,
@@ -374,18 +434,29 @@ impl Command {
             (Self::Append { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Intern { reply, .. }, Ok(Done::Keys(keys))) => send(reply, Ok(keys)),
             (Self::Intern { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
-            (Self::Sweep { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
-            (Self::Sweep { reply, .. }, result) => send(reply, result.map(|_| 0)),
+            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
+            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, result) => send(reply, result.map(|_| 0)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, Ok(Done::State(state))) => send(reply, Ok(state)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, result) => send(reply, result.map(|_| None)),
             (Self::Secrets { reply, .. }, Ok(Done::Secrets(secrets))) => send(reply, Ok(secrets)),
             (Self::Secrets { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
+            (Self::RotateSecret { reply, .. }, Ok(Done::Secrets(secrets))) => {
+                send(reply, Ok(secrets.into_iter().next().unwrap_or_default()));
+            }
+            (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Work(work), result) => (work.answer)(result.map(|_| ())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
-            (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
-                send(reply, result.map(|_| ()))
-            }
+            (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
+            (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
+            (
+                Self::Settle { reply, .. }
+                | Self::Seal { reply, .. }
+                | Self::Stand { reply, .. }
+                | Self::Probe { reply }
+                | Self::Close { reply },
+                result,
+            ) => send(reply, result.map(|_| ())),
         }
     }
 }
