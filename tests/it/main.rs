@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
 mod access;
+mod audit;
 mod batches;
 mod cli;
 mod cli_manage;
@@ -9,6 +10,8 @@ mod cli_operate;
 mod crash;
 mod disk;
 mod egress;
+mod erase;
+mod event_types;
 #[path = "../../src/transform/tests/guests.rs"]
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
@@ -17,10 +20,12 @@ mod health;
 mod hostile;
 mod judges;
 mod lanes;
+mod manage;
 mod once;
 mod order;
 mod publish;
 mod reload;
+mod replay;
 mod schema;
 mod shutdown;
 mod signing;
@@ -28,3 +33,4 @@ mod store_contract;
 mod stream;
 mod tc7;
 mod transform;
+mod trial;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use super::{Loaded, Problems, load_str};
 
+mod api;
 mod egress;
+mod event_types;
 mod files;
 mod fuzz;
 mod lane;
