@@ -2,7 +2,7 @@
 //! loop with an HMAC per request against the same receiver, in one run. Everything shares the machine's cores:
 //! load generator, engine, receiver.
 //!
-//! `cargo bench --bench deliver [-- EVENTS]`
+//! `cargo bench --bench deliver [-- EVENTS] [VARIANT]`; a variant is named by the beginning of its line.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark's tasks end with its runtime")]
 
@@ -156,6 +156,15 @@ async fn engine(receiver: SocketAddr, count: &Count, events: usize, transform: &
     (accepted, delivered)
 }
 
+/// Processor time of this process so far: load generator, engine and receiver together. Less disturbed by other
+/// programs than the clock.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // proc(5): utime and stime are fields 14 and 15, in hundredths of a second; the name, field 2, ends with `)`.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    Duration::from_millis(fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>() * 10)
+}
+
 fn rate(events: usize, took: Duration) -> f64 {
     events as f64 / took.as_secs_f64()
 }
@@ -165,9 +174,18 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
+#[derive(Default)]
+struct Measured {
+    accepted: Vec<f64>,
+    delivered: Vec<f64>,
+    cpu_us: Vec<f64>,
+}
+
 #[tokio::main]
 async fn main() {
-    let events = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(EVENTS);
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let events = arguments.iter().find_map(|argument| argument.parse().ok()).unwrap_or(EVENTS);
+    let wanted = arguments.iter().find(|argument| argument.parse::<usize>().is_err());
     let count = Arc::new(Count::default());
     let receiver = receiver(Arc::clone(&count)).await;
     println!("{events} events of about 1 KiB, {PRODUCERS} producers, medians of {ROUNDS} rounds in turn");
@@ -178,21 +196,28 @@ async fn main() {
         ("plain, 100 events a request", "", 100),
         ("slack, 100 events a request", slack, 100),
     ];
-    let mut floor = Vec::new();
-    let mut rates: Vec<(Vec<f64>, Vec<f64>)> = variants.iter().map(|_| Default::default()).collect();
+    let chosen = |name: &str| wanted.is_none_or(|wanted| name.starts_with(wanted.as_str()));
+    let mut floor = Measured::default();
+    let mut measured: Vec<Measured> = variants.iter().map(|_| Measured::default()).collect();
+    let cpu_since = |before: Duration| (cpu() - before).as_secs_f64() * 1e6 / events as f64;
     for _ in 0..ROUNDS {
-        floor.push(rate(events, bare(receiver, events).await));
-        for ((_, transform, per_post), (accepted, delivered)) in variants.iter().zip(&mut rates) {
-            let (a, d) = engine(receiver, &count, events, transform, *per_post).await;
-            accepted.push(rate(events, a));
-            delivered.push(rate(events, d));
+        let before = cpu();
+        floor.delivered.push(rate(events, bare(receiver, events).await));
+        floor.cpu_us.push(cpu_since(before));
+        for ((_, transform, per_post), measured) in variants.iter().zip(&mut measured).filter(|((name, ..), _)| chosen(name)) {
+            let before = cpu();
+            let (accepted, delivered) = engine(receiver, &count, events, transform, *per_post).await;
+            measured.accepted.push(rate(events, accepted));
+            measured.delivered.push(rate(events, delivered));
+            measured.cpu_us.push(cpu_since(before));
         }
     }
-    let floor = median(floor);
-    println!("{:<30} {:>12} {:>14} {:>8}", "", "accepted/s", "delivered/s", "/ bare");
-    println!("{:<30} {:>12} {floor:>14.0} {:>8}", "bare hyper loop with HMAC", "-", "1.00");
-    for ((name, _, _), (accepted, delivered)) in variants.iter().zip(rates) {
-        let delivered = median(delivered);
-        println!("{name:<30} {:>12.0} {delivered:>14.0} {:>8.2}", median(accepted), delivered / floor);
+    let bare = median(floor.delivered);
+    println!("{:<30} {:>12} {:>14} {:>8} {:>14}", "", "accepted/s", "delivered/s", "/ bare", "CPU µs/event");
+    println!("{:<30} {:>12} {bare:>14.0} {:>8} {:>14.0}", "bare hyper loop with HMAC", "-", "1.00", median(floor.cpu_us));
+    for ((name, ..), measured) in variants.iter().zip(measured).filter(|((name, ..), _)| chosen(name)) {
+        let (accepted, delivered) = (median(measured.accepted), median(measured.delivered));
+        let cpu_us = median(measured.cpu_us);
+        println!("{name:<30} {accepted:>12.0} {delivered:>14.0} {:>8.2} {cpu_us:>14.0}", delivered / bare);
     }
 }

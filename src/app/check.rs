@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Problem;
@@ -34,7 +35,9 @@ pub async fn check(path: &Path) -> Result<CheckReport, ReloadError> {
     let secrets: HashMap<_, _> = settings.webhooks.keys().map(|id| (id.clone(), any())).collect();
     let fingerprint = loaded.fingerprint.clone();
     let loaded_at = Clock::System.now();
-    let parts = Parts { settings, fingerprint: fingerprint.clone(), generation: 1, loaded_at, client, keys, secrets };
+    let switchboard = Arc::default();
+    let parts =
+        Parts { settings, fingerprint: fingerprint.clone(), generation: 1, loaded_at, client, keys, secrets, switchboard };
     let snapshot = snapshot::build(parts, &host).await.map_err(|problems| {
         let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
         ReloadError::Refused(loaded.refused(listed))

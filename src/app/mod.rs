@@ -17,15 +17,16 @@ use crate::config::{Problems, Settings};
 use crate::dispatch::Dispatcher;
 use crate::http::{self, Api};
 use crate::outbound::OutboundError;
-use crate::reload::{self, ReloadError, Reloader};
-use crate::snapshot::Live;
+use crate::reload::{self, Hangup, ReloadError, Reloader};
+use crate::snapshot::{Live, Switchboard};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
+pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
-pub use local::{LocalServer, local_server};
+pub use local::{LocalServer, data_directory, local_server};
 pub use service::ServiceManager;
 pub use token::AdminToken;
 
@@ -45,6 +46,12 @@ pub enum StartError {
     Config(Problems),
     #[error("cannot listen on {address}: {reason}: is another program there? set `[server] listen` to a free address")]
     Listen { address: SocketAddr, reason: std::io::Error },
+    #[error(
+        "{address} can be reached from other machines, and without [tokens] anybody there could publish events and change \
+         webhooks: add a token ([tokens.admin] with token = \"${{TENTERHOOK_TOKEN}}\" and scopes = [\"manage\"]), or listen on \
+         127.0.0.1"
+    )]
+    Open { address: SocketAddr },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -76,10 +83,15 @@ pub struct App {
 impl App {
     /// Everything is ready when it returns: the store open, the configuration live, the socket listening.
     pub async fn start(options: AppOptions) -> Result<Self, StartError> {
+        // Before anything that takes time: a reload that is asked for meanwhile comes after the start, instead of ending it.
+        let hangup = Hangup::new();
         let path = options.config.clone();
         let loaded = reload::load(&path).map_err(StartError::Config)?;
         let settings = &loaded.settings;
         let address = options.listen.unwrap_or(settings.server.listen);
+        if settings.tokens.is_empty() && !address.ip().to_canonical().is_loopback() {
+            return Err(StartError::Open { address });
+        }
         let listener = TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?;
         let address = listener.local_addr().map_err(|reason| StartError::Listen { address, reason })?;
 
@@ -87,17 +99,19 @@ impl App {
         let store = open_store(settings, &options.clock, &metrics).await?;
         let admin = admin_token(settings)?;
         let host = Host::new(HostOptions { cache_dir: Some(settings.storage.path.join("modules")), ..HostOptions::default() })?;
-        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics)));
+        let standing = Switchboard::new(store.standings().await?);
+        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics), standing));
         let snapshot = reloader.first(loaded).await?;
         let live = Arc::new(Live::new(snapshot));
 
         let tasks = Tasks::default();
         let app = Self { address, live: Arc::clone(&live), store: store.clone(), tasks: tasks.clone(), admin };
-        app.spawn_all(listener, reloader, options.clock, metrics);
+        app.spawn_all(listener, (reloader, hangup), options.clock, metrics);
         Ok(app)
     }
 
-    fn spawn_all(&self, listener: TcpListener, reloader: Arc<Reloader>, clock: Clock, metrics: Arc<Metrics>) {
+    fn spawn_all(&self, listener: TcpListener, reload: (Arc<Reloader>, Hangup), clock: Clock, metrics: Arc<Metrics>) {
+        let (reloader, hangup) = reload;
         let Self { live, store, tasks, .. } = self;
         let api = Api {
             store: store.clone(),
@@ -107,8 +121,10 @@ impl App {
             admin: self.admin.as_ref().map(AdminToken::secret),
             listen: self.address,
         };
-        tasks.spawn_core("http", http::serve(listener, http::router(api), tasks.cancelled()));
-        tasks.spawn_core("reload", reloader.run(Arc::clone(live), tasks.cancelled()));
+        let tls = Arc::clone(live);
+        let tls = Arc::new(move || tls.snapshot().tls.clone());
+        tasks.spawn_core("http", http::serve(listener, http::router(api), tls, tasks.cancelled()));
+        tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
         let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);
         let snapshot = Arc::clone(live);
@@ -143,6 +159,14 @@ impl App {
         self.store.close().await;
         result
     }
+}
+
+/// Proves the invariants of the store in a data directory.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub async fn check_store(directory: PathBuf) -> Result<StoreCheck, StoreError> {
+    Store::check(directory, Clock::System.now()).await
 }
 
 async fn open_store(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Store, StoreError> {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
 use super::egress;
+use super::gather::Pems;
+use super::protection::{ProtectionSettings, protection};
 use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::settings::{RetentionSettings, Scope, ServerSettings, StorageSettings, TokenSettings};
@@ -32,8 +35,8 @@ const ROOT: Keys = Keys {
 
 const SERVER: Keys = Keys {
     table: "[server]",
-    known: &["listen", "max_event_size", "shutdown_grace"],
-    later: &["tls", "rate_limit"],
+    known: &["listen", "max_event_size", "shutdown_grace", "rate_limit", "cors", "tls"],
+    later: &[],
     elsewhere: &[],
     refused: &[],
     aliases: &[("address", "listen"), ("bind", "listen"), ("port", "listen"), ("host", "listen")],
@@ -41,11 +44,11 @@ const SERVER: Keys = Keys {
 
 const TOKEN: Keys = Keys {
     table: "a token",
-    known: &["token", "scopes"],
+    known: &["token", "scopes", "tenant"],
     later: &[],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("secret", "token"), ("scope", "scopes")],
+    aliases: &[("secret", "token"), ("scope", "scopes"), ("tenant_id", "tenant")],
 };
 
 const STORAGE: Keys = Keys {
@@ -93,6 +96,9 @@ const PREVIOUS_KEYS_MAX: usize = 10;
 const TOKEN_CHARS_GOOD: usize = 16;
 const TOKEN_CHARS_MAX: usize = 1_000;
 
+/// No event has a longer one.
+const TENANT_BYTES_MAX: usize = 100;
+
 /// Bytes of a TOML key that names a token or a transformer.
 const NAME_CHARS_MAX: usize = 100;
 
@@ -125,9 +131,13 @@ impl<'t> Document<'t> {
         entries
     }
 
-    pub(super) fn server(&self, report: &mut Report) -> ServerSettings {
-        let mut settings =
-            ServerSettings { listen: LISTEN_DEFAULT, max_event_size: EVENT_BYTES_DEFAULT, shutdown_grace: GRACE_DEFAULT };
+    pub(super) fn server(&self, pems: &Pems, report: &mut Report) -> ServerSettings {
+        let mut settings = ServerSettings {
+            listen: LISTEN_DEFAULT,
+            max_event_size: EVENT_BYTES_DEFAULT,
+            shutdown_grace: GRACE_DEFAULT,
+            protection: ProtectionSettings::default(),
+        };
         let Some(table) = self.table("server", "[server]", report) else { return settings };
         check_keys(table, &SERVER, report);
         if let Some(address) = table.get("listen").and_then(|entry| listen(&entry.node, report)) {
@@ -141,6 +151,7 @@ impl<'t> Document<'t> {
         if let Some(grace) = table.get("shutdown_grace").and_then(grace) {
             settings.shutdown_grace = grace;
         }
+        settings.protection = protection(table, pems, report);
         settings
     }
 
@@ -347,8 +358,26 @@ fn token(entry: &Entry, table: &Table, report: &mut Report) -> Option<TokenSetti
             None
         }
     };
+    let tenant = table.get("tenant").map(|entry| tenant(&entry.node, report));
     let place = report.sources.place(entry.key.span);
-    (good_name).then_some(TokenSettings { name: entry.key.name.clone(), token: secret?, scopes: scopes?, place })
+    let tenant = match tenant {
+        None => None,
+        // A token whose tenant cannot be read must not become one for everything.
+        Some(tenant) => Some(tenant?),
+    };
+    (good_name).then_some(TokenSettings { name: entry.key.name.clone(), token: secret?, scopes: scopes?, tenant, place })
+}
+
+fn tenant(node: &Node, report: &mut Report) -> Option<Arc<str>> {
+    let text = read::string(node, "tenant", "acme", report)?.value();
+    let good = !text.trim().is_empty() && text.len() <= TENANT_BYTES_MAX && !text.chars().any(char::is_control);
+    if !good {
+        report.error(
+            node.span,
+            format!("`tenant` must be 1 to {TENANT_BYTES_MAX} bytes, none of them a control character: as events name it"),
+        );
+    }
+    good.then(|| text.into())
 }
 
 fn token_secret(node: &Node, report: &mut Report) -> Option<Secret> {

@@ -69,7 +69,7 @@ fn load_from(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String
 fn settings(gathered: &Gathered, path: &Path, report: &mut Report) -> Option<Settings> {
     let config_dir = path.parent().unwrap_or(Path::new(""));
     let document = Document::new(&gathered.root, report);
-    let server = document.server(report);
+    let server = document.server(&gathered.pems, report);
     let tokens = document.tokens(server.listen, report);
     let storage = document.storage(config_dir, report);
     let retention = document.retention(report);

@@ -11,10 +11,12 @@ mod gather;
 mod headers;
 mod interpolate;
 mod json;
+mod lane;
 mod load;
 mod mask;
 mod parse;
 mod problem;
+mod protection;
 mod read;
 mod report;
 mod retry;
@@ -30,9 +32,10 @@ mod webhook;
 
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
 pub(crate) use units::parse_duration;
 
 pub use settings::{
-    Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, TransformerSettings,
-    WebhookSettings,
+    LanePolicy, OrderBy, OrderPolicy, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    TransformerSettings, WebhookSettings,
 };

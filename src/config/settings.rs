@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::protection::ProtectionSettings;
 use crate::model::{
-    EndpointUrl, Limits, NetworkEgress, NetworkPolicy, RetryPolicy, StorageKeys, TransformStep, WebhookEgress, WebhookId,
+    BatchPolicy, BreakerPolicy, EndpointUrl, Limits, NetworkEgress, NetworkPolicy, OnGap, Rate, RetryPolicy, StorageKeys,
+    TransformStep, WebhookEgress, WebhookId,
 };
-use crate::routing::{Filter, Pattern};
+use crate::routing::{FieldPath, Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +45,7 @@ pub struct ServerSettings {
     pub max_event_size: usize,
     /// How long attempts may finish after SIGTERM; default 10 s.
     pub shutdown_grace: Duration,
+    pub protection: ProtectionSettings,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +54,8 @@ pub struct TokenSettings {
     pub name: String,
     pub token: Secret,
     pub scopes: Vec<Scope>,
+    /// Sees and manages only what is this tenant's; `None`: everything.
+    pub tenant: Option<Arc<str>>,
     pub place: Place,
 }
 
@@ -101,9 +106,38 @@ pub struct WebhookSettings {
     pub timeout: Duration,
     pub connect_timeout: Duration,
     pub concurrency: usize,
+    pub lane: LanePolicy,
     pub egress: WebhookEgress,
     pub metadata: serde_json::Map<String, serde_json::Value>,
     pub place: Place,
+}
+
+/// What a webhook's lane does with its work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LanePolicy {
+    pub rate_limit: Option<Rate>,
+    /// Never beside `order`.
+    pub batch: Option<BatchPolicy>,
+    pub order: Option<OrderPolicy>,
+    pub breaker: Option<BreakerPolicy>,
+    /// Of nothing but failures; default 5 d.
+    pub disable_after: Option<Duration>,
+    /// Deliveries older than this are given up.
+    pub expire_after: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderPolicy {
+    pub by: OrderBy,
+    pub on_gap: OnGap,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum OrderBy {
+    /// `"*"`: all deliveries of the webhook, one after the other.
+    Webhook,
+    /// Those of each value; an event without one has no order.
+    Field(FieldPath),
 }
 
 #[derive(Debug, Clone, PartialEq)]

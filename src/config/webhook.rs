@@ -9,6 +9,7 @@ use url::Url;
 use super::egress;
 use super::headers::{self, Header};
 use super::json::{self, span_at};
+use super::lane;
 use super::mask::show_url;
 use super::read::{self, Keys, check_keys};
 use super::report::{Report, quote};
@@ -21,7 +22,7 @@ use crate::routing::{Filter, Pattern};
 use crate::signing::{LiveSecret, Scheme, Secret, SignatureSpec, Signer};
 
 /// Keys that a default can be given for.
-pub(super) const SHARED: [&str; 14] = [
+pub(super) const SHARED: [&str; 20] = [
     "filter",
     "transform",
     "signature",
@@ -36,9 +37,15 @@ pub(super) const SHARED: [&str; 14] = [
     "network",
     "tls",
     "metadata",
+    "rate_limit",
+    "batch",
+    "order_by",
+    "breaker",
+    "disable_after",
+    "expire_after",
 ];
 
-const LATER: &[&str] = &["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after"];
+const LATER: &[&str] = &[];
 
 const ALIASES: &[(&str, &str)] = &[
     ("endpoint", "url"),
@@ -62,6 +69,12 @@ const ALIASES: &[(&str, &str)] = &[
     ("name", "description"),
     ("tenant_id", "tenant"),
     ("labels", "metadata"),
+    ("throttle", "rate_limit"),
+    ("rate", "rate_limit"),
+    ("circuit_breaker", "breaker"),
+    ("ordering", "order_by"),
+    ("ordered_by", "order_by"),
+    ("ttl", "expire_after"),
     ("authentication", "auth"),
     ("authorization", "auth"),
 ];
@@ -89,6 +102,12 @@ const WEBHOOK: Keys = Keys {
         "auth",
         "tenant",
         "metadata",
+        "rate_limit",
+        "batch",
+        "order_by",
+        "breaker",
+        "disable_after",
+        "expire_after",
     ],
     later: LATER,
     elsewhere: &[],
@@ -142,6 +161,7 @@ pub(super) struct Policy {
     allow: Option<Vec<IpNet>>,
     tls: Option<WebhookTls>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    lane: lane::Lane,
 }
 
 /// What judging a webhook takes besides its own table.
@@ -154,7 +174,9 @@ pub(super) struct Surroundings<'a> {
 /// `[defaults]`.
 pub(super) fn defaults(table: &Table, report: &mut Report) -> Policy {
     check_keys(table, &DEFAULTS, report);
-    policy(table, report)
+    let policy = policy(table, report);
+    lane::check_together(&policy.lane.clone().merged(&lane::Lane::default()), table, report);
+    policy
 }
 
 /// `[webhooks.ID]`, merged with the defaults; `None` when something is wrong with it (reported).
@@ -252,6 +274,7 @@ fn merged(
         // The whole attempt ends at `timeout` anyway.
         connect_timeout: connect_timeout.min(timeout),
         concurrency: own.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY_DEFAULT),
+        lane: own.lane.merged(&defaults.lane),
         egress: WebhookEgress {
             allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or_default(),
             tls: own.tls.or_else(|| defaults.tls.clone()).unwrap_or_default(),
@@ -264,6 +287,7 @@ fn merged(
 
 /// What no key alone can be blamed for.
 fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, report: &mut Report) {
+    lane::check_together(&settings.lane, table, report);
     let signed = |name: &http::HeaderName| {
         let plain = name.as_str().strip_suffix("-previous").unwrap_or(name.as_str());
         settings.signature.iter().map(SignatureSpec::signature_header).any(|header| header == *name || header == plain)
@@ -318,6 +342,7 @@ fn policy(table: &Table, report: &mut Report) -> Policy {
             "network" => policy.allow = egress::webhook_network(node, report),
             "tls" => policy.tls = egress::webhook_tls(node, report),
             "metadata" => policy.metadata = metadata(node, report),
+            key if lane::KEYS.contains(&key) => policy.lane.read(key, node, report),
             _ => debug_assert!(!SHARED.contains(&key.name.as_str()), "a shared key that nobody reads"),
         }
     }

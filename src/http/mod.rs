@@ -6,8 +6,11 @@ mod body;
 mod configuration;
 mod deliveries;
 mod events;
+mod guard;
 mod health;
+mod limits;
 mod observe;
+mod once;
 mod problem;
 mod publish;
 mod query;
@@ -15,6 +18,8 @@ mod rotate;
 mod serve;
 mod shape;
 mod stats;
+mod stream;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod transformers;
@@ -29,6 +34,7 @@ use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use http::request::Parts;
 use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::signing::Secret;
@@ -37,7 +43,9 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
-pub use serve::{Peer, serve};
+
+use serve::Closing;
+pub use serve::{Peer, TlsOfTheMoment, serve};
 
 /// What the API needs of the rest.
 #[derive(Clone)]
@@ -58,6 +66,10 @@ struct Context {
     tokens: TokenTable,
     bodies: Arc<Semaphore>,
     readiness: health::Readiness,
+    limits: limits::Limits,
+    streams: Arc<Semaphore>,
+    /// What goes on although whoever asked has gone.
+    work: TaskTracker,
 }
 
 type Shared = Arc<Context>;
@@ -68,6 +80,9 @@ pub fn router(api: Api) -> Router {
         tokens: TokenTable::new(api.admin.clone()),
         bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
         readiness: health::Readiness::default(),
+        limits: limits::Limits::new(),
+        streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+        work: TaskTracker::new(),
         api,
     });
     Router::new()
@@ -85,12 +100,17 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks/{id}", get(webhooks::show))
         .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
         .route("/v1/webhooks/{id}/rotate-secret", post(rotate::rotate))
+        .route("/v1/webhooks/{id}/enable", post(switch::enable))
+        .route("/v1/webhooks/{id}/disable", post(switch::disable))
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))
+        .route("/v1/stream", get(stream::follow))
         .route("/v1/config", get(configuration::show))
         .fallback(observe::no_route)
         .method_not_allowed_fallback(observe::no_method)
+        .layer(axum::middleware::from_fn_with_state(context.clone(), once::once))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
         .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
         .with_state(context)
 }

@@ -6,19 +6,48 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Map, Value, json};
 
-use super::auth::Reader;
+use super::auth::TenantReader;
 use super::problem::Problem;
 use super::shape::millis;
 use super::{PathId, Shared};
 use crate::model::DeliveryState;
 use crate::store::{Histogram, HourStats, Stats};
 
-pub(super) async fn all(_: Reader, State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
-    Ok(Json(shape(&shared.api.store.stats(None).await?)))
+pub(super) async fn all(TenantReader(caller): TenantReader, State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+    if caller.tenant.is_none() {
+        return Ok(Json(shape(&shared.api.store.stats(None).await?)));
+    }
+    let mut sum = Stats::default();
+    for webhook in super::webhooks::own(&caller) {
+        merge(&mut sum, shared.api.store.stats(Some(webhook.settings.id.clone())).await?);
+    }
+    Ok(Json(shape(&sum)))
+}
+
+/// Adds up what several webhooks did.
+fn merge(sum: &mut Stats, one: Stats) {
+    sum.states.iter_mut().zip(one.states).for_each(|(sum, one)| *sum += one);
+    sum.attempts += one.attempts;
+    sum.attempts_failed += one.attempts_failed;
+    sum.duration_us += one.duration_us;
+    sum.timed += one.timed;
+    sum.next_due = sum.next_due.into_iter().chain(one.next_due).min();
+    if sum.hours.len() < one.hours.len() {
+        sum.hours = one.hours;
+        return;
+    }
+    for (sum, one) in sum.hours.iter_mut().zip(&one.hours) {
+        sum.attempts += one.attempts;
+        sum.attempts_failed += one.attempts_failed;
+        sum.succeeded += one.succeeded;
+        sum.failed += one.failed;
+        sum.dropped += one.dropped;
+        sum.durations.merge(&one.durations);
+    }
 }
 
 pub(super) async fn webhook(
-    Reader(caller): Reader,
+    TenantReader(caller): TenantReader,
     State(shared): State<Shared>,
     PathId(id): PathId,
 ) -> Result<Json<Value>, Problem> {

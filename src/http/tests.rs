@@ -15,7 +15,10 @@ use url::Url;
 
 use super::{Api, router};
 use crate::clock::Clock;
-use crate::config::{Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, WebhookSettings};
+use crate::config::{
+    Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    WebhookSettings,
+};
 use crate::model::{
     EndpointUrl, NetworkEgress, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookEgress, WebhookId,
 };
@@ -30,13 +33,13 @@ use crate::transform::{Host, HostOptions};
 const NOW: i64 = 1_700_000_000_000;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-struct Server {
-    router: axum::Router,
+pub(super) struct Server {
+    pub(super) router: axum::Router,
     _directory: tempfile::TempDir,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     headers: http::HeaderMap,
     text: String,
 }
@@ -74,6 +77,14 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(2),
         concurrency: 10,
+        lane: crate::config::LanePolicy {
+            rate_limit: None,
+            batch: None,
+            order: None,
+            breaker: None,
+            disable_after: None,
+            expire_after: None,
+        },
         egress: WebhookEgress::default(),
         metadata: serde_json::Map::new(),
         place: place(),
@@ -85,6 +96,7 @@ fn token(name: &str, scope: Scope) -> TokenSettings {
         name: name.to_owned(),
         token: Secret::parse(&format!("{name}-token")).unwrap(),
         scopes: vec![scope],
+        tenant: None,
         place: place(),
     }
 }
@@ -100,6 +112,7 @@ fn settings() -> Settings {
             listen: ([127, 0, 0, 1], 0).into(),
             max_event_size: 2000,
             shutdown_grace: Duration::from_secs(10),
+            protection: ProtectionSettings::default(),
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
         storage: StorageSettings { path: PathBuf::from("data"), keys: StorageKeys::default() },
@@ -132,6 +145,7 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
         client: client.unwrap(),
         keys: ids.into_iter().zip(keys).collect(),
         secrets: HashMap::new(),
+        switchboard: Arc::default(),
     };
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -140,7 +154,7 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     Server { router: router(api), _directory: directory }
 }
 
-async fn server() -> Server {
+pub(super) async fn server() -> Server {
     server_with(settings(), ([127, 0, 0, 1], 1).into()).await
 }
 
@@ -164,7 +178,7 @@ impl Server {
         self.call(Method::GET, path, "boss", "", "").await
     }
 
-    async fn publish(&self, body: &str) -> Answer {
+    pub(super) async fn publish(&self, body: &str) -> Answer {
         self.call(Method::POST, "/v1/events", "pub", "application/json", body).await
     }
 }
@@ -386,7 +400,8 @@ async fn webhooks_are_shown_without_anything_that_a_thief_could_use() {
             "signature": "standard", "headers": {"x-api-key": "…9b1c"}, "enabled": true, "description": "Ops", "tenant": null,
             "retry": {"max_retries": 3, "initial_delay": "1s", "multiplier": 2.0, "max_delay": "1h", "jitter": 0.2},
             "retry_on": ["network", "timeout", "408", "425", "429", "5xx"], "success": ["2xx"], "timeout": "5s",
-            "connect_timeout": "2s", "concurrency": 10, "metadata": {}, "origin": "config", "file": "config.toml", "line": 7,
+            "connect_timeout": "2s", "concurrency": 10, "rate_limit": null, "batch": null, "order_by": null, "breaker": null,
+            "disable_after": null, "expire_after": null, "disabled": null, "failing_since": null, "breaker_open": null, "metadata": {}, "origin": "config", "file": "config.toml", "line": 7,
             "created_at": "2023-11-14T22:13:20.000Z", "updated_at": "2023-11-14T22:13:20.000Z",
             "secret_preview": Secret::parse(SECRET).unwrap().preview(), "status": "enabled",
         })

@@ -47,6 +47,11 @@ pub use egress::Egress;
 pub use resolve::{ResolveFn, Resolver};
 pub use tls::Roots;
 
+/// Unused connections kept to one endpoint: as many as the widest lanes have places. A lane of 64 that kept only 32
+/// would open and close connections all the time; what is not used is closed within a minute, and all endpoints
+/// together are bounded as well.
+const IDLE_PER_HOST_MAX: usize = 256;
+
 /// How a [`Client`] is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
@@ -61,14 +66,14 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
-    /// The machine's CA certificates, and as many idle connections as a lane has places by default.
+    /// The machine's CA certificates, and bounds for a server's use.
     pub fn new(network: NetworkPolicy) -> Self {
         Self {
             network,
             proxy: None,
             roots: Roots::System { and: Vec::new() },
             min_tls: TlsVersion::default(),
-            idle_per_host_max: 32,
+            idle_per_host_max: IDLE_PER_HOST_MAX,
             idle_timeout: Duration::from_secs(60),
         }
     }

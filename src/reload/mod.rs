@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
 use crate::model::{StorageKey, StorageKeys, WebhookId, WebhookKey};
+use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::signing::{LiveSecret, Scheme, Secret};
-use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot};
+use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot, Switchboard};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{ConfigReload, Metrics};
 use crate::transform::Host;
@@ -51,6 +53,7 @@ pub struct Reloader {
     host: Host,
     clock: Clock,
     metrics: Arc<Metrics>,
+    switchboard: Arc<Switchboard>,
     /// Kept while `[network]` stays the same, and with it the open connections.
     client: Mutex<Option<(ClientOptions, Client)>>,
     /// What secrets in the store are sealed with; `None` before the first look.
@@ -70,8 +73,9 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 }
 
 impl Reloader {
-    pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { path, store, host, clock, metrics, client: Mutex::new(None), keys: Mutex::new(None) }
+    pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>, standing: Switchboard) -> Self {
+        let (client, keys) = (Mutex::new(None), Mutex::new(None));
+        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys }
     }
 
     /// The first snapshot, of what [`load`] gave.
@@ -84,9 +88,8 @@ impl Reloader {
     }
 
     /// Watches and reloads until `shutdown`.
-    pub async fn run(self: Arc<Self>, live: Arc<Live>, shutdown: CancellationToken) {
+    pub async fn run(self: Arc<Self>, live: Arc<Live>, mut hangup: Hangup, shutdown: CancellationToken) {
         let mut watcher = Watcher::start();
-        let mut hangup = watch::Hangup::new();
         let mut secret_changes = live.secret_changes();
         // What changed between the first load and the watch is seen by a look right away.
         let mut watched = self.settle_watches(&live, &mut watcher).await;
@@ -116,7 +119,7 @@ impl Reloader {
     }
 
     /// Watches what the configuration consists of, which may change while we look.
-    async fn settle_watches(&self, live: &Live, watcher: &mut Watcher) -> Watched {
+    async fn settle_watches(&self, live: &Arc<Live>, watcher: &mut Watcher) -> Watched {
         let mut watched = Watched::default();
         // Twice suffices unless files change under our eyes, and then the watcher says so.
         for _ in 0..2 {
@@ -131,7 +134,7 @@ impl Reloader {
     }
 
     /// One look at the files: publishes what is new and whole, remembers what is wrong.
-    async fn reload(&self, live: &Live) -> Watched {
+    async fn reload(&self, live: &Arc<Live>) -> Watched {
         let Some((loaded, fingerprint)) = self.read_stable(&live.snapshot().fingerprint).await else {
             return Watched::default();
         };
@@ -141,7 +144,7 @@ impl Reloader {
             Err(problems) => {
                 let watched =
                     Watched { files: problems.files.clone(), dirs: self.watched_dirs(&problems.include_dirs, &current) };
-                self.reject(live, &problems);
+                self.reject(live, &problems).await;
                 return watched;
             }
         };
@@ -158,8 +161,8 @@ impl Reloader {
         log_warnings(&loaded);
         warn_of_restarts(&current.settings, &loaded.settings);
         match self.build(loaded, fingerprint, current.generation + 1).await {
-            Ok(snapshot) => self.publish(live, snapshot),
-            Err(ReloadError::Refused(problems)) => self.reject(live, &problems),
+            Ok(snapshot) => self.publish(live, snapshot).await,
+            Err(ReloadError::Refused(problems)) => self.reject(live, &problems).await,
             Err(error) => {
                 tracing::error!(%error, "the new configuration cannot go live");
                 live.reject(ConfigError { message: error.to_string(), at: self.clock.now(), problems: Vec::new() });
@@ -237,24 +240,34 @@ impl Reloader {
         dirs
     }
 
-    fn publish(&self, live: &Live, snapshot: Snapshot) {
+    async fn publish(&self, live: &Arc<Live>, snapshot: Snapshot) {
         let (generation, webhooks) = (snapshot.generation, snapshot.webhooks().len());
         let fingerprint = snapshot.fingerprint.clone();
         live.publish(snapshot);
         self.metrics.set_config_generation(generation);
         self.metrics.config_reload(ConfigReload::Applied);
         tracing::info!(generation, fingerprint, webhooks, "the configuration is live");
+        self.raise(live, Notice::ConfigReloaded { generation, fingerprint, webhooks }).await;
     }
 
-    fn reject(&self, live: &Live, problems: &Problems) {
+    async fn raise(&self, live: &Arc<Live>, notice: Notice) {
+        Operational::new(self.store.clone(), Arc::clone(live), self.clock.clone()).raise(&notice).await;
+    }
+
+    async fn reject(&self, live: &Arc<Live>, problems: &Problems) {
         let listed: Vec<ConfigProblem> = problems.problems.iter().map(show).collect();
         let message = format!("{} problem(s) in the configuration: the one before stays live", listed.len());
         // The watcher may look at the same bad files more than once: said once is enough.
-        if live.last_error().is_none_or(|last| last.problems != listed) {
+        let is_new = live.last_error().is_none_or(|last| last.problems != listed);
+        if is_new {
             tracing::error!("{message}\n{}", problems.render(false));
         }
-        live.reject(ConfigError { message, at: self.clock.now(), problems: listed });
+        let shown = serde_json::to_value(&listed).unwrap_or_default();
+        live.reject(ConfigError { message: message.clone(), at: self.clock.now(), problems: listed });
         self.metrics.config_reload(ConfigReload::Rejected);
+        if is_new {
+            self.raise(live, Notice::ConfigRejected { message, problems: shown }).await;
+        }
     }
 
     async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
@@ -265,7 +278,9 @@ impl Reloader {
         let keys = self.store.intern(ids.clone()).await?;
         let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
         let secrets = self.generated_secrets(settings.webhooks.values().map(|webhook| &**webhook), &keys).await?;
-        let parts = Parts { settings, fingerprint, generation, loaded_at: self.clock.now(), client, keys, secrets };
+        let switchboard = Arc::clone(&self.switchboard);
+        let loaded_at = self.clock.now();
+        let parts = Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard };
         snapshot::build(parts, &self.host).await.map_err(|problems| {
             let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
             ReloadError::Refused(loaded.refused(listed))

@@ -104,14 +104,17 @@ fn ways_to(path: &Path) -> Vec<PathBuf> {
     ways
 }
 
-/// SIGHUP: the operator asks for a reload.
-pub(super) struct Hangup {
+/// SIGHUP: the operator asks for a reload. Made first of all at start: until then the signal ends the process, and
+/// from then on one that comes early is kept until somebody waits for it.
+pub struct Hangup {
     #[cfg(unix)]
     signal: Option<tokio::signal::unix::Signal>,
 }
 
 impl Hangup {
-    pub(super) fn new() -> Self {
+    /// Takes the signal over. Within a runtime.
+    #[expect(clippy::new_without_default, reason = "it changes what the process does with a signal")]
+    pub fn new() -> Self {
         #[cfg(unix)]
         let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
             .map_err(|e| tracing::warn!("SIGHUP will not reload the configuration: {e}"))

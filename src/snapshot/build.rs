@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Snapshot, Webhook};
+use super::{Snapshot, Switchboard, Webhook};
 use crate::config::{Place, Settings, WebhookSettings};
 use crate::model::{Limits, Timestamp, WebhookId, WebhookKey};
 use crate::outbound::Client;
@@ -23,6 +23,7 @@ pub struct Parts {
     pub keys: HashMap<WebhookId, WebhookKey>,
     /// Kept secrets of webhooks that have none of their own, newest first.
     pub secrets: HashMap<WebhookId, Vec<LiveSecret>>,
+    pub switchboard: Arc<Switchboard>,
 }
 
 /// Something that only shows when handles are made.
@@ -53,11 +54,16 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
             webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, egress, pipeline }));
         }
     }
+    let tls = parts.settings.server.protection.tls.as_ref().map(super::tls::server).transpose();
+    let tls = tls.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     let modules = modules.loaded.into_iter().filter_map(|(name, module)| Some((name, module.ok()?))).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(assemble(parts, webhooks, modules))
+    Ok(Snapshot { tls, ..assemble(parts, webhooks, modules) })
 }
 
 /// All that sign, newest first.
@@ -78,7 +84,9 @@ fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, 
         loaded_at: parts.loaded_at,
         settings: Arc::new(parts.settings),
         client: parts.client,
+        tls: None,
         modules,
+        switchboard: parts.switchboard,
         webhooks,
         by_id,
         by_key,
@@ -119,7 +127,9 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
         loaded_at: current.loaded_at,
         settings: Arc::clone(&current.settings),
         client: current.client.clone(),
+        tls: current.tls.clone(),
         modules: current.modules.clone(),
+        switchboard: Arc::clone(&current.switchboard),
         webhooks,
         by_id: current.by_id.clone(),
         by_key: current.by_key.clone(),

@@ -9,6 +9,8 @@
 //! - memory is bounded whatever the backlog: what does not fit waits on disk.
 
 mod embedded;
+mod follow;
+mod once;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,14 +18,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::model::{
-    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, StorageKeys, Timestamp, Trigger,
-    Unmatched, WebhookId, WebhookKey,
+    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Standing,
+    StorageKeys, Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
+pub use follow::{Place, Tail, Told, ToldAttempt};
+pub use once::{Begun, KeptAnswer};
 
 /// What a failure of the store means to whoever asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,6 +59,8 @@ pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
 pub struct NewEvent {
     pub event: Arc<Event>,
     pub targets: Vec<WebhookKey>,
+    /// Those of `targets` whose delivery does not simply go by itself and at once.
+    pub apart: Vec<(WebhookKey, Intake)>,
     /// Webhooks whose pattern matched and that still do not get it.
     pub unmatched: Vec<Unmatched>,
     /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
@@ -79,6 +86,8 @@ pub struct Lease {
     pub delivery: DeliveryId,
     pub webhook: WebhookKey,
     pub event: Arc<Event>,
+    /// Of a batch, all its events; `event` is the first.
+    pub batch: Option<Arc<[Arc<Event>]>>,
     /// Scheduled attempts made so far: what the retry budget counts.
     pub attempts_spent: u32,
     /// All attempts made so far.
@@ -152,6 +161,16 @@ pub enum Sweep {
     Release,
     /// Its webhook was removed.
     Cancel,
+    /// Its webhook no longer waits for what was given up.
+    Unblock,
+}
+
+/// What is to be kept of how a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingChange {
+    /// `None`: switched on.
+    Disabled(Option<Disabled>),
+    Condition(Condition),
 }
 
 /// A webhook that the store knows of.
@@ -162,6 +181,8 @@ pub struct KnownWebhook {
     /// Deliveries that are pending or retrying.
     pub waiting: u64,
     pub held: u64,
+    /// Whether something that is given up keeps others of its key waiting, or would.
+    pub blocks: bool,
 }
 
 /// A webhook's secret that the store keeps.
@@ -212,6 +233,8 @@ pub struct AttemptRecord {
 #[derive(Debug, Clone)]
 pub struct DeliveryDetail {
     pub record: DeliveryRecord,
+    /// Of a batch, in their order.
+    pub batch: Option<Vec<EventId>>,
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -294,6 +317,21 @@ pub struct Backlog {
     pub oldest_due: Option<Timestamp>,
 }
 
+/// What a look at the whole store came to.
+#[derive(Debug, Clone)]
+pub struct StoreCheck {
+    pub events: u64,
+    pub deliveries: u64,
+    pub attempts: u64,
+    /// Deliveries that are not finished.
+    pub open: u64,
+    /// Those of them that may be attempted now.
+    pub due: u64,
+    pub oldest_due: Option<Timestamp>,
+    /// Empty: every invariant holds.
+    pub problems: Vec<String>,
+}
+
 /// The store, one backend chosen at start. Cheap to clone.
 #[derive(Clone)]
 pub enum Store {
@@ -312,6 +350,11 @@ impl Store {
     /// Opens or makes the store, and takes up what a crash left.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         Embedded::open(options).await.map(Self::Embedded)
+    }
+
+    /// Proves the invariants of a store that need not be open; changes nothing.
+    pub async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        Embedded::check(directory, now).await
     }
 
     /// The numbers of these webhooks, given out when they are new.
@@ -383,6 +426,16 @@ impl Store {
         forward!(self, rekey(keys))
     }
 
+    /// How webhooks stand: those that are not simply well.
+    pub async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        forward!(self, standings())
+    }
+
+    /// Keeps how webhooks stand, in one commit.
+    pub async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        forward!(self, stand(changes))
+    }
+
     pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
         forward!(self, event(id))
     }
@@ -423,6 +476,33 @@ impl Store {
     /// Removes what is older than retention allows, in small commits; answers how many events went.
     pub async fn prune(&self, events_before: Timestamp, failed_before: Timestamp) -> Result<u64, StoreError> {
         forward!(self, prune(events_before, failed_before))
+    }
+
+    /// Claims a key for a request that must be done once. `since`: older uses of the key are forgotten.
+    pub async fn begin_once(&self, key: [u8; 32], request: [u8; 32], since: Timestamp) -> Result<Begun, StoreError> {
+        forward!(self, begin_once(key, request, since))
+    }
+
+    /// Keeps the answer to a request that [`Store::begin_once`] let through, or gives its key back.
+    pub async fn end_once(&self, key: [u8; 32], answer: Option<KeptAnswer>) -> Result<(), StoreError> {
+        forward!(self, end_once(key, answer))
+    }
+
+    /// Ticks after every commit, from now on.
+    pub fn commits(&self) -> watch::Receiver<()> {
+        match self {
+            Self::Embedded(store) => store.commits(),
+        }
+    }
+
+    /// Where [`Store::tail`] has nothing more to tell at the moment.
+    pub async fn here(&self) -> Result<Place, StoreError> {
+        forward!(self, here())
+    }
+
+    /// Events and attempts after a place, in their order, as far as one look goes.
+    pub async fn tail(&self, after: Place, limit: usize) -> Result<Tail, StoreError> {
+        forward!(self, tail(after, limit))
     }
 
     /// Whether a commit goes through right now.

@@ -8,39 +8,56 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::harness::{Answer, Http, PATIENCE, Receiver, binary, head, webhook};
 
 const ROUNDS: usize = 20;
 const PUBLISHERS: usize = 8;
 
-/// The real binary on a directory; answers once it listens.
+/// The real binary on a directory, perhaps not listening yet.
+pub struct Starting {
+    pub child: Child,
+    stderr: ChildStderr,
+}
+
+impl Starting {
+    pub fn new(directory: &Path) -> Self {
+        let mut child = Command::new(binary())
+            .args(["serve", "--config", "config.toml"])
+            .current_dir(directory)
+            .env("TENTERHOOK_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        Self { child, stderr }
+    }
+
+    /// Answers once it listens.
+    pub async fn listening(self, directory: &Path) -> (Child, Http) {
+        let mut lines = BufReader::new(self.stderr).lines();
+        let mut seen = Vec::new();
+        let base = loop {
+            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("the server starts").unwrap();
+            let Some(line) = line else { panic!("the server ended:\n{}", seen.join("\n")) };
+            if let Some((_, address)) = line.split_once("listens on ") {
+                break address.trim().to_owned();
+            }
+            seen.push(line);
+        };
+        // Read on, so that the server never waits for us.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let token = std::fs::read_to_string(directory.join("data/admin-token")).unwrap();
+        (self.child, Http::new(base, token.trim().to_owned()))
+    }
+}
+
 pub async fn spawn(directory: &Path) -> (Child, Http) {
-    let mut child = Command::new(binary())
-        .args(["serve", "--config", "config.toml"])
-        .current_dir(directory)
-        .env("TENTERHOOK_LOG", "info")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let mut seen = Vec::new();
-    let base = loop {
-        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("the server starts").unwrap();
-        let Some(line) = line else { panic!("the server ended:\n{}", seen.join("\n")) };
-        if let Some((_, address)) = line.split_once("listens on ") {
-            break address.trim().to_owned();
-        }
-        seen.push(line);
-    };
-    // Read on, so that the server never waits for us.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let token = std::fs::read_to_string(directory.join("data/admin-token")).unwrap();
-    (child, Http::new(base, token.trim().to_owned()))
+    Starting::new(directory).listening(directory).await
 }
 
 /// Publishes until the server is gone; remembers what it said yes to.

@@ -1,6 +1,8 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod access;
+mod batches;
 mod cli;
 mod crash;
 mod disk;
@@ -9,12 +11,17 @@ mod egress;
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
+mod health;
 mod hostile;
 mod judges;
+mod lanes;
+mod once;
+mod order;
 mod publish;
 mod reload;
 mod shutdown;
 mod signing;
 mod store_contract;
+mod stream;
 mod tc7;
 mod transform;

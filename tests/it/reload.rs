@@ -109,7 +109,7 @@ async fn a_bad_file_changes_nothing_and_says_what_is_wrong() {
         ("not toml at all [", "config.toml"),
         (&*good.replace("events", "evnts"), "did you mean `events`"),
         (&*good.replace("secret = ", "transform = \"no-such-module\"\nsecret = "), "no-such-module"),
-        (&*good.replace("secret = ", "rate_limit = \"5/s\"\nsecret = "), "rate_limit"),
+        (&*good.replace("secret = ", "network = {}\nsecret = "), "network"),
         (&*good.replace("secret = \"whsec_", "secret = \"${NOT_SET_ANYWHERE}whsec_"), "NOT_SET_ANYWHERE"),
         (&*good.replace("secret = ", "transform = { use = \"slack\", options = { nonsense = 1 } }\nsecret = "), "nonsense"),
     ];
@@ -222,8 +222,7 @@ async fn sighup_reads_the_configuration_again() {
     std::fs::write(dir.join("config.toml"), config(&receiver, "/first")).unwrap();
     let (child, http) = crate::crash::spawn(dir).await;
     let pid = child.id().unwrap().to_string();
-    // Unseen by the watcher: the file is reached through a directory that nobody watches. Here the signal alone has to
-    // do no harm, and the reload that follows has to work.
+    // At once after the start: the signal alone has to do no harm, and the reload that follows has to work.
     assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
     std::fs::write(dir.join("config.toml"), config(&receiver, "/second")).unwrap();
     assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
@@ -235,4 +234,30 @@ async fn sighup_reads_the_configuration_again() {
     tokio::time::timeout(crate::harness::PATIENCE, live).await.unwrap();
     http.post("/v1/events", r#"{"type":"a.b"}"#).await;
     receiver.wait_for("/second", 1).await;
+}
+
+#[tokio::test]
+async fn sighup_while_the_server_starts_does_not_end_it() {
+    let receiver = Receiver::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path();
+    std::fs::write(dir.join("config.toml"), config(&receiver, "/ops")).unwrap();
+    let (mut child, _) = crate::crash::spawn(dir).await;
+    child.kill().await.unwrap();
+    // The next start waits for the store's file, which we hold: a moment in the middle of it.
+    std::fs::remove_file(dir.join("data/lock")).unwrap();
+    let holder = rusqlite::Connection::open(dir.join("data/tenterhook.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let starting = crate::crash::Starting::new(dir);
+    let pid = starting.child.id().unwrap().to_string();
+    let begun = async {
+        while !dir.join("data/lock").exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(crate::harness::PATIENCE, begun).await.expect("the data directory is locked");
+    assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
+    holder.execute_batch("ROLLBACK").unwrap();
+    let (_child, http) = starting.listening(dir).await;
+    assert_eq!(http.get("/healthz").await.0, 200);
 }

@@ -47,7 +47,7 @@ fn event(id: &str, data: &str) -> Event {
 
 fn new_event(id: &str, targets: &[WebhookKey]) -> NewEvent {
     let event = Arc::new(event(id, r#"{"n":1}"#));
-    NewEvent { event, targets: targets.to_vec(), unmatched: Vec::new(), timestamp_given: false }
+    NewEvent { event, targets: targets.to_vec(), apart: Vec::new(), unmatched: Vec::new(), timestamp_given: false }
 }
 
 async fn webhook(store: &Store, id: &str) -> WebhookKey {
@@ -135,7 +135,7 @@ async fn a_timestamp_that_was_given_is_part_of_the_content() {
     bench.store.append(vec![new_event("evt_1", &[])]).await.unwrap();
     let mut later = event("evt_1", r#"{"n":1}"#);
     later.timestamp = later.timestamp.after(Duration::from_secs(1));
-    let with = |given| NewEvent { event: Arc::new(later.clone()), targets: vec![], unmatched: vec![], timestamp_given: given };
+    let with = |given| NewEvent { event: Arc::new(later.clone()), timestamp_given: given, ..new_event("evt_1", &[]) };
     assert_eq!(bench.store.append(vec![with(false)]).await.unwrap(), [Accepted::Duplicate { deliveries: 0 }]);
     assert_eq!(bench.store.append(vec![with(true)]).await.unwrap(), [Accepted::Conflict]);
 }
@@ -443,23 +443,6 @@ async fn sealed_secrets_are_nowhere_on_disk_and_another_key_takes_over() {
     assert_eq!(store.rekey(keys(None, &["02"])).await.unwrap(), 3);
     assert_eq!(store.rekey(keys(None, &[])).await.unwrap(), 0);
     assert_eq!(texts(&kept(&store).await.unwrap()[1]), ["other"]);
-}
-
-#[tokio::test]
-async fn secrets_of_before_rotations_are_taken_over() {
-    let directory = tempfile::tempdir().unwrap();
-    let clock = Clock::System;
-    let store = open(directory.path(), &clock).await;
-    let hook = webhook(&store, "a").await;
-    store.close().await;
-    drop(store);
-    let file = rusqlite::Connection::open(directory.path().join("tenterhook.db")).unwrap();
-    let before = "DROP TABLE secrets; CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL);";
-    file.execute_batch(before).unwrap();
-    file.execute("INSERT INTO secrets VALUES(?1, 'whsec_old')", [hook.0]).unwrap();
-    drop(file);
-    let store = open(directory.path(), &clock).await;
-    assert_eq!(texts(&store.secrets(vec![(hook, || "new".to_owned())]).await.unwrap()[0]), ["whsec_old"]);
 }
 
 #[tokio::test]

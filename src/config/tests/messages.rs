@@ -81,7 +81,7 @@ events = 7
 url = "invalid-url"
 events = []
 timeout = 5
-rate_limit = "50/s"
+network = {}
 concurrency = 0
 headers = { Host = "x" }
 retry = { schedule = [] }
@@ -157,7 +157,7 @@ fn unknown_keys_get_the_nearest_name() {
         ("listen = \"127.0.0.1:1\"", "1:1 unknown key `listen`, did you mean `listen` of [server]?"),
         (
             "[server]\nlisten_on = \"x\"",
-            "2:1 unknown key `listen_on` | [server] takes `listen`, `max_event_size` and `shutdown_grace`",
+            "2:1 unknown key `listen_on` | [server] takes `listen`, `max_event_size`, `shutdown_grace`, `rate_limit`, `cors` and `tls`",
         ),
         ("[server]\nbind = \"x\"", "2:1 unknown key `bind`, did you mean `listen`?"),
         ("[storage]\npaht = \"x\"", "2:1 unknown key `paht`, did you mean `path`?"),
@@ -179,16 +179,11 @@ fn keys_of_later_versions_are_refused_by_name() {
         let name = key.split('.').next().unwrap();
         assert_eq!(one(&format!("{key} = \"x\"")), format!("1:1 `{name}` is not available in this version | {HELP}"));
     }
-    for (table, keys) in [("server", "tls rate_limit"), ("storage", "url")] {
+    for (table, keys) in [("storage", "url")] {
         for key in keys.split(' ') {
             let text = format!("[{table}]\n{key} = \"x\"");
             assert_eq!(one(&text), format!("2:1 `{key}` is not available in this version | {HELP}"));
         }
-    }
-    for key in ["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after"] {
-        let message = format!("`{key}` is not available in this version | {HELP}");
-        assert_eq!(one(&format!("[defaults]\n{key} = \"x\"")), format!("2:1 {message}"));
-        assert_eq!(one(&webhook(&format!("{key} = \"x\""))), format!("4:1 {message}"));
     }
 }
 

@@ -61,6 +61,10 @@ pub(super) async fn publish(
             return Err(problem);
         }
     };
+    let parsed = match &caller.tenant {
+        Some(tenant) => parsed.of_tenant(tenant, &caller.token),
+        None => parsed,
+    };
     match parsed {
         Parsed::One(draft) => one(&shared, &caller.snapshot, draft).await,
         Parsed::All(drafts) => all(&shared, &caller.snapshot, drafts).await,
@@ -106,6 +110,7 @@ fn routed(snapshot: &Snapshot, draft: Draft) -> NewEvent {
     NewEvent {
         event: Arc::new(draft.event),
         targets: route.targets,
+        apart: route.apart,
         unmatched: route.unmatched,
         timestamp_given: draft.timestamp_given,
     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use rusqlite::{Connection, params};
+use rusqlite::params;
 use zeroize::Zeroizing;
 
 use super::writer::Writer;
@@ -19,25 +19,15 @@ const LIVE_MAX: usize = 5;
 
 const NONCE_BYTES: usize = 12;
 
-pub(super) const TABLE: &str = "
+/// Several secrets per webhook, where there was one.
+pub(super) const MIGRATION: &str = "
+ALTER TABLE secrets RENAME TO secrets_before;
 CREATE TABLE secrets(
   webhook INTEGER NOT NULL, n INTEGER NOT NULL, sealed_by TEXT, secret BLOB NOT NULL, until INTEGER, PRIMARY KEY(webhook, n)
 ) WITHOUT ROWID;
+INSERT INTO secrets(webhook, n, secret) SELECT webhook, 1, CAST(secret AS BLOB) FROM secrets_before;
+DROP TABLE secrets_before;
 ";
-
-/// Files of before rotations had one secret per webhook.
-pub(super) fn upgrade(connection: &Connection) -> Result<(), rusqlite::Error> {
-    let has_numbers: i64 =
-        connection.query_row("SELECT count(*) FROM pragma_table_info('secrets') WHERE name = 'n'", [], |row| row.get(0))?;
-    if has_numbers == 0 {
-        connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; ALTER TABLE secrets RENAME TO secrets_before; {TABLE}
-             INSERT INTO secrets(webhook, n, secret) SELECT webhook, 1, CAST(secret AS BLOB) FROM secrets_before;
-             DROP TABLE secrets_before; COMMIT;"
-        ))?;
-    }
-    Ok(())
-}
 
 /// The keys at hand, by their ids.
 #[derive(Default)]

@@ -1,24 +1,28 @@
 //! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
+use super::batches::OpenBatch;
 use super::handover::Handover;
+use super::idempotency;
+use super::inbox;
+use super::ordered::PARKED;
 use super::prune::PruneStep;
 use super::secrets::Keyring;
 use super::settle::EncodedSettle;
 use super::tally::Tally;
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, KeptSecret, Lease, NewEvent, StoreError, Sweep};
+use crate::store::{Accepted, Begun, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -28,12 +32,15 @@ pub(super) enum Command {
     Settle { settle: Box<EncodedSettle>, reply: Reply<()> },
     Intern { ids: Vec<WebhookId>, reply: Reply<Vec<WebhookKey>> },
     Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
+    Seal { webhook: WebhookKey, now: Timestamp, reply: Reply<()> },
     Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Secrets { webhooks: Vec<(WebhookKey, fn() -> String)>, reply: Reply<Vec<Vec<KeptSecret>>> },
     RotateSecret { webhook: WebhookKey, text: Zeroizing<String>, overlap: Duration, reply: Reply<Vec<KeptSecret>> },
     Rekey { keys: StorageKeys, reply: Reply<u64> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
+    Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
+    Once { step: idempotency::Step, reply: Reply<Begun> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
 }
@@ -46,11 +53,9 @@ enum Done {
     State(Option<DeliveryState>),
     Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
+    Begun(Begun),
     Nothing,
 }
-
-/// Commands in one commit: some 10 ms of work, so that nobody waits long behind a burst.
-const GROUP_MAX: usize = 1024;
 
 /// Deliveries that the watermark may lag behind: what a restart scans at the least.
 const WATERMARK_STEP: i64 = 4096;
@@ -88,6 +93,10 @@ pub(super) struct Writer {
     on_commit: Option<CommitObserver>,
     pub(super) counters: Counters,
     pub(super) tally: Tally,
+    /// Webhooks that have deliveries in order, or had since the start.
+    pub(super) lines: HashSet<WebhookKey>,
+    /// Batches that still take events.
+    pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
     outstanding: BTreeSet<i64>,
@@ -125,6 +134,8 @@ impl Writer {
             on_commit,
             counters,
             tally: Tally::default(),
+            lines: HashSet::new(),
+            batches: HashMap::new(),
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
             watermark: 0,
@@ -146,11 +157,13 @@ impl Writer {
         };
         self.counters = Counters {
             event: last("events", "seq", &self.connection)?,
-            delivery: last("deliveries", "d", &self.connection)?,
+            // The event of a batch has a number of its own, and no delivery of that number.
+            delivery: last("deliveries", "d", &self.connection)?.max(last("members", "m", &self.connection)?),
             attempt: last("attempts", "a", &self.connection)?,
             request: last("requests", "r", &self.connection)?,
         };
         self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        idempotency::recover(&self.connection)?;
         let recovered = self.connection.execute(
             "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
              WHERE d >= ?1 AND state = 0 AND due IS NULL",
@@ -159,40 +172,34 @@ impl Writer {
         if recovered > 0 {
             tracing::info!(deliveries = recovered, "taking up deliveries that were in memory when the last process ended");
         }
+        self.recover_lines()?;
         let mut statement = self.connection.prepare(
-            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) AS first
+            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1) AS first
              FROM webhooks w WHERE first IS NOT NULL",
         )?;
-        let rows = statement.query_map([], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
+        let rows = statement.query_map([PARKED], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
         let due = rows.collect::<Result<Vec<_>, _>>()?;
         due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
         self.handover.publish(&mut Effects { due, ..Effects::default() });
         Ok(())
     }
 
-    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Command>, checkpoints: Checkpointer) {
+    pub(super) fn run(mut self, mut inbox: inbox::Receiver, checkpoints: Checkpointer) {
         if let Err(e) = self.connection.wal_hook(Some(count_log_pages)) {
             tracing::warn!("the log's growth cannot be watched, it is bounded only at the end: {e}");
         }
-        while let Some(first) = inbox.blocking_recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX
-                && let Ok(next) = inbox.try_recv()
-            {
-                group.push(next);
+        while let Some(group) = inbox.take() {
+            if group.iter().any(|command| matches!(command, Command::Close { .. })) {
+                // What is in by now is written as well.
+                inbox.close();
             }
-            let closing = group.iter().any(|command| matches!(command, Command::Close { .. }));
             if let Err(poison) = self.commit_group(group) {
                 tracing::error!(error = %poison, "the store failed: stopping");
                 self.failure.send_replace(Some(poison));
                 return;
             }
-            if closing {
-                break;
-            }
             self.bound_log(&checkpoints);
         }
-        // Rest of the queue: its senders learn from the dropped replies that the store is closed.
         drop(inbox);
         drop(checkpoints);
         if let Err(e) = self.keep_watermark(0).and_then(|()| restart_log(&self.connection)) {
@@ -241,6 +248,7 @@ impl Writer {
         result.map_err(|e| {
             self.effects = Effects::default();
             self.tally.forget();
+            self.batches.clear();
             if !self.connection.is_autocommit()
                 && let Err(e) = self.connection.execute_batch("ROLLBACK")
             {
@@ -264,6 +272,10 @@ impl Writer {
             self.outstanding.remove(&delivery);
         }
         self.handover.publish(&mut self.effects);
+        // Whoever subscribes after this look sees the commit in the file.
+        if self.handover.commits.receiver_count() > 0 {
+            self.handover.commits.send_replace(());
+        }
         Ok(done)
     }
 
@@ -273,6 +285,10 @@ impl Writer {
             Command::Settle { settle, .. } => self.settle(settle).map(|()| Done::Nothing)?,
             Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
+            Command::Seal { webhook, now, .. } => {
+                self.seal(*webhook, *now);
+                Done::Nothing
+            }
             Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
             Command::Secrets { webhooks, .. } => {
@@ -285,6 +301,8 @@ impl Writer {
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
+            Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
+            Command::Once { step, .. } => Done::Begun(self.once(step)?),
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
@@ -351,9 +369,16 @@ impl Command {
             (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
-            (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
-                send(reply, result.map(|_| ()))
-            }
+            (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
+            (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
+            (
+                Self::Settle { reply, .. }
+                | Self::Seal { reply, .. }
+                | Self::Stand { reply, .. }
+                | Self::Probe { reply }
+                | Self::Close { reply },
+                result,
+            ) => send(reply, result.map(|_| ())),
         }
     }
 }
