@@ -217,7 +217,7 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         events: lease.batch.as_ref().map_or(1, |events| events.len()),
     };
     let settlement = lifetime(webhook).after(&over, context.clock.now(), &mut rand::rng());
-    let news = News::of(webhook, &outcome, asked, lease.event.kind.is_reserved());
+    let news = News::of(webhook, &outcome, asked, tried.duration, lease.event.kind.is_reserved());
     let is_transform = matches!(&outcome, Outcome::Failed(Failure { cause: Cause::Transform, .. }));
     let shown = match &outcome {
         Outcome::Delivered { .. } => AttemptOutcome::Succeeded,
