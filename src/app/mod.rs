@@ -23,6 +23,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
+pub use crate::http::document as openapi;
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, local_server};
 pub use token::AdminToken;

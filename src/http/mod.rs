@@ -11,6 +11,7 @@ mod health;
 mod limits;
 mod observe;
 mod once;
+mod openapi;
 mod problem;
 mod publish;
 mod query;
@@ -42,6 +43,7 @@ use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
 
+pub use openapi::document;
 use serve::Closing;
 pub use serve::{Peer, TlsOfTheMoment, serve};
 
@@ -88,6 +90,8 @@ pub fn router(api: Api) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(openapi::docs))
         .route("/v1/events", post(publish::publish).get(events::list))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/deliveries", get(deliveries::list))

@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod judges;
 mod once;
+mod openapi;
 mod publish;
 mod reload;
 mod store_contract;
