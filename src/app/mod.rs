@@ -17,15 +17,16 @@ use crate::dispatch::Dispatcher;
 use crate::http::{self, Api};
 use crate::outbound::OutboundError;
 use crate::reload::{self, Hangup, ReloadError, Reloader};
-use crate::snapshot::Live;
+use crate::snapshot::{Live, Switchboard};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
 pub use crate::http::document as openapi;
+pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
-pub use local::{LocalServer, local_server};
+pub use local::{LocalServer, data_directory, local_server};
 pub use token::AdminToken;
 
 pub struct AppOptions {
@@ -97,7 +98,8 @@ impl App {
         let store = open_store(settings, &options.clock, &metrics).await?;
         let admin = admin_token(settings)?;
         let host = Host::new(HostOptions { cache_dir: Some(settings.storage.path.join("modules")), ..HostOptions::default() })?;
-        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics)));
+        let standing = Switchboard::new(store.standings().await?);
+        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics), standing));
         let snapshot = reloader.first(loaded).await?;
         let live = Arc::new(Live::new(snapshot));
 
@@ -156,6 +158,14 @@ impl App {
         self.store.close().await;
         result
     }
+}
+
+/// Proves the invariants of the store in a data directory.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub async fn check_store(directory: PathBuf) -> Result<StoreCheck, StoreError> {
+    Store::check(directory, Clock::System.now()).await
 }
 
 async fn open_store(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Store, StoreError> {

@@ -129,6 +129,9 @@ pub(super) struct DeliveryShape {
     created_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime, required)]
     next_attempt_at: Option<Timestamp>,
+    /// Of a batch; in lists it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Vec<EventId>>,
     /// In lists there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<Vec<AttemptShape>>,
@@ -147,12 +150,14 @@ impl DeliveryShape {
             attempt_count: record.attempt_count,
             created_at: record.created_at,
             next_attempt_at: record.next_attempt_at,
+            batch: None,
             attempts: None,
         }
     }
 
     pub(super) fn detailed(detail: &DeliveryDetail) -> Self {
-        Self { attempts: Some(detail.attempts.iter().map(AttemptShape::of).collect()), ..Self::of(&detail.record) }
+        let attempts = Some(detail.attempts.iter().map(AttemptShape::of).collect());
+        Self { batch: detail.batch.clone(), attempts, ..Self::of(&detail.record) }
     }
 }
 

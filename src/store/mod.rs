@@ -19,11 +19,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::model::{
-    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, Timestamp, Trigger, Unmatched,
-    WebhookId, WebhookKey,
+    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Standing,
+    StorageKeys, Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
 pub use follow::{Place, Tail, Told, ToldAttempt};
@@ -58,6 +59,8 @@ pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
 pub struct NewEvent {
     pub event: Arc<Event>,
     pub targets: Vec<WebhookKey>,
+    /// Those of `targets` whose delivery does not simply go by itself and at once.
+    pub apart: Vec<(WebhookKey, Intake)>,
     /// Webhooks whose pattern matched and that still do not get it.
     pub unmatched: Vec<Unmatched>,
     /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
@@ -83,6 +86,8 @@ pub struct Lease {
     pub delivery: DeliveryId,
     pub webhook: WebhookKey,
     pub event: Arc<Event>,
+    /// Of a batch, all its events; `event` is the first.
+    pub batch: Option<Arc<[Arc<Event>]>>,
     /// Scheduled attempts made so far: what the retry budget counts.
     pub attempts_spent: u32,
     /// All attempts made so far.
@@ -156,6 +161,16 @@ pub enum Sweep {
     Release,
     /// Its webhook was removed.
     Cancel,
+    /// Its webhook no longer waits for what was given up.
+    Unblock,
+}
+
+/// What is to be kept of how a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingChange {
+    /// `None`: switched on.
+    Disabled(Option<Disabled>),
+    Condition(Condition),
 }
 
 /// A webhook that the store knows of.
@@ -166,6 +181,22 @@ pub struct KnownWebhook {
     /// Deliveries that are pending or retrying.
     pub waiting: u64,
     pub held: u64,
+    /// Whether something that is given up keeps others of its key waiting, or would.
+    pub blocks: bool,
+}
+
+/// A webhook's secret that the store keeps.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeptSecret {
+    pub text: Zeroizing<String>,
+    /// When it stops to sign; `None` for the newest.
+    pub until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for KeptSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeptSecret").field("until", &self.until).finish_non_exhaustive()
+    }
 }
 
 /// A published event as it is shown.
@@ -202,6 +233,8 @@ pub struct AttemptRecord {
 #[derive(Debug, Clone)]
 pub struct DeliveryDetail {
     pub record: DeliveryRecord,
+    /// Of a batch, in their order.
+    pub batch: Option<Vec<EventId>>,
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -284,6 +317,21 @@ pub struct Backlog {
     pub oldest_due: Option<Timestamp>,
 }
 
+/// What a look at the whole store came to.
+#[derive(Debug, Clone)]
+pub struct StoreCheck {
+    pub events: u64,
+    pub deliveries: u64,
+    pub attempts: u64,
+    /// Deliveries that are not finished.
+    pub open: u64,
+    /// Those of them that may be attempted now.
+    pub due: u64,
+    pub oldest_due: Option<Timestamp>,
+    /// Empty: every invariant holds.
+    pub problems: Vec<String>,
+}
+
 /// The store, one backend chosen at start. Cheap to clone.
 #[derive(Clone)]
 pub enum Store {
@@ -302,6 +350,11 @@ impl Store {
     /// Opens or makes the store, and takes up what a crash left.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         Embedded::open(options).await.map(Self::Embedded)
+    }
+
+    /// Proves the invariants of a store that need not be open; changes nothing.
+    pub async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        Embedded::check(directory, now).await
     }
 
     /// The numbers of these webhooks, given out when they are new.
@@ -350,9 +403,37 @@ impl Store {
         forward!(self, cancel(delivery))
     }
 
-    /// The kept secrets of webhooks, in their order, made on first use by `make`; in one commit.
-    pub async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
-        forward!(self, secrets(webhooks, make))
+    /// The kept secrets of webhooks, in their order, each webhook's live ones newest first; made on first use by the
+    /// function beside it; in one commit.
+    pub async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<KeptSecret>>, StoreError> {
+        forward!(self, secrets(webhooks))
+    }
+
+    /// A new secret for a webhook: from now on it signs, and those before it for `overlap` longer. Answers all that are
+    /// live then, newest first.
+    pub async fn rotate_secret(
+        &self,
+        webhook: WebhookKey,
+        text: Zeroizing<String>,
+        overlap: Duration,
+    ) -> Result<Vec<KeptSecret>, StoreError> {
+        forward!(self, rotate_secret(webhook, text, overlap))
+    }
+
+    /// Seals all kept secrets with the current key (or none); answers how many were sealed otherwise before. Fails, and
+    /// changes nothing, when one of them is sealed with a key that is not among these.
+    pub async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
+        forward!(self, rekey(keys))
+    }
+
+    /// How webhooks stand: those that are not simply well.
+    pub async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        forward!(self, standings())
+    }
+
+    /// Keeps how webhooks stand, in one commit.
+    pub async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        forward!(self, stand(changes))
     }
 
     pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

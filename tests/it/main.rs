@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
 mod access;
+mod batches;
 mod cli;
 mod crash;
 mod disk;
@@ -9,12 +10,16 @@ mod disk;
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
+mod health;
 mod hostile;
 mod judges;
+mod lanes;
 mod once;
 mod openapi;
+mod order;
 mod publish;
 mod reload;
+mod signing;
 mod store_contract;
 mod stream;
 mod tc7;

@@ -7,8 +7,10 @@ use super::{Loaded, Problems, load_str};
 
 mod files;
 mod fuzz;
+mod lane;
 mod messages;
 mod protection;
+mod signing;
 mod values;
 mod webhook_messages;
 

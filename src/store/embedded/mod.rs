@@ -1,6 +1,8 @@
 //! The embedded store: SQLite in one file, one writer thread with group commit, readers in a pool of their own.
 
 mod append;
+mod batches;
+mod check;
 mod claim;
 mod handover;
 mod histogram;
@@ -8,21 +10,27 @@ mod idempotency;
 mod inbox;
 mod list;
 mod operate;
+mod ordered;
 mod prune;
 mod read;
 mod rows;
 mod schema;
+mod secrets;
 mod settle;
+mod standings;
 mod tail;
 mod tally;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
+use zeroize::Zeroizing;
 
 use self::handover::Handover;
 pub use self::handover::Slot;
@@ -30,11 +38,11 @@ pub use self::histogram::Histogram;
 use self::settle::EncodedSettle;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KnownWebhook,
-    NewEvent, Page, Ready, Settle, Stats, StoreError, StoreOptions, Sweep,
+    Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
+    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreCheck, StoreError, StoreOptions, Sweep,
 };
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, EventId, Timestamp, WebhookId, WebhookKey};
+use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
 
 /// Readers at work at once: lists, claims and scrapes together; more would only compete for two cores.
 const READERS_MAX: usize = 4;
@@ -63,6 +71,15 @@ struct Shared {
 impl Embedded {
     pub(super) async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         blocking(move || Self::open_blocking(options)).await
+    }
+
+    pub(super) async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        let path = directory.join(FILE_NAME);
+        if !path.exists() {
+            let reason = format!("there is no {}: has a server run on this data directory?", path.display());
+            return Err(StoreError::Unavailable { reason });
+        }
+        blocking(move || check::check(&path, now).map_err(|e| writer::explain(&e, &path))).await
     }
 
     fn open_blocking(options: StoreOptions) -> Result<Self, StoreError> {
@@ -170,9 +187,14 @@ impl Embedded {
     }
 
     pub(super) async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
+        let now = self.shared.clock.now();
+        if self.shared.handover.has_batches(webhook) {
+            // What is due at this moment takes nothing more, so that it is claimed whole.
+            self.command(|reply| Command::Seal { webhook, now, reply }).await?;
+        }
         self.read(move |reader, shared| {
             let seen = shared.handover.spilled(webhook);
-            let claimed = claim::claim(reader, webhook, shared.clock.now(), limit, &leased)?;
+            let claimed = claim::claim(reader, webhook, now, limit, &leased)?;
             if !claimed.more {
                 shared.handover.drained(webhook, seen);
             }
@@ -205,8 +227,29 @@ impl Embedded {
         self.command(|reply| Command::Cancel { delivery, reply }).await
     }
 
-    pub(super) async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
-        self.command(|reply| Command::Secrets { webhooks, make, reply }).await
+    pub(super) async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<KeptSecret>>, StoreError> {
+        self.command(|reply| Command::Secrets { webhooks, reply }).await
+    }
+
+    pub(super) async fn rotate_secret(
+        &self,
+        webhook: WebhookKey,
+        text: Zeroizing<String>,
+        overlap: Duration,
+    ) -> Result<Vec<KeptSecret>, StoreError> {
+        self.command(|reply| Command::RotateSecret { webhook, text, overlap, reply }).await
+    }
+
+    pub(super) async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
+        self.command(|reply| Command::Rekey { keys, reply }).await
+    }
+
+    pub(super) async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        self.read(|reader, _| standings::standings(reader)).await
+    }
+
+    pub(super) async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        self.command(|reply| Command::Stand { changes, reply }).await
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

@@ -1,7 +1,7 @@
 //! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -9,16 +9,20 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::{oneshot, watch};
+use zeroize::Zeroizing;
 
+use super::batches::OpenBatch;
 use super::handover::Handover;
 use super::idempotency;
 use super::inbox;
+use super::ordered::PARKED;
 use super::prune::PruneStep;
+use super::secrets::Keyring;
 use super::settle::EncodedSettle;
 use super::tally::Tally;
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, Begun, CommitObserver, Lease, NewEvent, StoreError, Sweep};
+use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
+use crate::store::{Accepted, Begun, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -28,10 +32,14 @@ pub(super) enum Command {
     Settle { settle: Box<EncodedSettle>, reply: Reply<()> },
     Intern { ids: Vec<WebhookId>, reply: Reply<Vec<WebhookKey>> },
     Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
+    Seal { webhook: WebhookKey, now: Timestamp, reply: Reply<()> },
     Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
-    Secrets { webhooks: Vec<WebhookKey>, make: fn() -> String, reply: Reply<Vec<String>> },
+    Secrets { webhooks: Vec<(WebhookKey, fn() -> String)>, reply: Reply<Vec<Vec<KeptSecret>>> },
+    RotateSecret { webhook: WebhookKey, text: Zeroizing<String>, overlap: Duration, reply: Reply<Vec<KeptSecret>> },
+    Rekey { keys: StorageKeys, reply: Reply<u64> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
+    Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
     Once { step: idempotency::Step, reply: Reply<Begun> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
@@ -43,7 +51,7 @@ enum Done {
     Keys(Vec<WebhookKey>),
     Count(u64),
     State(Option<DeliveryState>),
-    Secrets(Vec<String>),
+    Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
     Begun(Begun),
     Nothing,
@@ -80,10 +88,15 @@ pub(super) struct Writer {
     path: PathBuf,
     pub(super) clock: Clock,
     pub(super) handover: Arc<Handover>,
+    pub(super) keyring: Keyring,
     failure: watch::Sender<Option<StoreError>>,
     on_commit: Option<CommitObserver>,
     pub(super) counters: Counters,
     pub(super) tally: Tally,
+    /// Webhooks that have deliveries in order, or had since the start.
+    pub(super) lines: HashSet<WebhookKey>,
+    /// Batches that still take events.
+    pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
     outstanding: BTreeSet<i64>,
@@ -116,10 +129,13 @@ impl Writer {
             path,
             clock,
             handover,
+            keyring: Keyring::default(),
             failure,
             on_commit,
             counters,
             tally: Tally::default(),
+            lines: HashSet::new(),
+            batches: HashMap::new(),
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
             watermark: 0,
@@ -141,7 +157,8 @@ impl Writer {
         };
         self.counters = Counters {
             event: last("events", "seq", &self.connection)?,
-            delivery: last("deliveries", "d", &self.connection)?,
+            // The event of a batch has a number of its own, and no delivery of that number.
+            delivery: last("deliveries", "d", &self.connection)?.max(last("members", "m", &self.connection)?),
             attempt: last("attempts", "a", &self.connection)?,
             request: last("requests", "r", &self.connection)?,
         };
@@ -155,11 +172,12 @@ impl Writer {
         if recovered > 0 {
             tracing::info!(deliveries = recovered, "taking up deliveries that were in memory when the last process ended");
         }
+        self.recover_lines()?;
         let mut statement = self.connection.prepare(
-            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) AS first
+            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1) AS first
              FROM webhooks w WHERE first IS NOT NULL",
         )?;
-        let rows = statement.query_map([], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
+        let rows = statement.query_map([PARKED], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
         let due = rows.collect::<Result<Vec<_>, _>>()?;
         due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
         self.handover.publish(&mut Effects { due, ..Effects::default() });
@@ -199,6 +217,12 @@ impl Writer {
                 if let Some(observe) = &self.on_commit {
                     observe(started.elapsed(), commands);
                 }
+                // Before the answer: whoever sealed the secrets may look at the disk right then.
+                if group.iter().any(|command| matches!(command, Command::Rekey { .. }))
+                    && let Err(e) = truncate_log(&self.connection)
+                {
+                    tracing::warn!("secrets as they were before may stay in the store's log until it is next begun anew: {e}");
+                }
                 group.into_iter().zip(done).for_each(|(command, done)| command.answer(Ok(done)));
                 Ok(())
             }
@@ -224,6 +248,7 @@ impl Writer {
         result.map_err(|e| {
             self.effects = Effects::default();
             self.tally.forget();
+            self.batches.clear();
             if !self.connection.is_autocommit()
                 && let Err(e) = self.connection.execute_batch("ROLLBACK")
             {
@@ -260,14 +285,23 @@ impl Writer {
             Command::Settle { settle, .. } => self.settle(settle).map(|()| Done::Nothing)?,
             Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
+            Command::Seal { webhook, now, .. } => {
+                self.seal(*webhook, *now);
+                Done::Nothing
+            }
             Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
-            Command::Secrets { webhooks, make, .. } => {
-                Done::Secrets(webhooks.iter().map(|webhook| self.secret(*webhook, *make)).collect::<Result<_, _>>()?)
+            Command::Secrets { webhooks, .. } => {
+                Done::Secrets(webhooks.iter().map(|(webhook, make)| self.secrets(*webhook, *make)).collect::<Result<_, _>>()?)
             }
+            Command::RotateSecret { webhook, text, overlap, .. } => {
+                Done::Secrets(vec![self.rotate_secret(*webhook, text, *overlap)?])
+            }
+            Command::Rekey { keys, .. } => Done::Count(self.rekey(keys)?),
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
+            Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
             Command::Once { step, .. } => Done::Begun(self.once(step)?),
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
@@ -323,19 +357,28 @@ impl Command {
             (Self::Append { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Intern { reply, .. }, Ok(Done::Keys(keys))) => send(reply, Ok(keys)),
             (Self::Intern { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
-            (Self::Sweep { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
-            (Self::Sweep { reply, .. }, result) => send(reply, result.map(|_| 0)),
+            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
+            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, result) => send(reply, result.map(|_| 0)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, Ok(Done::State(state))) => send(reply, Ok(state)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, result) => send(reply, result.map(|_| None)),
             (Self::Secrets { reply, .. }, Ok(Done::Secrets(secrets))) => send(reply, Ok(secrets)),
             (Self::Secrets { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
+            (Self::RotateSecret { reply, .. }, Ok(Done::Secrets(secrets))) => {
+                send(reply, Ok(secrets.into_iter().next().unwrap_or_default()));
+            }
+            (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
             (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
             (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
-            (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
-                send(reply, result.map(|_| ()))
-            }
+            (
+                Self::Settle { reply, .. }
+                | Self::Seal { reply, .. }
+                | Self::Stand { reply, .. }
+                | Self::Probe { reply }
+                | Self::Close { reply },
+                result,
+            ) => send(reply, result.map(|_| ())),
         }
     }
 }
@@ -367,6 +410,12 @@ fn restart_log(connection: &Connection) -> Result<(), rusqlite::Error> {
     let busy = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0));
     connection.busy_timeout(super::schema::BUSY_WAIT)?;
     let busy = busy?;
+    if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+}
+
+/// As [`restart_log`], and nothing of the old log stays on disk.
+fn truncate_log(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
     if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
 }
 
