@@ -5,6 +5,7 @@ mod operations;
 mod page;
 mod params;
 mod paths;
+mod paths_switches;
 mod schemas;
 mod sent;
 #[cfg(test)]
@@ -57,6 +58,7 @@ fn make() -> Value {
     let components = base.components.get_or_insert_default();
     components.security_schemes.insert("token".to_owned(), SecurityScheme::Http(token).into());
     base.merge(paths::all());
+    base.merge(paths_switches::all());
     let mut document = serde_json::to_value(&base).unwrap_or_default();
     operations::complete(&mut document);
     document["webhooks"] = sent::webhooks();

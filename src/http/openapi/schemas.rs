@@ -136,6 +136,12 @@ pub(super) struct Webhook {
     #[schema(required)]
     secret_preview: Option<String>,
     status: Status,
+    /// Switched off by an operator, by failures or by `410 Gone`: `by`, `reason`, `at`.
+    disabled: Option<Value>,
+    #[schema(format = DateTime)]
+    failing_since: Option<String>,
+    /// `since`, `probe_at`.
+    breaker_open: Option<Value>,
 }
 
 #[derive(ToSchema)]
@@ -164,6 +170,37 @@ pub(super) enum Status {
 pub(super) struct Secret {
     id: String,
     secret: String,
+}
+
+/// Both are optional, and so is the body.
+#[derive(ToSchema)]
+#[schema(example = json!({"overlap": "24h"}))]
+pub(super) struct Rotation {
+    secret: Option<String>,
+    /// How long the old one signs too; at most 30 days.
+    #[schema(pattern = "^([0-9]+(ms|s|m|h|d))+$")]
+    overlap: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(example = json!({"id": "ops-slack", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "secret_preview": "whsec_…LaSw",
+    "previous_until": "2026-01-29T10:30:45.000Z"}))]
+pub(super) struct Rotated {
+    id: String,
+    secret: String,
+    secret_preview: String,
+    #[schema(required, format = DateTime)]
+    previous_until: Option<String>,
+    /// Of a `whsk_` key.
+    public_key: Option<String>,
+}
+
+/// Optional, and so is the body.
+#[derive(ToSchema)]
+#[schema(example = json!({"reason": "the receiver moves to another data centre"}))]
+pub(super) struct Disabling {
+    #[schema(min_length = 1, max_length = 500)]
+    reason: Option<String>,
 }
 
 #[derive(ToSchema)]

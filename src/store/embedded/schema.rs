@@ -139,7 +139,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tenterhook.db");
         let old = Connection::open(&path).unwrap();
-        old.execute_batch(&format!("{SCHEMA} PRAGMA user_version = 1; INSERT INTO webhooks(id) VALUES('a'); INSERT INTO secrets VALUES(1, 'whsec_old');")).unwrap();
+        old.execute_batch(&format!(
+            "{SCHEMA} PRAGMA user_version = 1; INSERT INTO webhooks(id) VALUES('a'); INSERT INTO secrets VALUES(1, 'whsec_old');"
+        ))
+        .unwrap();
         drop(old);
         let connection = open_writer(&path).unwrap();
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
