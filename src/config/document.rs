@@ -19,8 +19,19 @@ use crate::signing::Secret;
 
 const ROOT: Keys = Keys {
     table: "the top level",
-    known: &["include", "server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"],
-    later: &["sources", "event_types", "catalogue"],
+    known: &[
+        "include",
+        "server",
+        "tokens",
+        "storage",
+        "retention",
+        "network",
+        "defaults",
+        "webhooks",
+        "transformers",
+        "event_types",
+    ],
+    later: &["sources", "catalogue"],
     elsewhere: &[
         ("[server]", SERVER.known),
         ("[storage]", STORAGE.known),
@@ -60,7 +71,7 @@ const STORAGE: Keys = Keys {
 };
 
 const RETENTION: Keys =
-    Keys { table: "[retention]", known: &["events", "failed"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
+    Keys { table: "[retention]", known: &["events", "failed", "audit"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
 
 const NETWORK: Keys = Keys {
     table: "[network]",
@@ -218,11 +229,12 @@ impl<'t> Document<'t> {
     }
 
     pub(super) fn retention(&self, report: &mut Report) -> RetentionSettings {
-        let mut settings = RetentionSettings { events: DAY * 7, failed: DAY * 30 };
+        let mut settings = RetentionSettings { events: DAY * 7, failed: DAY * 30, audit: DAY * 90 };
         let Some(table) = self.table("retention", "[retention]", report) else { return settings };
         check_keys(table, &RETENTION, report);
         let range = RETENTION_MIN..=DAY * RETENTION_DAYS_MAX;
-        for (name, value) in [("events", &mut settings.events), ("failed", &mut settings.failed)] {
+        for (name, value) in [("events", &mut settings.events), ("failed", &mut settings.failed), ("audit", &mut settings.audit)]
+        {
             let read = table.get(name).and_then(|entry| read::duration(&entry.node, name, range.clone(), "7d", report));
             *value = read.unwrap_or(*value);
         }

@@ -27,7 +27,8 @@ pub(super) struct Gathered {
 pub(super) type Pems = BTreeMap<Span, Result<Zeroizing<String>, String>>;
 
 /// Tables whose entries may come from several files. A key of `[server]` in each of two files is fine; twice is not.
-const MERGED: [&str; 8] = ["server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"];
+const MERGED: [&str; 9] =
+    ["server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers", "event_types"];
 
 pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>, report: &mut Report) -> Gathered {
     let interpolator = Interpolator { files, env, files_read: Vec::new(), fingerprint: Fingerprint::default() };
@@ -203,6 +204,7 @@ impl Gatherer<'_> {
                             "webhooks" => format!("the webhook {shown} is declared twice"),
                             "tokens" => format!("the token {shown} is declared twice"),
                             "transformers" => format!("the transformer {shown} is declared twice"),
+                            "event_types" => format!("the event type {shown} is declared twice"),
                             table => format!("{shown} of [{table}] is set twice"),
                         };
                         let draft = report.error(clash.key.span, message);

@@ -54,6 +54,7 @@ macro_rules! admits {
                     None => Asking::of(shared, &parts.headers),
                 };
                 let known = identity.admit($scope, $reach)?;
+                super::audit::admitted(&parts.extensions, &known.name);
                 Ok(Self(Caller { snapshot, token: known.name.clone(), tenant: known.tenant.clone() }))
             }
         }

@@ -224,6 +224,11 @@ struct BodyShape {
     body_encoding: Option<&'static str>,
 }
 
+/// `{body}`, and `body_encoding` when it is no text.
+pub(super) fn body(bytes: &[u8]) -> Value {
+    serde_json::to_value(BodyShape::of(bytes, false)).unwrap_or(Value::Null)
+}
+
 impl BodyShape {
     /// A body that was cut may end within a character: that end is left away.
     fn of(bytes: &[u8], truncated: bool) -> Self {
@@ -238,7 +243,7 @@ impl BodyShape {
 }
 
 impl AttemptShape {
-    fn of(record: &AttemptRecord) -> Self {
+    pub(super) fn of(record: &AttemptRecord) -> Self {
         let Attempt { number, at, trigger, outcome, status, error_class, error, duration, request, response, timings, log } =
             &record.attempt;
         Self {

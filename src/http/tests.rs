@@ -16,7 +16,7 @@ use url::Url;
 use super::{Api, router};
 use crate::clock::Clock;
 use crate::config::{
-    Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    Origin, Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
     WebhookSettings,
 };
 use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookId};
@@ -85,6 +85,7 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         },
         metadata: serde_json::Map::new(),
         place: place(),
+        origin: Origin::Config,
     }
 }
 
@@ -113,10 +114,15 @@ fn settings() -> Settings {
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
         storage: StorageSettings { path: PathBuf::from("data"), keys: StorageKeys::default() },
-        retention: RetentionSettings { events: Duration::from_secs(3600), failed: Duration::from_secs(3600) },
+        retention: RetentionSettings {
+            events: Duration::from_secs(3600),
+            failed: Duration::from_secs(3600),
+            audit: Duration::from_secs(3600),
+        },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
         webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),
         transformers: BTreeMap::new(),
+        event_types: BTreeMap::new(),
         transformers_dir: PathBuf::from("transformers"),
     }
 }
@@ -147,7 +153,16 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
     let live = Arc::new(Live::new(snapshot));
-    let api = Api { store, live, metrics: Arc::new(Metrics::new()), clock, listen, admin: None };
+    let api = Api {
+        store,
+        live,
+        metrics: Arc::new(Metrics::new()),
+        clock,
+        control: crate::control::channel().0,
+        jobs: Arc::default(),
+        listen,
+        admin: None,
+    };
     Server { router: router(api), _directory: directory }
 }
 

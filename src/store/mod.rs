@@ -8,8 +8,17 @@
 //!   never lose one;
 //! - memory is bounded whatever the backlog: what does not fit waits on disk.
 
+macro_rules! forward {
+    ($self:ident, $method:ident ( $($arg:expr),* )) => {
+        match $self {
+            Store::Embedded(store) => store.$method($($arg),*).await,
+        }
+    };
+}
+
 mod embedded;
 mod follow;
+mod manage;
 mod once;
 
 use std::collections::HashMap;
@@ -28,6 +37,10 @@ use crate::model::{
 };
 pub use embedded::{Embedded, Slot};
 pub use follow::{Place, Tail, Told, ToldAttempt};
+pub use manage::{
+    ApiWebhook, AuditEntry, AuditFilter, AuditRecord, FailureClass, Job, JobSpec, JobState, JobStep, SeenType, Subject, Waiting,
+    WebhookCounts,
+};
 pub use once::{Begun, KeptAnswer};
 
 /// What a failure of the store means to whoever asked.
@@ -338,14 +351,6 @@ pub enum Store {
     Embedded(Embedded),
 }
 
-macro_rules! forward {
-    ($self:ident, $method:ident ( $($arg:expr),* )) => {
-        match $self {
-            Store::Embedded(store) => store.$method($($arg),*).await,
-        }
-    };
-}
-
 impl Store {
     /// Opens or makes the store, and takes up what a crash left.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
@@ -393,9 +398,10 @@ impl Store {
         forward!(self, sweep(webhook, sweep))
     }
 
-    /// By hand, now; does not spend the automatic budget. `None`: no such delivery.
-    pub async fn retry(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
-        forward!(self, retry(delivery))
+    /// By hand, now; does not spend the automatic budget. With `retransform` the bytes are made anew, otherwise they are
+    /// those of before. `None`: no such delivery.
+    pub async fn retry(&self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, StoreError> {
+        forward!(self, retry(delivery, retransform))
     }
 
     /// Ends an open delivery; answers the state that it has then. `None`: no such delivery.

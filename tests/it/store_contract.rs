@@ -255,7 +255,7 @@ async fn a_retry_by_hand_does_not_spend_the_budget() {
     bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
     let lease = bench.store.ready().await.fresh.remove(0);
     bench.store.settle(Arc::new(settle(&lease, Some(attempt(1, 500)), Settlement::Fail))).await.unwrap();
-    assert_eq!(bench.store.retry(lease.delivery).await.unwrap(), Some(DeliveryState::Retrying));
+    assert_eq!(bench.store.retry(lease.delivery, false).await.unwrap(), Some(DeliveryState::Retrying));
     let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     assert_eq!(again.trigger, Trigger::Manual);
     let mut by_hand = attempt(2, 200);

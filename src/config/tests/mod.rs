@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use super::{Loaded, Problems, load_str};
 
+mod api;
+mod event_types;
 mod files;
 mod fuzz;
 mod lane;

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
 /// Version 1. Never changed: what came later is in [`MIGRATIONS`], which new files go through as well.
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE webhooks(
@@ -54,7 +54,7 @@ CREATE TABLE attempts(
 ";
 
 /// From each version to the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
@@ -67,6 +67,7 @@ CREATE INDEX members_d ON members(d, m);
 ",
     super::secrets::MIGRATION,
     super::idempotency::MIGRATION,
+    super::work::MANAGEMENT,
 ];
 
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.
