@@ -1,10 +1,12 @@
 //! The API described: OpenAPI 3.1, made from the types that answers are made of and from what `paths` says of each
 //! route. Every route of the router is in it (a test compares them), and a live server is held against it.
 
+mod manage_schemas;
 mod operations;
 mod page;
 mod params;
 mod paths;
+mod paths_manage;
 mod paths_switches;
 mod schemas;
 mod sent;
@@ -58,6 +60,7 @@ fn make() -> Value {
     let components = base.components.get_or_insert_default();
     components.security_schemes.insert("token".to_owned(), SecurityScheme::Http(token).into());
     base.merge(paths::all());
+    base.merge(paths_manage::all());
     base.merge(paths_switches::all());
     let mut document = serde_json::to_value(&base).unwrap_or_default();
     operations::complete(&mut document);

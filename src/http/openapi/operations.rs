@@ -57,7 +57,7 @@ fn refusals(operation: &mut Map<String, Value>, path: &str, method: &str, is_ope
     if path.contains('{') {
         add("404", "There is no such thing.");
     }
-    if method == "post" {
+    if ["post", "put", "patch", "delete"].contains(&method) {
         add("409", "It collides with what is there, or a request with the same `Idempotency-Key` is being done.");
         add(
             "422",

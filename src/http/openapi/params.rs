@@ -63,3 +63,30 @@ pub(super) struct StreamWanted {
     #[param(max_length = 100, example = "acme")]
     tenant: Option<String>,
 }
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct FailingWanted {
+    /// Only those with something that waits for another try, or only the others.
+    #[param(example = true)]
+    failing: Option<bool>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct JobsWanted {
+    #[param(inline, example = "running")]
+    state: Option<super::manage_schemas::JobState>,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct AuditWanted {
+    #[param(example = "admin")]
+    token: Option<String>,
+    /// Method and route.
+    #[param(example = "DELETE /v1/webhooks/{id}")]
+    action: Option<String>,
+    #[param(example = "/v1/webhooks/ops")]
+    path: Option<String>,
+}

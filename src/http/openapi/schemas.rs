@@ -142,6 +142,8 @@ pub(super) struct Webhook {
     failing_since: Option<String>,
     /// `since`, `probe_at`.
     breaker_open: Option<Value>,
+    /// Why it is disabled although it was made enabled: it does not fit the configuration of now.
+    suspended: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -170,6 +172,13 @@ pub(super) enum Status {
 pub(super) struct Secret {
     id: String,
     secret: String,
+}
+
+/// Optional, and so is the body.
+#[derive(ToSchema)]
+#[schema(example = json!({"retransform": true}))]
+pub(super) struct Retry {
+    retransform: Option<bool>,
 }
 
 /// Both are optional, and so is the body.
@@ -206,7 +215,8 @@ pub(super) struct Disabling {
 #[derive(ToSchema)]
 #[schema(example = json!({"deliveries": {"total": 3, "pending": 0, "retrying": 0, "held": 0, "succeeded": 2, "failed": 1,
     "cancelled": 0, "dropped": 0}, "attempts": 6, "attempts_failed": 4, "success_rate": 0.6667,
-    "duration_ms": {"avg": 12.5, "p50": 10.1, "p99": 40.0}, "next_due": null, "hours": []}))]
+    "duration_ms": {"avg": 12.5, "p50": 10.1, "p99": 40.0}, "rates": {"attempts_per_second": 0.0001,
+    "attempt_success_rate": 0.3333}, "backlog": 0, "oldest_pending_at": null, "next_due": null, "hours": []}))]
 pub(super) struct Stats {
     /// By state, and `total`.
     deliveries: BTreeMap<String, u64>,
@@ -218,10 +228,19 @@ pub(super) struct Stats {
     duration_ms: Durations,
     #[schema(required, format = DateTime)]
     next_due: Option<String>,
+    /// Of the last 24 hours: `attempts_per_second`, `attempt_success_rate`.
+    rates: BTreeMap<String, Value>,
+    /// Deliveries that are not finished.
+    backlog: u64,
+    #[schema(required, format = DateTime)]
+    oldest_pending_at: Option<String>,
     /// The last 24, oldest first.
     hours: Vec<Hour>,
     /// The webhook that it is about.
     webhook: Option<String>,
+    status: Option<String>,
+    /// By error class.
+    failures_24h: Option<BTreeMap<String, u64>>,
 }
 
 #[derive(ToSchema)]
