@@ -1,4 +1,4 @@
-//! What makes one configuration the same as another: its files, and the modules that it uses.
+//! What makes one configuration the same as another: its files, and the modules that it uses or could use.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -15,9 +15,11 @@ pub(super) fn of(loaded: &Loaded) -> String {
     let settings = &loaded.settings;
     let mut hash = Sha256::new();
     hash.update(loaded.fingerprint.as_bytes());
-    let used: BTreeSet<&str> =
-        settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.as_str()).collect();
-    for name in used {
+    let used = settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.clone());
+    let lying_there = transform::available(&settings.transformers_dir).into_iter();
+    let files = lying_there.filter(|(_, source)| matches!(source, Source::File(_))).map(|(name, _)| name);
+    for name in used.chain(files).collect::<BTreeSet<String>>() {
+        let name = name.as_str();
         let path = settings.transformers.get(name).and_then(|declared| declared.path.as_deref());
         hash.update(name.as_bytes());
         hash.update([0]);

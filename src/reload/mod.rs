@@ -77,6 +77,7 @@ impl Reloader {
         log_warnings(&loaded);
         let fingerprint = fingerprint::of(&loaded);
         let snapshot = self.build(loaded, fingerprint, 1).await?;
+        warn_of_broken(&snapshot);
         self.metrics.set_config_generation(1);
         Ok(snapshot)
     }
@@ -208,6 +209,7 @@ impl Reloader {
     fn publish(&self, live: &Live, snapshot: Snapshot) {
         let (generation, webhooks) = (snapshot.generation, snapshot.webhooks().len());
         let fingerprint = snapshot.fingerprint.clone();
+        warn_of_broken(&snapshot);
         live.publish(snapshot);
         self.metrics.set_config_generation(generation);
         self.metrics.config_reload(ConfigReload::Applied);
@@ -291,6 +293,13 @@ fn show(problem: &Problem) -> ConfigProblem {
 fn log_warnings(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.render(false));
+    }
+}
+
+/// Modules that nobody uses harm nobody, whatever is wrong with them.
+fn warn_of_broken(snapshot: &Snapshot) {
+    for (name, error) in &snapshot.broken {
+        tracing::warn!(transformer = %name, %error, "a file in transformers/ cannot be used");
     }
 }
 

@@ -4,7 +4,7 @@
 mod build;
 mod live;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use build::{BuildProblem, Parts, build};
@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub client: Client,
     /// By name: every module that a webhook uses, and those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
+    /// Files in `transformers/` that no webhook uses and that cannot be, with the reason.
+    pub broken: BTreeMap<String, String>,
     webhooks: Vec<Arc<Webhook>>,
     by_id: HashMap<WebhookId, usize>,
     by_key: HashMap<WebhookKey, usize>,
