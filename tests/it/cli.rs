@@ -124,9 +124,12 @@ async fn transformers_are_listed_inspected_run_tested_and_measured_from_the_comm
     }
     let (code, out, _) = run(at, &["transformer", "inspect", "pagerduty"]).await;
     assert_eq!(code, 0, "{out}");
-    for part in
-        ["component for tenterhook:transformer@1.1.0", "tenterhook:transformer/host@1.1.0", "transform()", "routing_key (string)"]
-    {
+    for part in [
+        "component for tenterhook:transformer@1.1.0",
+        "tenterhook:transformer/types@1.1.0",
+        "transform()",
+        "routing_key (string)",
+    ] {
         assert!(out.contains(part), "no {part:?} in\n{out}");
     }
     let (code, out, _) = run(at, &["transformer", "inspect", "transformers/broken.wasm", "--json"]).await;

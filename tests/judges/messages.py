@@ -6,6 +6,7 @@ import json
 import sys
 from unittest import mock
 
+import httpx2
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from pagerduty import EventsApiV2Client
 from slack_sdk.models.blocks import Block
@@ -30,10 +31,14 @@ def pagerduty(headers, body):
     assert extra.get("client") == "Tenterhook"
     payload = dict(message["payload"])
     details = payload.pop("custom_details")
-    with mock.patch("requests.Session.request") as request:
-        request.return_value.ok = True
-        request.return_value.status_code = 202
-        request.return_value.json.return_value = {"dedup_key": message["dedup_key"]}
+    answer = json.dumps({"status": "success", "message": "", "dedup_key": message["dedup_key"]}).encode()
+    posted = []
+
+    def take(self, method, url, **arguments):
+        posted.append(arguments["json"])
+        return httpx2.Response(202, content=answer, request=httpx2.Request(method, url))
+
+    with mock.patch.object(httpx2.Client, "request", take):
         if message["event_action"] == "trigger":
             client.trigger(
                 payload.pop("summary"),
@@ -48,7 +53,8 @@ def pagerduty(headers, body):
             client.resolve(message["dedup_key"])
         else:
             client.acknowledge(message["dedup_key"])
-        posted = request.call_args.kwargs["json"]
+    (posted,) = posted
+    # Where the library puts the key depends on its version; that it was told ours is all there is to compare.
     posted.setdefault("routing_key", message["routing_key"])
     if message["event_action"] != "trigger":
         # The library sends no payload with these; PagerDuty ignores one.

@@ -45,11 +45,12 @@ const COMMON: [File; 4] = [
     ("wit/1.1.0/transformer.wit", include_str!("../../../wit/1.1.0/transformer.wit")),
 ];
 
-const RUST: [File; 6] = [
+const RUST: [File; 7] = [
     ("README.md", include_str!("templates/rust/README.md")),
     ("Cargo.toml", include_str!("templates/rust/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("templates/rust/lib.rs.txt")),
     ("tenterhook/sdk/Cargo.toml", include_str!("../../../transformers/sdk/Cargo.toml")),
+    ("tenterhook/sdk/src/arena.rs", include_str!("../../../transformers/sdk/src/arena.rs")),
     ("tenterhook/sdk/src/lib.rs", include_str!("../../../transformers/sdk/src/lib.rs")),
     ("tenterhook/sdk/src/options.rs", include_str!("../../../transformers/sdk/src/options.rs")),
 ];

@@ -86,7 +86,7 @@ async fn an_endless_loop_ends_at_its_limit_while_others_go_on() {
     // One thread for both: the loop must give way by itself.
     let ((error, elapsed), done) = tokio::join!(looping, others);
     assert_eq!(error, "transformer `guest` did not finish within 200 ms");
-    assert!(elapsed < 3 * limits.cpu, "{elapsed:?}");
+    assert!(elapsed < 10 * limits.cpu, "{elapsed:?}");
     assert!(done >= 3, "{done} other calls");
 }
 
