@@ -21,6 +21,7 @@ mod store;
 mod stream;
 mod tail;
 mod test;
+mod transformer;
 mod verify;
 mod webhook;
 mod when;
@@ -104,6 +105,8 @@ enum Command {
     Audit(audit::Args),
     /// The server's OpenAPI document
     Openapi(audit::OpenApiArgs),
+    /// See, try, test, measure and begin transformers
+    Transformer(transformer::Args),
     /// Engine, local receiver and sample events in one, in a temporary directory
     Demo(demo::Args),
     /// Webhooks of another system, as tables of config.toml
@@ -170,6 +173,7 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<()> {
         Command::Listen(args) => receive::command(global, args).await,
         Command::Verify(args) => verify::command(global, args),
         Command::Store(args) => store::run(global, args).await,
+        Command::Transformer(args) => transformer::run(global, args).await,
         Command::Tail(args) => tail::run(global, args).await,
         Command::Webhook(args) => webhook::run(global, *args).await,
         Command::Deliveries(args) => deliveries::run(global, args).await,

@@ -1,4 +1,4 @@
-//! What makes one configuration the same as another: its files, and the modules and certificates that it uses.
+//! What makes one configuration the same as another: its files, the modules that it uses or could use, and certificates.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -16,10 +16,11 @@ pub(super) fn of(loaded: &Loaded, others: &BTreeSet<String>) -> String {
     let settings = &loaded.settings;
     let mut hash = Sha256::new();
     hash.update(loaded.fingerprint.as_bytes());
-    let mut used: BTreeSet<&str> =
-        settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.as_str()).collect();
-    used.extend(others.iter().map(String::as_str));
-    for name in used {
+    let used = settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.clone());
+    let lying_there = transform::available(&settings.transformers_dir).into_iter();
+    let files = lying_there.filter(|(_, source)| matches!(source, Source::File(_))).map(|(name, _)| name);
+    for name in used.chain(files).chain(others.iter().cloned()).collect::<BTreeSet<String>>() {
+        let name = name.as_str();
         let path = settings.transformers.get(name).and_then(|declared| declared.path.as_deref());
         hash.update(name.as_bytes());
         hash.update([0]);

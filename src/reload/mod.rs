@@ -98,6 +98,7 @@ impl Reloader {
         self.edit_api(|webhooks| *webhooks = kept);
         let fingerprint = fingerprint::of(&loaded, &change::modules(change::judge_quietly(&self.api(), &loaded).values()));
         let snapshot = self.build(Arc::new(loaded), fingerprint, 1).await?;
+        warn_of_broken(&snapshot);
         self.metrics.set_config_generation(1);
         Ok(snapshot)
     }
@@ -269,6 +270,7 @@ impl Reloader {
     async fn publish(&self, live: &Arc<Live>, snapshot: Snapshot) {
         let (generation, webhooks) = (snapshot.generation, snapshot.webhooks().len());
         let fingerprint = snapshot.fingerprint.clone();
+        warn_of_broken(&snapshot);
         live.publish(snapshot);
         self.metrics.set_config_generation(generation);
         self.metrics.config_reload(ConfigReload::Applied);
@@ -403,6 +405,13 @@ fn show(problem: &Problem) -> ConfigProblem {
 fn log_warnings(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.render(false));
+    }
+}
+
+/// Modules that nobody uses harm nobody, whatever is wrong with them.
+fn warn_of_broken(snapshot: &Snapshot) {
+    for (name, error) in &snapshot.broken {
+        tracing::warn!(transformer = %name, %error, "a file in transformers/ cannot be used");
     }
 }
 

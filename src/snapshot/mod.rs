@@ -6,7 +6,7 @@ mod live;
 mod switchboard;
 mod tls;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use build::{BuildProblem, Parts, build, resign};
@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// By name: every module that a webhook uses, and those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
+    /// Files in `transformers/` that no webhook uses and that cannot be, with the reason.
+    pub broken: BTreeMap<String, String>,
     /// Shared by all snapshots: how webhooks stand does not begin anew with a reload.
     pub switchboard: Arc<Switchboard>,
     webhooks: Vec<Arc<Webhook>>,

@@ -79,6 +79,12 @@ async fn a_module_dropped_beside_the_configuration_is_found_by_name_and_replaced
     let modules = server.path("transformers");
     std::fs::create_dir(&modules).unwrap();
     std::fs::write(modules.join("mine.wasm"), saying("first")).unwrap();
+    server
+        .eventually("mine is loaded", async || {
+            let (_, list) = server.http().get("/v1/transformers").await;
+            list["data"].as_array().unwrap().iter().any(|module| module["name"] == "mine" && module["loaded"] == true)
+        })
+        .await;
     server.reconfigure(&(head() + &webhook("w", &receiver.url("/in"), r#"["*"]"#, "transform = \"mine\""))).await;
     server.publish("a.b", "1").await;
     assert_eq!(receiver.wait_for("/in", 1).await[0].body, "first");
