@@ -15,3 +15,4 @@ mod reload;
 mod store_contract;
 mod tc7;
 mod transform;
+mod ui;

@@ -1,6 +1,6 @@
 // The public API, and nothing but it.
 
-import { forgetToken, session } from "./session.js";
+import { forgetToken, keepScope, keptScope, session } from "./session.js";
 
 /** What the server (or the network) said no with. */
 export class Problem extends Error {
@@ -94,15 +94,17 @@ export async function some(items, work, atOnce = 6) {
   return results;
 }
 
-/** What the token may do: asked of the server, without changing anything. */
+/** What the token may do: asked of the server once a tab, without changing anything. */
 export async function learnScopes(token) {
   // What every token with the scope read may ask, also one that is confined to a tenant.
   await get("/v1/webhooks", { limit: 1 }, { token });
+  let may = keptScope(token);
   // A path that exists for managers only, with an id that no webhook can have.
-  const may = await get("/v1/webhooks/~/secret", null, { token }).then(
+  may ??= await get("/v1/webhooks/~/secret", null, { token }).then(
     () => true,
     (problem) => problem.status !== 403 && problem.status !== 401,
   );
+  keepScope(token, may);
   session.canManage = may;
   session.canPublish = may;
 }

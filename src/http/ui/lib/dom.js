@@ -17,7 +17,7 @@ function fill(element, props, children) {
 
 function add(element, children) {
   for (const child of children) {
-    if (child === null || child === undefined || child === false) continue;
+    if (child === null || child === undefined || child === false || child === "") continue;
     if (Array.isArray(child)) add(element, child);
     else element.append(child instanceof Node ? child : String(child));
   }

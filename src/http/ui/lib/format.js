@@ -25,6 +25,7 @@ export function percent(share) {
 export function millis(value) {
   if (value === null || value === undefined) return DASH;
   if (value === 0) return "0 ms";
+  if (value < 0.01) return "<0.01 ms";
   if (value < 1) return `${value.toFixed(2)} ms`;
   if (value < 10) return `${value.toFixed(1)} ms`;
   if (value < 1000) return `${Math.round(value)} ms`;

@@ -14,6 +14,7 @@ const SAMPLE_MS = 10000;
 
 /** Webhooks that are asked for one by one, where the server has no list of their statistics. */
 const WEBHOOKS_ASKED_MAX = 100;
+const STATUS_ROWS_MAX = 2000;
 
 const OUTCOMES = [
   { name: "Succeeded", tone: "good", kind: "bar" },
@@ -103,7 +104,7 @@ export function overviewPage(main) {
   const share = chartCard("Success rate", SHARE, "of attempts");
   const latency = chartCard("Latency", LATENCY, "of attempts");
   const backlog = chartCard("Backlog", BACKLOG, "deliveries, as this tab saw it");
-  const causes = h("div", null, skeleton(3));
+  const causes = { place: h("div", null, skeleton(3)), note: h("span", { class: "muted small" }) };
   const worst = h("div", null, skeleton(3));
   const recent = h("div", null, skeleton(3));
   const body = h("div", { class: "stack" }, skeleton(6));
@@ -112,7 +113,7 @@ export function overviewPage(main) {
     h("div", { class: "grid-2" }, throughput.card, share.card, latency.card, backlog.card),
     h("div", { class: "grid-2" },
       h("section", { class: "card" }, h("header", null, h("h2", null, "Webhooks that need a look"), h("span", { class: "muted small" }, "last 24 h")), worst),
-      h("section", { class: "card" }, h("header", null, h("h2", null, "Retries by cause"), h("span", { class: "muted small" }, "latest unfinished and failed deliveries")), causes)),
+      h("section", { class: "card" }, h("header", null, h("h2", null, "Retries by cause"), causes.note), causes.place)),
     h("section", { class: "card" }, h("header", null, h("h2", null, "Latest failures"), h("span", { class: "grow" }), h("a", { href: "/deliveries?state=failed" }, "All dead letters")), recent),
   ];
   const choice = h("div", { class: "segments", role: "group", "aria-label": "Time range" }, Object.entries(RANGES).map(([key, label]) =>
@@ -169,8 +170,8 @@ export function overviewPage(main) {
 
   async function loadLists() {
     await Promise.all([
-      drawWorst(worst, signal).catch((error) => error.name !== "AbortError" && replace(worst, problemBox(error))),
-      drawFailures(recent, causes, signal).catch((error) => error.name !== "AbortError" && replace(recent, problemBox(error))),
+      drawWorst(worst, causes, signal).catch((error) => error.name !== "AbortError" && replace(worst, problemBox(error))),
+      drawFailures(recent, signal).catch((error) => error.name !== "AbortError" && replace(recent, problemBox(error))),
     ]);
   }
 
@@ -199,50 +200,83 @@ function shareFloor(points) {
   return lowest >= 0.95 ? 0.9 : lowest >= 0.55 ? 0.5 : 0;
 }
 
-/** {webhook: stats} for all, in one request where the server has it. */
-export async function statsOf(ids, signal) {
+/** {webhook: stats}, asked one by one. */
+async function statsOf(ids, signal) {
   const results = await some(ids, (id) => get(webhookPath(id, "/stats"), null, { signal }));
   return new Map(ids.map((id, at) => [id, results[at]]).filter(([, stats]) => stats));
 }
 
-async function drawWorst(place, signal) {
-  const webhooks = await all("/v1/webhooks", { max: WEBHOOKS_ASKED_MAX, signal });
-  if (webhooks.length === 0) return replace(place, empty("No webhooks yet", "Create one, or declare it in config.toml."));
-  const stats = await statsOf(webhooks.slice(0, WEBHOOKS_ASKED_MAX).map((one) => one.id), signal);
-  const rows = webhooks.filter((one) => stats.has(one.id)).map((one) => {
-    const its = stats.get(one.id);
-    const day = its.hours.reduce((sum, hour) => ({ attempts: sum.attempts + hour.attempts, failed: sum.failed + hour.attempts_failed }), { attempts: 0, failed: 0 });
-    return { one, its, ...day, open: (its.deliveries.pending ?? 0) + (its.deliveries.retrying ?? 0) };
-  });
-  rows.sort((a, b) => Number(b.one.status === "breaker_open") - Number(a.one.status === "breaker_open") || b.failed - a.failed || (b.its.duration_ms.p99 ?? 0) - (a.its.duration_ms.p99 ?? 0));
-  replace(place, h("div", { class: "table-wrap" }, h("table", null,
-    h("thead", null, h("tr", null, h("th", null, "Webhook"), h("th", null, "State"), h("th", { class: "num" }, "Failed"), h("th", { class: "num" }, "p50"), h("th", { class: "num" }, "p99"), h("th", { class: "num" }, "Waiting"))),
-    h("tbody", null, rows.slice(0, 6).map(({ one, its, failed, attempts, open }) => h("tr", null,
-      h("td", null, h("a", { href: `/deliveries?webhook=${encodeURIComponent(one.id)}` }, one.id)), h("td", null, chip(one.status)),
-      h("td", { class: "num" }, h("span", { class: failed ? "bad-text" : "" }, count(failed)), h("span", { class: "muted" }, ` / ${short(attempts)}`)),
-      h("td", { class: "num" }, millis(its.duration_ms.p50)), h("td", { class: "num" }, millis(its.duration_ms.p99)), h("td", { class: "num" }, count(open))))))));
+/** From /v1/webhooks/status where the server has it, one request for many; else each webhook is asked. */
+async function troubled(signal) {
+  try {
+    const rows = await all("/v1/webhooks/status", { max: STATUS_ROWS_MAX, signal });
+    return rows.map((row) => ({ id: row.id, status: row.status, failures: row.failures_24h ?? {}, failed: sum(row.failures_24h), gaveUp: row.failed, waiting: row.pending + row.retrying + row.held, last: row.last_failure }));
+  } catch (error) {
+    if (!error.isMissing && error.status !== 404) throw error;
+    const webhooks = await all("/v1/webhooks", { max: WEBHOOKS_ASKED_MAX, signal });
+    const stats = await statsOf(webhooks.slice(0, WEBHOOKS_ASKED_MAX).map((one) => one.id), signal);
+    return webhooks.filter((one) => stats.has(one.id)).map((one) => {
+      const { hours, deliveries } = stats.get(one.id);
+      return { id: one.id, status: one.status, failures: null, failed: hours.reduce((failed, hour) => failed + hour.attempts_failed, 0), gaveUp: deliveries.failed, waiting: (deliveries.pending ?? 0) + (deliveries.retrying ?? 0) + (deliveries.held ?? 0) };
+    });
+  }
 }
 
-async function drawFailures(place, causes, signal) {
-  const [failed, retrying] = await Promise.all(["failed", "retrying"].map((state) => get("/v1/deliveries", { state, limit: 25 }, { signal })));
-  const rows = failed.data.slice(0, 8);
-  replace(place, rows.length === 0 ? empty("No dead letters", "Every delivery arrived, is on its way, or will be tried again.") : h("div", { class: "table-wrap" }, h("table", null,
+const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
+
+const worstFirst = (a, b) => Number(b.status === "breaker_open") - Number(a.status === "breaker_open") || b.failed - a.failed || b.waiting - a.waiting || (a.id < b.id ? -1 : 1);
+
+async function drawWorst(place, causes, signal) {
+  const rows = (await troubled(signal)).sort(worstFirst);
+  if (rows.length === 0) replace(place, empty("No webhooks yet", "Create one, or declare it in config.toml.", h("a", { class: "button", href: "/webhooks" }, "Webhooks")));
+  else {
+    const shown = rows.slice(0, 6);
+    const stats = await statsOf(shown.map((row) => row.id), signal);
+    replace(place, h("div", { class: "table-wrap" }, h("table", { class: "compact" },
+      h("thead", null, h("tr", null, h("th", null, "Webhook"), h("th", null, "Status"), h("th", { class: "num" }, "Failed, 24 h"), h("th", { class: "num" }, "p50"), h("th", { class: "num" }, "p99"), h("th", { class: "num" }, "Waiting"))),
+      h("tbody", null, shown.map((row) => {
+        const times = stats.get(row.id)?.duration_ms ?? {};
+        return h("tr", { title: row.last ? `Last failure: ${row.last.error ?? row.last.class}` : null }, h("td", null, h("a", { href: `/webhooks/${encodeURIComponent(row.id)}` }, row.id)), h("td", null, chip(row.status)),
+          h("td", { class: `num ${row.failed ? "bad-text" : ""}` }, count(row.failed)), h("td", { class: "num" }, millis(times.p50)), h("td", { class: "num" }, millis(times.p99)), h("td", { class: "num" }, count(row.waiting)));
+      })))));
+  }
+  if (rows.some((row) => row.failures !== null)) {
+    const tally = new Map();
+    for (const row of rows) for (const [cause, times] of Object.entries(row.failures ?? {})) tally.set(cause, (tally.get(cause) ?? 0) + times);
+    drawCauses(causes.place, tally);
+    replace(causes.note, "failed attempts, last 24 h");
+  } else await causesOfLatest(causes, signal);
+}
+
+async function drawFailures(place, signal) {
+  const failed = await get("/v1/deliveries", { state: "failed", limit: 8 }, { signal });
+  replace(place, failed.data.length === 0 ? empty("No dead letters", "Every delivery arrived, is on its way, or will be tried again.") : h("div", { class: "table-wrap" }, h("table", null,
     h("thead", null, h("tr", null, h("th", null, "Event"), h("th", null, "Webhook"), h("th", null, "Reason"), h("th", { class: "num" }, "Attempts"), h("th", { class: "num" }, "When"))),
-    h("tbody", null, rows.map((row) => h("tr", null,
+    h("tbody", null, failed.data.map((row) => h("tr", null,
       h("td", null, h("a", { href: `/deliveries/${row.id}` }, row.event_type)), h("td", null, row.webhook), h("td", { class: "reason" }, row.reason ?? "–"),
       h("td", { class: "num" }, count(row.attempt_count)), h("td", { class: "num" }, time(row.created_at))))))));
-  const details = await some([...retrying.data, ...failed.data].slice(0, 30), (row) => get(`/v1/deliveries/${row.id}`, null, { signal }));
+}
+
+/** Where the server does not count causes: those of the latest deliveries that were not taken at once. */
+async function causesOfLatest({ place, note }, signal) {
+  const pages = await Promise.all(["retrying", "failed"].map((state) => get("/v1/deliveries", { state, limit: 15 }, { signal })));
+  const details = await some(pages.flatMap((page) => page.data), (row) => get(`/v1/deliveries/${row.id}`, null, { signal }));
   const tally = new Map();
   for (const attempt of details.filter(Boolean).flatMap((detail) => detail.attempts)) {
     if (attempt.outcome !== "failed") continue;
-    const cause = attempt.status ? `HTTP ${attempt.status}` : (attempt.error_class ?? "other").replaceAll("_", " ");
+    const cause = attempt.status ? `HTTP ${attempt.status}` : (attempt.error_class ?? "other");
     tally.set(cause, (tally.get(cause) ?? 0) + 1);
   }
+  drawCauses(place, tally);
+  replace(note, "of the latest unfinished and failed deliveries");
+}
+
+function drawCauses(place, tally) {
   const sorted = [...tally].sort((a, b) => b[1] - a[1]).slice(0, 7);
   const most = sorted[0]?.[1] ?? 1;
-  replace(causes, sorted.length === 0 ? empty("Nothing had to be tried again", "Failed attempts appear here by what went wrong.") : h("dl", { class: "bars" }, sorted.map(([cause, times]) => {
+  replace(place, sorted.length === 0 ? empty("Nothing had to be tried again", "Failed attempts appear here by what went wrong.") : h("dl", { class: "bars" }, sorted.map(([cause, times]) => {
     const bar = h("span", { class: "bar" });
     bar.style.setProperty("width", `${(times / most) * 100}%`);
-    return [h("dt", null, cause), h("dd", null, h("span", { class: "bar-track" }, bar), h("b", null, count(times)))];
+    return [h("dt", null, cause.replaceAll("_", " ")), h("dd", null, h("span", { class: "bar-track" }, bar), h("b", null, count(times)))];
   })));
 }

@@ -2,6 +2,7 @@
 
 import { get, post } from "../lib/api.js";
 import { h, replace } from "../lib/dom.js";
+import { transformerMetrics } from "../lib/metrics.js";
 import { bytes, count, millis, plural } from "../lib/format.js";
 import { session } from "../lib/session.js";
 import { busy, button, copy, empty, heading, problemBox, skeleton } from "../parts/basics.js";
@@ -16,9 +17,9 @@ export function transformersPage(main, name) {
   replace(main, heading("Transformers", "WebAssembly modules that make a request of an event"), place);
   const load = async () => {
     try {
-      const list = await get("/v1/transformers", null, { signal: abort.signal });
+      const [list, metrics] = await Promise.all([get("/v1/transformers", null, { signal: abort.signal }), transformerMetrics(abort.signal)]);
       if (list.data.length === 0) return replace(place, empty("No transformer is in use", "Name one in a webhook (transform = \"slack\"), and it is loaded. Yours go into transformers/ beside config.toml."));
-      replace(place, h("div", { class: "stack-lg" }, cards(list.data, (one) => {
+      replace(place, h("div", { class: "stack-lg" }, cards(list.data, metrics, (one) => {
         play.choose(one);
         play.element.scrollIntoView({ block: "start", behavior: "smooth" });
       }), play_(list.data)));
@@ -35,18 +36,16 @@ export function transformersPage(main, name) {
   return () => abort.abort();
 }
 
-function cards(modules, choose) {
+function cards(modules, metrics, choose) {
   return h("div", { class: "cards" }, modules.map((one) => {
-    const calls = one.calls ?? one.stats?.calls;
-    const errors = one.errors ?? one.stats?.errors;
-    const times = one.duration_ms ?? one.stats?.duration_ms;
+    const { calls, errors, ...times } = metrics[one.name] ?? { calls: one.calls, errors: one.errors, ...one.duration_ms };
     return h("article", { class: "card pad module" },
       h("header", null, h("h2", null, one.name), one.version && h("span", { class: "tag" }, one.version), one.origin && h("span", { class: "tag" }, one.origin)),
       h("p", { class: "muted" }, one.summary),
       h("dl", { class: "facts" },
         h("dt", null, "Used by"), h("dd", null, one.used_by?.length ? one.used_by.slice(0, 5).map((id, at) => [at > 0 && ", ", h("a", { href: `/webhooks/${encodeURIComponent(id)}` }, id)]) : h("span", { class: "muted" }, "no webhook"), one.used_by?.length > 5 && ` and ${one.used_by.length - 5} more`),
         calls !== undefined && [h("dt", null, "Calls"), h("dd", { class: "num-left" }, count(calls), errors > 0 && h("span", { class: "bad-text" }, `, ${plural(errors, "error")}`))],
-        times && [h("dt", null, "Time"), h("dd", { class: "num-left" }, `p50 ${millis(times.p50)}, p99 ${millis(times.p99)}`)],
+        times.p50 !== undefined && times.p50 !== null && [h("dt", null, "Time"), h("dd", { class: "num-left" }, `p50 ${millis(times.p50)}, p99 ${millis(times.p99)}`)],
         h("dt", null, "Limits"), h("dd", { class: "num-left" }, `${millis(one.limits?.cpu_ms)} CPU, ${bytes(one.limits?.memory_bytes)}, ${bytes(one.limits?.output_bytes)} out`),
         h("dt", null, "SHA-256"), h("dd", null, h("code", { title: one.sha256 }, `${String(one.sha256).slice(0, 12)}…`), button("Copy", { kind: "quiet small", icon: "copy", on: () => copy(one.sha256, "Hash copied") }))),
       button("Try it", { icon: "play", kind: "small", on: () => choose(one) }));
@@ -81,10 +80,9 @@ function playground(modules, first) {
       const given = form.read();
       if (!read.ok) return event.say(read.message);
       if (!given.ok) return;
-      const started = performance.now();
       try {
         const answer = await post(`/v1/transformers/${encodeURIComponent(select.value)}/run`, { event: read.value, options: given.value });
-        replace(result, resultView(answer, performance.now() - started));
+        replace(result, resultView(answer));
       } catch (error) {
         replace(result, error.status === 422 || error.status === 400 ? h("div", { class: "stack" }, h("p", { class: "error-text" }, error.message), logView(error.body.log)) : problemBox(error));
       }
@@ -100,21 +98,17 @@ function playground(modules, first) {
   } };
 }
 
-function resultView(answer, took) {
-  const outcome = answer.outcome ?? answer.result ?? (answer.request ? "request" : answer.drop !== undefined ? "drop" : answer.error ? "error" : "event");
-  const words = typeof outcome === "string" ? outcome : Object.keys(outcome)[0];
-  const error = answer.error ?? (words === "error" ? answer.message : null);
-  const reason = answer.reason ?? answer.drop?.reason ?? answer.drop;
-  const time = answer.duration_ms ?? answer.duration_us / 1000;
+function resultView(answer) {
+  const { outcome, error, reason } = answer;
   const shown = answer.request ? [
     h("p", { class: "request-line" }, h("span", { class: "method" }, answer.request.method ?? "POST"), answer.request.url && h("code", { class: "break" }, answer.request.url)),
     headersTable(answer.request.headers),
     bodyView(typeof answer.request.body === "string" ? answer.request.body : JSON.stringify(answer.request.body), { label: "Resulting body", encoding: answer.request.body_encoding }),
-  ] : answer.event ?? answer.events ? [h("p", { class: "muted" }, "An event, for the next stage:"), bodyView(JSON.stringify(answer.event ?? answer.events), { label: "Resulting event" })] : null;
+  ] : answer.event ? [h("p", { class: "muted" }, "An event, for the next stage:"), bodyView(JSON.stringify(answer.event), { label: "Resulting event" })] : null;
   return h("div", { class: "stack" },
-    h("p", { class: "play-head" }, h("span", { class: `chip ${error ? "bad" : words === "drop" || words === "dropped" ? "calm" : "good"}` }, error ? "error" : words), h("span", { class: "muted num" }, Number.isFinite(time) ? millis(time) : `${millis(took)} with the network`)),
-    error && h("p", { class: "error-text" }, typeof error === "string" ? error : JSON.stringify(error)),
-    reason && h("p", null, `Dropped: ${reason}`), shown, logView(answer.log ?? answer.logs));
+    h("p", { class: "play-head" }, h("span", { class: `chip ${error ? "bad" : outcome === "drop" ? "calm" : "good"}` }, outcome), h("span", { class: "muted num" }, millis(answer.duration_ms))),
+    error && h("p", { class: "error-text" }, error),
+    reason && h("p", null, `Dropped: ${reason}`), shown, logView(answer.log));
 }
 
 const logView = (log) => log?.length > 0 && h("section", null, h("h3", null, "Log"), h("ol", { class: "log" }, log.map((line) => h("li", { class: line.level ?? "" }, line.level && h("span", { class: "level" }, line.level), line.message ?? String(line)))));

@@ -1,6 +1,6 @@
 // Creating and changing a webhook, judged by the server while one types; those of config.toml are only shown.
 
-import { get, patch, post, send, webhookPath } from "../lib/api.js";
+import { get, patch, post, webhookPath } from "../lib/api.js";
 import { debounce, h, replace, uid } from "../lib/dom.js";
 import { mismatch, patternMatches } from "../lib/filter.js";
 import { plural } from "../lib/format.js";
@@ -14,7 +14,7 @@ import { transformEditor } from "../parts/transform-editor.js";
 
 const SIGNATURES = ["standard", "sha256", "timestamped", "github", "slack", "shopify", "none"];
 
-const VALIDATE_MS = 350;
+const VALIDATE_MS = 450;
 
 /** Resolves with the webhook as the server answered it, or undefined. */
 export function webhookDialog(webhook) {
@@ -138,17 +138,21 @@ function urlProblem(url) {
   return null;
 }
 
-/** Asks the server; where it cannot judge without saving, the browser says what it can. */
+/**
+ * Asks the server what it thinks of it, without saving. One that has no dry runs refuses `dry_run` as an unknown key,
+ * and names everything else that is wrong besides: that is as good. Where there is no server's word, the browser's.
+ */
 async function check(read, say, webhook, touched) {
-  const body = read();
+  const body = { ...read(), dry_run: true };
+  let errors = [];
   try {
-    await send("POST", "/v1/webhooks/validate", { body: webhook ? { id: webhook.id, ...body } : body });
-    say({ errors: [], message: "" });
+    if (webhook) await patch(webhookPath(webhook.id), body);
+    else await post("/v1/webhooks", body);
   } catch (problem) {
-    if (problem.name === "AbortError") return;
-    const errors = problem.isMissing || problem.status !== 422 ? [{ field: "/url", message: touched.has("url") ? urlProblem(body.url) : null }].filter((one) => one.message) : problem.errors.filter((one) => touched.has(fieldName(one.field)));
-    say({ errors, message: "" });
+    if (problem.status === 422 && problem.errors.length > 0) errors = problem.errors.filter((one) => touched.has(fieldName(one.field)));
+    else if (touched.has("url")) errors = [{ field: "/url", message: urlProblem(body.url) }].filter((one) => one.message);
   }
+  say({ errors, message: "" });
 }
 
 const fieldName = (pointer) => String(pointer ?? "").replace(/^[/]|^body\./, "").split(/[/.]/)[0];
@@ -191,11 +195,11 @@ function signatureField(id, webhook, onInput) {
 
 function headersField(id, onInput, webhook) {
   const note = h("p", { class: "field-note bad", role: "status" });
-  const input = h("textarea", { id: `${id}-headers`, rows: 2, class: "mono", spellcheck: "false", placeholder: "X-Api-Key: …", on: { input: onInput } });
-  const kept = Object.keys(webhook?.headers ?? {});
+  const input = h("textarea", { id: `${id}-headers`, rows: 2, class: "mono", spellcheck: "false", placeholder: "X-Api-Key: …", ".value": kept.join("\n"), on: { input: onInput } });
+  const kept = Object.entries(webhook?.headers ?? {}).map(([name, value]) => `${name}: ${value}`);
   return {
     input,
-    element: h("div", { class: "field" }, h("label", { for: input.id }, "Headers"), input, note, h("p", { class: "hint" }, kept.length > 0 ? `One a line. Set now: ${kept.join(", ")}; their values are hidden, and what you write here replaces all of them.` : "One a line, as Name: value.")),
+    element: h("div", { class: "field" }, h("label", { for: input.id }, "Headers"), input, note, h("p", { class: "hint" }, kept.length > 0 ? "One a line. A hidden value (…) stays as it is." : "One a line, as Name: value.")),
     read: () => Object.fromEntries(input.value.split("\n").filter((line) => line.trim()).map((line) => {
       const at = line.indexOf(":");
       return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];

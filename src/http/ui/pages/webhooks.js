@@ -1,6 +1,6 @@
 // Who gets what: the table of webhooks, and everything that one does with one.
 
-import { all, del, get, post, some, webhookPath } from "../lib/api.js";
+import { all, del, get, patch, post, some, webhookPath } from "../lib/api.js";
 import { debounce, h, replace, throttle } from "../lib/dom.js";
 import { count, millis, percent, short } from "../lib/format.js";
 import { onLive } from "../lib/live.js";
@@ -19,6 +19,14 @@ const PAGE_ROWS = 25;
 
 /** All that a person may be looking for. */
 const haystack = (one) => [one.id, one.url, one.description, one.tenant, ...(one.events ?? []), ...[one.transform ?? []].flat().map((step) => step?.use ?? step)].filter(Boolean).join(" ").toLowerCase();
+
+/** Why it is as it is, on hover. */
+function statusChip(one) {
+  const element = chip(one.suspended ? "disabled" : one.status, one.suspended ? "Suspended" : undefined);
+  const why = one.suspended ?? one.disabled?.reason ?? (one.breaker_open?.probe_at ? `Too many failures; next try ${one.breaker_open.probe_at}` : null) ?? (one.failing_since ? `Failing since ${one.failing_since}` : null);
+  if (why) element.title = why;
+  return element;
+}
 
 export function webhooksPage(main, openId) {
   const abort = new AbortController();
@@ -93,7 +101,7 @@ export function webhooksPage(main, openId) {
       h("td", { class: "narrow" }, expand),
       h("td", { class: "main-cell" }, h("div", { class: "name-line" }, h("strong", null, one.id), one.origin === "config" && h("span", { class: "tag", title: `Declared in ${one.file}, line ${one.line}: change it there` }, icon("lock", { size: 11 }), `${String(one.file ?? "config").split("/").pop()}:${one.line}`), one.tenant && h("span", { class: "tag" }, one.tenant)), h("code", { class: "url", title: one.url }, one.url), one.description && h("span", { class: "muted small clip", title: one.description }, one.description)),
       h("td", { class: "events-cell", "data-label": "Events" }, patterns.slice(0, 2).map((pattern) => h("code", { class: "pattern" }, pattern)), patterns.length > 2 && h("span", { class: "more", tabindex: "0", title: patterns.slice(2).join("\n"), "aria-label": `and ${patterns.length - 2} more: ${patterns.slice(2).join(", ")}` }, `+${patterns.length - 2}`)),
-      h("td", { "data-label": "Status", class: "status-cell" }, session.canManage ? toggleOf(one) : chip(one.status)),
+      h("td", { "data-label": "Status", class: "status-cell" }, session.canManage ? toggleOf(one) : statusChip(one)),
       cells.delivered, cells.average, cells.spark,
       h("td", { class: "actions-cell" }, actions(one)));
     rows.set(one.id, cells);
@@ -104,11 +112,22 @@ export function webhooksPage(main, openId) {
   function toggleOf(one) {
     const on = one.status !== "disabled";
     const control = h("button", { type: "button", class: "switch", role: "switch", "aria-checked": String(on), "aria-label": `${one.id} enabled`, title: on ? "Disable: deliveries wait until it is enabled again" : "Enable: what waits goes on", on: { click: () => busy(control, async () => {
-      await post(webhookPath(one.id, on ? "/disable" : "/enable"));
+      await flip(one, !on);
       notice(on ? `${one.id} is disabled: what comes now waits` : `${one.id} is enabled`);
       await refresh(one.id);
     }).catch(failure) } });
-    return h("span", { class: "switch-line" }, control, chip(one.status));
+    return h("span", { class: "switch-line" }, control, statusChip(one));
+  }
+
+  /** The operator's switch; what the settings themselves say is another thing, and of config.toml changed there. */
+  async function flip(one, to) {
+    const own = one.origin === "api" && to && !one.enabled;
+    if (own) await patch(webhookPath(one.id), { enabled: true });
+    if (own && !one.disabled) return;
+    await post(webhookPath(one.id, to ? "/enable" : "/disable")).catch((error) => {
+      if (!error.isMissing || one.origin !== "api") throw error;
+      return patch(webhookPath(one.id), { enabled: to });
+    });
   }
 
   function actions(one) {
@@ -220,12 +239,19 @@ export function webhooksPage(main, openId) {
     draw();
   });
   load();
+  const touched = new Set();
   const tick = throttle(() => {
-    const shown = state.webhooks.filter((one) => rows.has(one.id));
+    const shown = state.webhooks.filter((one) => rows.has(one.id) && (touched.has(one.id) || touched.has("*")));
+    touched.clear();
     loadStats(shown);
     shown.forEach((one) => rows.get(one.id)?.panel?.refresh());
-  }, 3000);
-  const stop = onLive(tick);
+  }, 2500);
+  // The stream says which webhooks to look at again; without one it is all that are shown.
+  const stop = onLive(({ kind, data }) => {
+    const named = kind === "attempt" ? [data?.delivery?.webhook] : kind === "event" ? (data?.deliveries ?? []).map((one) => one.webhook) : ["*"];
+    named.forEach((id) => touched.add(id ?? "*"));
+    tick();
+  });
   // Those that came, went or changed elsewhere: with thousands of them not at every event.
   const timer = setInterval(() => document.hidden || document.querySelector("dialog[open], [popover]:popover-open") || load(), 15000);
   return () => {

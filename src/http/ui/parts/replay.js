@@ -3,7 +3,7 @@
 import { get, post, webhookPath } from "../lib/api.js";
 import { h, replace, uid } from "../lib/dom.js";
 import { count, plural } from "../lib/format.js";
-import { busy, button, notice } from "./basics.js";
+import { busy, button, notice, time } from "./basics.js";
 import { openDialog } from "./dialog.js";
 
 const SPANS = [["1h", "last hour", 3600e3], ["24h", "last 24 hours", 86400e3], ["7d", "last 7 days", 7 * 86400e3], ["own", "from … to …", 0]];
@@ -33,10 +33,12 @@ function build(webhook, close, dialog) {
     const event_types = types.value.split(/[\s,]+/).filter(Boolean);
     return { since: from.toISOString(), until: !length && until.value ? new Date(until.value).toISOString() : undefined, state: state.value || undefined, event_types: event_types.length ? event_types : undefined, dry_run };
   };
-  const matched = (answer) => answer?.matched ?? answer?.deliveries ?? answer?.total ?? answer?.count ?? answer?.progress?.total;
+  const matched = (answer) => answer?.matching;
   const preview = button("Preview", { on: () => busy(preview, async () => {
     const answer = await post(webhookPath(webhook.id, "/replay"), request(true));
-    replace(said, h("p", null, `${plural(matched(answer) ?? 0, "delivery", "deliveries")} would be sent again.`));
+    const number = matched(answer) ?? 0;
+    replace(said, h("p", null, `${answer?.complete === false ? "At least " : ""}${plural(number, "delivery", "deliveries")} would be sent again.`),
+      answer?.sample?.length > 0 && h("ul", { class: "sample" }, answer.sample.slice(0, 5).map((one) => h("li", null, one.event_type, " ", time(one.created_at)))));
   }).catch((error) => replace(said, h("p", { class: "bad-text" }, error.message))) });
   const start = button("Deliver again", { kind: "primary", type: "submit" });
   return {
@@ -44,24 +46,24 @@ function build(webhook, close, dialog) {
     foot: [preview, h("span", { class: "grow" }), button("Cancel", { on: () => close() }), start],
     onSubmit: () => busy(start, async () => {
       const job = await post(webhookPath(webhook.id, "/replay"), request(false));
-      await follow(webhook, job, said, dialog);
-      notice(`Delivering again to ${webhook.id}`);
+      const ended = await follow(job, said, dialog);
+      if (ended?.state === "failed") throw new Error(ended.reason ?? "the replay failed");
+      notice(ended?.progress ? `${plural(ended.progress.done, "delivery is", "deliveries are")} on the way to ${webhook.id} again` : `Delivering again to ${webhook.id}`);
       if (dialog.open) close(true);
     }).catch((error) => replace(said, h("p", { class: "bad-text" }, error.message))),
   };
 }
 
 /** A bar while the job runs. A server that does not say how far it is just leaves us with "started". */
-async function follow(webhook, job, said, dialog) {
-  const path = job?.id && webhookPath(webhook.id, `/replay/${encodeURIComponent(job.id)}`);
-  if (!path) return;
+async function follow(job, said, dialog) {
+  if (!job?.id) return;
+  const path = `/v1/jobs/${encodeURIComponent(job.id)}`;
   const bar = h("progress", { max: 1, value: 0 });
   const words = h("p", null, "Started…");
   replace(said, bar, words);
   let now = job;
-  while (dialog.open && !["done", "finished", "completed", "succeeded", "failed", "cancelled"].includes(now.state ?? now.status)) {
-    const total = now.total ?? now.matched ?? now.progress?.total;
-    const done = now.done ?? now.replayed ?? now.queued ?? now.progress?.done ?? 0;
+  while (dialog.open && now.state === "running") {
+    const { total, done = 0 } = now.progress ?? {};
     if (total) {
       bar.value = done / total;
       replace(words, `${count(done)} of ${count(total)}`);
@@ -70,8 +72,9 @@ async function follow(webhook, job, said, dialog) {
     try {
       now = await get(path);
     } catch (error) {
-      if (error.status === 404) return;
+      if (error.status === 404) return now;
       throw error;
     }
   }
+  return now;
 }

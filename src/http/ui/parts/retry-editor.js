@@ -17,7 +17,7 @@ export function delaysOf(retry) {
 
 /** Attempts as dots: time runs to the right, logarithmically, because retries reach from a second to days. */
 function timeline(delays) {
-  const width = 560;
+  const width = innerWidth < 640 ? 320 : 560;
   const at = [0];
   for (const delay of delays) at.push(at.at(-1) + delay);
   const end = Math.log1p(at.at(-1) / 1000) || 1;

@@ -65,7 +65,6 @@ export function schemaForm(schema, { onInput } = {}) {
       for (const { name, property, input, isJson } of fields) {
         const value = options?.[name];
         if (value === undefined || value === null) input.value = "";
-        else if (typeof value === "string" && value.startsWith("…")) input.placeholder = `hidden (${value}): write it again when you change options`;
         else if (isJson || property.enum || typeof value !== "string") input.value = Array.isArray(value) && !isJson ? value.join("\n") : JSON.stringify(value);
         else input.value = value;
       }

@@ -62,7 +62,8 @@ export function transformEditor({ value, onInput }) {
       if (!read.ok) return undefined;
       if (select.value === "(pipeline)") return read.value;
       const options = read.value ?? {};
-      return { use: select.value, ...(Object.keys(options).length > 0 ? { options } : {}) };
+      // A list, as the server shows it: then it knows its own masked values again.
+      return [{ use: select.value, ...(Object.keys(options).length > 0 ? { options } : {}) }];
     },
     say: (message) => replace(note, message),
   };
