@@ -9,6 +9,7 @@ pub mod config;
 pub mod dispatch;
 pub mod http;
 pub mod model;
+pub mod operational;
 pub mod outbound;
 pub mod reload;
 pub mod routing;

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::config::Problem;
 use crate::model::WebhookKey;
 use crate::outbound::{Client, ClientOptions};
 use crate::reload::{self, ReloadError};
-use crate::signing::Secret;
+use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, Parts};
 use crate::transform::{Host, HostOptions};
 
@@ -30,10 +31,13 @@ pub async fn check(path: &Path) -> Result<CheckReport, ReloadError> {
     let settings = loaded.settings.clone();
     let client = Client::new(ClientOptions::new(settings.network.clone()))?;
     let keys = settings.webhooks.keys().cloned().zip((1..).map(WebhookKey)).collect();
-    let secrets: HashMap<_, _> = settings.webhooks.keys().map(|id| (id.clone(), Secret::generate())).collect();
+    let any = || vec![LiveSecret::lasting(Secret::generate())];
+    let secrets: HashMap<_, _> = settings.webhooks.keys().map(|id| (id.clone(), any())).collect();
     let fingerprint = loaded.fingerprint.clone();
     let loaded_at = Clock::System.now();
-    let parts = Parts { settings, fingerprint: fingerprint.clone(), generation: 1, loaded_at, client, keys, secrets };
+    let switchboard = Arc::default();
+    let parts =
+        Parts { settings, fingerprint: fingerprint.clone(), generation: 1, loaded_at, client, keys, secrets, switchboard };
     let snapshot = snapshot::build(parts, &host).await.map_err(|problems| {
         let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
         ReloadError::Refused(loaded.refused(listed))

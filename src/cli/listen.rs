@@ -78,7 +78,7 @@ impl Args {
     pub(crate) fn options(self, from_config: Vec<KnownSecret>, json: bool) -> anyhow::Result<ListenOptions> {
         let mut secrets = Vec::with_capacity(self.secret.len());
         for text in &self.secret {
-            let secret = Secret::parse(text).context("--secret cannot be used")?;
+            let secret = Secret::parse_verifying(text).context("--secret cannot be used")?;
             secrets.push(KnownSecret { name: "--secret".to_owned(), secret });
         }
         let secrets = if secrets.is_empty() { from_config } else { secrets };

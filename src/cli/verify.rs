@@ -2,6 +2,7 @@
 //! given as options or as a file.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::{Failed, Global};
 use crate::clock::Clock;
-use crate::signing::{Secret, Verified, VerifyError, verify};
+use crate::signing::{Encoding, Scheme, Secret, SignatureSpec, Template, Verified, VerifyError, verify, verify_as};
 
 /// Larger than any delivery; a wrong file should not fill the memory.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -20,9 +21,12 @@ const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
   tenterhook verify --secret whsec_… --header 'webhook-id: evt_1' --header 'webhook-timestamp: 1614265330' \\
       --header 'webhook-signature: v1,…' --body @body.json
   tenterhook verify --secret \"It's a Secret\" --header 'X-Hub-Signature-256: sha256=…' --body 'Hello, World!'
-  tenterhook verify --secret whsec_… --request @request.txt --no-tolerance")]
+  tenterhook verify --secret whsec_… --request @request.txt --no-tolerance
+  tenterhook verify --secret whpk_… --request @request.txt                      # an Ed25519 signature (v1a)
+  tenterhook verify --secret $KEY --template 't={timestamp},s={signature}' --content '{timestamp}.{body}' \\
+      --signature-header X-My-Sig --request @request.txt                        # a dialect of your own")]
 pub(crate) struct Args {
-    /// The webhook's secret; may be given several times, any of them may have signed
+    /// The webhook's secret, or its public key (whpk_…); may be given several times, any of them may have signed
     #[arg(short, long, required = true, value_name = "SECRET", env = "TENTERHOOK_SECRET", hide_env_values = true)]
     secret: Vec<String>,
     /// A header of the request; may be given several times
@@ -40,6 +44,21 @@ pub(crate) struct Args {
     /// Take a signature of any age, such as one from a log
     #[arg(long, conflicts_with = "tolerance")]
     no_tolerance: bool,
+    /// The dialect; told by the headers when left out
+    #[arg(long, value_name = "NAME", value_parser = ["standard", "sha256", "timestamped", "github", "slack", "shopify"], conflicts_with = "template")]
+    scheme: Option<String>,
+    /// How the header of a dialect of your own reads, as in config.toml
+    #[arg(long, value_name = "TEXT", requires = "content")]
+    template: Option<String>,
+    /// What a dialect of your own signs, as in config.toml
+    #[arg(long, value_name = "TEXT", requires = "template")]
+    content: Option<String>,
+    /// How a dialect of your own writes the signature
+    #[arg(long, value_name = "NAME", value_parser = ["hex", "base64", "base64url"], default_value = "hex")]
+    encoding: String,
+    /// The header that the signature is in, when it is not the dialect's own
+    #[arg(long, value_name = "NAME")]
+    signature_header: Option<String>,
 }
 
 pub(crate) fn command(global: &Global, args: Args) -> anyhow::Result<()> {
@@ -49,20 +68,44 @@ pub(crate) fn command(global: &Global, args: Args) -> anyhow::Result<()> {
 /// Says on `out` whether the signature holds; an error is a question that cannot be answered.
 pub(crate) fn run(args: Args, json: bool, out: &mut dyn Write) -> anyhow::Result<bool> {
     let tolerance = if args.no_tolerance { Duration::MAX } else { args.tolerance };
-    let parse = |text: &String| Secret::parse(text).context("--secret cannot be used");
+    let parse = |text: &String| Secret::parse_verifying(text).context("--secret cannot be used");
     let secrets: Vec<Secret> = args.secret.iter().map(parse).collect::<Result<_, _>>()?;
     let (headers, body) = match (&args.request, &args.body) {
         (Some(request), _) => parse_request(&read_input(request, "--request")?)?,
         (None, Some(body)) => (parse_headers(args.header.iter().map(String::as_str))?, read_input(body, "--body")?),
         (None, None) => bail!("there is no body to verify: give --body or --request"),
     };
-    let verdict = verify(&headers, &body, &secrets, Clock::System.now(), tolerance);
+    let now = Clock::System.now();
+    let verdict = match spec(&args)? {
+        Some(spec) => verify_as(&spec, &headers, &body, &secrets, now, tolerance),
+        None => verify(&headers, &body, &secrets, now, tolerance),
+    };
     if json {
         writeln!(out, "{}", as_json(&verdict, &secrets))?;
     } else {
         writeln!(out, "{}", in_words(&verdict, &secrets))?;
     }
     Ok(verdict.is_ok())
+}
+
+/// The dialect, when the command line says which.
+fn spec(args: &Args) -> anyhow::Result<Option<SignatureSpec>> {
+    let parsed = |name: &String| HeaderName::from_bytes(name.as_bytes()).context("--signature-header is no header's name");
+    let header = args.signature_header.as_ref().map(parsed).transpose()?;
+    let scheme = match (&args.scheme, &args.template, &args.content) {
+        (Some(name), ..) => Scheme::from_name(name).context("--scheme is none that there is")?,
+        (None, Some(template), Some(content)) => {
+            let encoding = Encoding::from_name(&args.encoding).context("--encoding is none that there is")?;
+            let parsed = Template::parse(template, content, encoding);
+            let parsed = parsed.map_err(|(about_template, error)| {
+                anyhow::anyhow!("{}: {error}", if about_template { "--template" } else { "--content" })
+            });
+            Scheme::Template(Arc::new(parsed?))
+        }
+        _ if header.is_some() => bail!("--signature-header needs --scheme or --template: which dialect is in that header?"),
+        _ => return Ok(None),
+    };
+    Ok(Some(SignatureSpec { scheme, header }))
 }
 
 fn in_words(verdict: &Result<Verified, VerifyError>, secrets: &[Secret]) -> String {
@@ -223,6 +266,22 @@ mod tests {
             let argument = format!("@{}", file.display());
             assert!(verified(&["--secret", SECRET, "--request", &argument, "--no-tolerance"], false).0.unwrap());
         }
+    }
+
+    #[test]
+    fn a_dialect_of_your_own_verifies_when_it_is_described() {
+        let arguments = |body| {
+            ["-s", "It's a Secret to Everybody", "-H", "x-my-sig: dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc=", "--body", body]
+        };
+        let own = ["--template", "{signature}", "--content", "{body}", "--encoding", "base64", "--signature-header", "x-my-sig"];
+        let (result, text) = verified(&[&arguments("Hello, World!")[..], &own].concat(), false);
+        assert!(result.unwrap() && text.starts_with("ok: template in x-my-sig"), "{text}");
+        assert!(!verified(&[&arguments("Hello!")[..], &own].concat(), false).0.unwrap());
+        let named = ["--scheme", "shopify", "--signature-header", "x-my-sig"];
+        assert!(verified(&[&arguments("Hello, World!")[..], &named].concat(), false).0.unwrap());
+        let error = |more: &[&str]| verified(&[&arguments("")[..], more].concat(), false).0.unwrap_err().to_string();
+        assert!(error(&["--signature-header", "a"]).contains("needs --scheme or --template"));
+        assert!(error(&["--template", "{sig}", "--content", "{body}"]).starts_with("--template: unknown placeholder `{sig}`"));
     }
 
     #[test]

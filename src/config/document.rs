@@ -11,7 +11,7 @@ use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::settings::{RetentionSettings, Scope, ServerSettings, StorageSettings, TokenSettings};
 use super::tree::{Entry, Node, Span, Table, Value};
-use crate::model::NetworkPolicy;
+use crate::model::{NetworkPolicy, StorageKey, StorageKeys};
 use crate::signing::Secret;
 
 const ROOT: Keys = Keys {
@@ -49,11 +49,11 @@ const TOKEN: Keys = Keys {
 
 const STORAGE: Keys = Keys {
     table: "[storage]",
-    known: &["path"],
-    later: &["url", "key"],
+    known: &["path", "key", "previous_keys"],
+    later: &["url"],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("dir", "path"), ("directory", "path")],
+    aliases: &[("dir", "path"), ("directory", "path"), ("encryption_key", "key"), ("old_keys", "previous_keys")],
 };
 
 const RETENTION: Keys =
@@ -84,6 +84,9 @@ const RETENTION_DAYS_MAX: u32 = 3_650;
 /// Ranges are searched one by one for every address dialled.
 const ALLOW_MAX: usize = 1_000;
 const TOKENS_MAX: usize = 1_000;
+
+/// A key that is older than the last few sealed nothing any more.
+const PREVIOUS_KEYS_MAX: usize = 10;
 
 /// Shorter tokens are guessed; longer ones do not fit into a header line.
 const TOKEN_CHARS_GOOD: usize = 16;
@@ -186,11 +189,19 @@ impl<'t> Document<'t> {
     }
 
     pub(super) fn storage(&self, config_dir: &Path, report: &mut Report) -> StorageSettings {
-        let mut settings = StorageSettings { path: config_dir.join("data") };
+        let mut settings = StorageSettings { path: config_dir.join("data"), keys: StorageKeys::default() };
         let Some(table) = self.table("storage", "[storage]", report) else { return settings };
         check_keys(table, &STORAGE, report);
         if let Some(path) = table.get("path").and_then(|entry| path(&entry.node, "path", "data", report)) {
             settings.path = path;
+        }
+        settings.keys.current = table.get("key").and_then(|entry| storage_key(&entry.node, "key", report));
+        if let Some(entry) = table.get("previous_keys") {
+            let nodes = read::array(&entry.node, "previous_keys", "[\"${OLD_KEY}\"]", report).unwrap_or_default();
+            if read::at_most(nodes.len(), PREVIOUS_KEYS_MAX, "keys", &entry.node, report) {
+                let keys = nodes.iter().filter_map(|node| storage_key(node, "previous_keys[]", report));
+                settings.keys.previous = keys.collect();
+            }
         }
         settings
     }
@@ -262,6 +273,18 @@ fn listen(node: &Node, report: &mut Report) -> Option<SocketAddr> {
         help
     });
     None
+}
+
+fn storage_key(node: &Node, key: &str, report: &mut Report) -> Option<StorageKey> {
+    let text = read::string(node, key, "${TENTERHOOK_STORAGE_KEY}", report)?;
+    match StorageKey::parse(text.value()) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            // Its words say nothing of the text.
+            report.error(node.span, format!("`{key}`: {error}"));
+            None
+        }
+    }
 }
 
 /// `Err` with what to write instead.

@@ -1,46 +1,48 @@
 //! `headers` and `signature`: what a delivery's requests carry besides the body. Refuses names that the connection or
 //! the signature owns.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 
 use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::tree::{Entry, Node, Span, Table, Text, Value};
-use crate::signing::{Scheme, SignatureSpec};
+use crate::signing::{Encoding, Scheme, SignatureSpec, Template};
 
 /// A request's own fields are few; receivers cut at 8 KiB of headers.
 const HEADERS_MAX: usize = 64;
 const VALUE_BYTES_MAX: usize = 4_096;
 
 /// Set by the signature schemes, whichever a webhook has.
-const SIGNATURE_HEADERS: [&str; 6] = [
+const SIGNATURE_HEADERS: [&str; 11] = [
     "x-webhook-signature",
     "x-tenterhook-signature",
     "x-hub-signature",
     "x-hub-signature-256",
     "x-github-event",
     "x-github-delivery",
+    "x-slack-signature",
+    "x-slack-request-timestamp",
+    "x-shopify-hmac-sha256",
+    "x-shopify-topic",
+    "x-shopify-webhook-id",
 ];
 
-const SCHEMES: [(&str, Scheme); 4] = [
-    ("standard", Scheme::Standard),
-    ("sha256", Scheme::Sha256),
-    ("timestamped", Scheme::Timestamped),
-    ("github", Scheme::Github),
-];
-const SCHEME_NAMES: [&str; 5] = ["standard", "sha256", "timestamped", "github", "none"];
-const LATER_SCHEMES: [&str; 3] = ["slack", "shopify", "template"];
+const SCHEME_NAMES: [&str; 7] = ["standard", "sha256", "timestamped", "github", "slack", "shopify", "none"];
+const ENCODING_NAMES: [&str; 3] = ["hex", "base64", "base64url"];
 
 const SIGNATURE: Keys = Keys {
     table: "a signature",
-    known: &["scheme", "header"],
-    later: &["template", "content", "encoding"],
+    known: &["scheme", "header", "template", "content", "encoding"],
+    later: &[],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("type", "scheme"), ("algorithm", "scheme"), ("name", "header")],
+    aliases: &[("type", "scheme"), ("algorithm", "scheme"), ("name", "header"), ("format", "template"), ("payload", "content")],
 };
 
 const SIGNATURE_EXAMPLE: &str = "\"standard\" or { scheme = \"sha256\", header = \"X-My-Signature\" }";
+const TEMPLATE_EXAMPLE: &str = "{ template = \"t={timestamp},s={signature}\", content = \"{timestamp}.{body}\", header = \"X-My-Signature\", encoding = \"hex\" }";
 
 /// Each costs an HMAC over the whole body.
 const SIGNATURES_MAX: usize = 8;
@@ -143,9 +145,9 @@ pub(super) fn signature(node: &Node, report: &mut Report) -> Option<Vec<Signatur
     let mut whole = true;
     for node in nodes {
         match spec(node, report) {
-            Some(Some(spec)) => match specs.iter().find(|(other, _)| header_of(other) == header_of(&spec)) {
+            Some(Some(spec)) => match specs.iter().find(|(other, _)| other.signature_header() == spec.signature_header()) {
                 Some((_, first)) => {
-                    let message = format!("two signatures would be written to `{}`", header_of(&spec));
+                    let message = format!("two signatures would be written to `{}`", spec.signature_header());
                     report.error(node.span, message).also(*first, "the other one is").help("give one of them another `header`");
                     whole = false;
                 }
@@ -163,23 +165,10 @@ pub(super) fn signature(node: &Node, report: &mut Report) -> Option<Vec<Signatur
     whole.then(|| specs.into_iter().map(|(spec, _)| spec).collect())
 }
 
-/// The header that a signature goes to.
-pub(super) fn header_of(spec: &SignatureSpec) -> &str {
-    match &spec.header {
-        Some(header) => header.as_str(),
-        None => match spec.scheme {
-            Scheme::Standard => "webhook-signature",
-            Scheme::Sha256 => "x-webhook-signature",
-            Scheme::Timestamped => "x-tenterhook-signature",
-            Scheme::Github => "x-hub-signature-256",
-        },
-    }
-}
-
 /// `Some(None)` is `"none"`.
 fn spec(node: &Node, report: &mut Report) -> Option<Option<SignatureSpec>> {
     match &node.value {
-        Value::String(text) => Some(scheme(text, node, report)?.map(|scheme| SignatureSpec { scheme, header: None })),
+        Value::String(text) => Some(scheme(text, node, report)?.map(SignatureSpec::new)),
         Value::Table(table) => spec_table(table, node, report),
         _ => {
             read::mismatch(node, "signature", &format!("{SIGNATURE_EXAMPLE}, or a list of these"), report);
@@ -189,12 +178,21 @@ fn spec(node: &Node, report: &mut Report) -> Option<Option<SignatureSpec>> {
 }
 
 fn spec_table(table: &Table, node: &Node, report: &mut Report) -> Option<Option<SignatureSpec>> {
-    let later = table.entries().iter().any(|entry| SIGNATURE.later.contains(&entry.key.name.as_str()));
     let meant = check_keys(table, &SIGNATURE, report);
-    let scheme = match table.get("scheme") {
-        Some(entry) => scheme(read::string(&entry.node, "signature.scheme", "sha256", report)?, &entry.node, report),
-        None => {
-            if !later && !meant.contains(&"scheme") {
+    let scheme = match (table.get("scheme"), table.get("template")) {
+        (Some(scheme), Some(_)) => {
+            report
+                .error(scheme.key.span, "a signature has either a `scheme` or a `template`")
+                .help("leave one of them out, or write two signatures in a list");
+            None
+        }
+        (Some(entry), None) => {
+            no_template_keys(table, report);
+            scheme(read::string(&entry.node, "signature.scheme", "sha256", report)?, &entry.node, report)
+        }
+        (None, Some(entry)) => template(table, entry, report).map(Some),
+        (None, None) => {
+            if !meant.iter().any(|key| matches!(*key, "scheme" | "template")) {
                 report.error(node.span, "the signature has no `scheme`").help(format!("write {SIGNATURE_EXAMPLE}"));
             }
             None
@@ -223,9 +221,66 @@ fn spec_table(table: &Table, node: &Node, report: &mut Report) -> Option<Option<
     }
 }
 
+fn no_template_keys(table: &Table, report: &mut Report) {
+    for name in ["content", "encoding"] {
+        if let Some(entry) = table.get(name) {
+            report
+                .error(entry.key.span, format!("`{name}` belongs to a `template`: a `scheme` says itself what is signed"))
+                .help(format!("remove it, or write your own dialect: {TEMPLATE_EXAMPLE}"));
+        }
+    }
+}
+
+/// `{ template = "…", content = "…", encoding = "hex" }`: `header` is read with the other schemes'.
+fn template(table: &Table, entry: &Entry, report: &mut Report) -> Option<Scheme> {
+    let text = read::string(&entry.node, "signature.template", "t={timestamp},s={signature}", report);
+    let encoding = match table.get("encoding") {
+        Some(entry) => encoding(entry, report),
+        None => Some(Encoding::Hex),
+    };
+    let Some(content) = table.get("content") else {
+        let problem = "the signature's `template` has no `content`, which says what is signed";
+        report.error(entry.key.span, problem).help("add content = \"{timestamp}.{body}\"");
+        return None;
+    };
+    let signed = read::string(&content.node, "signature.content", "{timestamp}.{body}", report)?;
+    match Template::parse(text?.value(), signed.value(), encoding?) {
+        Ok(template) => Some(Scheme::Template(Arc::new(template))),
+        Err((about_template, problem)) => {
+            let (node, what) = if about_template { (&entry.node, "`template`:") } else { (&content.node, "`content`:") };
+            report.error_about(node.span, [node], what, &problem.to_string());
+            None
+        }
+    }
+}
+
+fn encoding(entry: &Entry, report: &mut Report) -> Option<Encoding> {
+    let text = read::string(&entry.node, "signature.encoding", "hex", report)?;
+    let known = Encoding::from_name(text.value());
+    if known.is_none() {
+        let help = match nearest(text.value(), &ENCODING_NAMES).filter(|_| text.expanded.is_none()) {
+            Some(known) => format!("did you mean \"{known}\"?"),
+            None => format!("there are {}", list(&ENCODING_NAMES)),
+        };
+        report.error_about(entry.node.span, [&entry.node], "unknown encoding", &quote(text.value())).help(help);
+    }
+    known
+}
+
 /// A signature may go to any header that has no meaning of its own.
 fn may_sign(name: &HeaderName, span: Span, report: &mut Report) -> bool {
-    const TAKEN: [&str; 5] = ["webhook-id", "webhook-timestamp", "content-type", "content-encoding", "user-agent"];
+    const TAKEN: [&str; 10] = [
+        "webhook-id",
+        "webhook-timestamp",
+        "x-github-event",
+        "x-github-delivery",
+        "x-slack-request-timestamp",
+        "x-shopify-topic",
+        "x-shopify-webhook-id",
+        "content-type",
+        "content-encoding",
+        "user-agent",
+    ];
     let taken = crate::model::CONNECTION_HEADERS.contains(&name.as_str()) || TAKEN.contains(&name.as_str());
     if taken {
         report.error(span, format!("a signature cannot go to `{name}`, which has a meaning of its own"));
@@ -238,14 +293,8 @@ fn scheme(text: &Text, node: &Node, report: &mut Report) -> Option<Option<Scheme
     if name == "none" {
         return Some(None);
     }
-    if let Some((_, scheme)) = SCHEMES.iter().find(|(known, _)| *known == name) {
-        return Some(Some(*scheme));
-    }
-    if LATER_SCHEMES.contains(&name) {
-        report
-            .error(node.span, format!("the signature scheme `{name}` is not available in this version"))
-            .help(format!("there are {}", list(&SCHEME_NAMES)));
-        return None;
+    if let Some(scheme) = Scheme::from_name(name) {
+        return Some(Some(scheme));
     }
     let help = match nearest(name, &SCHEME_NAMES).filter(|_| text.expanded.is_none()) {
         Some(known) => format!("did you mean \"{known}\"?"),

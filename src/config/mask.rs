@@ -29,12 +29,17 @@ const SECRET_WORDS: [&str; 9] =
 /// Whether the values under this key are hidden; a near miss (`secert`) counts, because its line will be shown.
 pub(super) fn is_secret_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    is_container(&name) || name != "tokens" && is_secret_word(&name)
+    is_container(&name) || is_key(&name) || name != "tokens" && is_secret_word(&name)
 }
 
 /// A table whose every value is hidden.
 fn is_container(name: &str) -> bool {
     strsim::damerau_levenshtein("headers", name) <= 2
+}
+
+/// `key` and `previous_keys` of `[storage]`, `key` of a certificate.
+fn is_key(name: &str) -> bool {
+    strsim::damerau_levenshtein("key", name) <= 1 || strsim::damerau_levenshtein("previous_keys", name) <= 2
 }
 
 fn is_secret_word(name: &str) -> bool {
@@ -244,6 +249,8 @@ mod tests {
             ("secret = \"${OPS_SECRET}\"", "secret = \"${OPS_SECRET}\""),
             ("secret = \"${OPS_SECRET:-hunter22}\"", "secret = \"…\""),
             ("secert = 'hunter22'", "secert = \"…\""),
+            ("[storage]\nkye = \"hunter22\"", "[storage]\nkye = \"…\""),
+            ("previous_keys = [\"hunter22\", \"${OLD}\"]", "previous_keys = [\"…\", \"${OLD}\"]"),
             ("secret = hunter22", "secret = …"),
             ("secret = \"hunter22", "secret = \"…\""),
             ("tokens.a.token = \"hunter22\"\nb = \"x\"", "tokens.a.token = \"…\"\nb = \"x\""),

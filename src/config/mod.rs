@@ -10,6 +10,7 @@ mod gather;
 mod headers;
 mod interpolate;
 mod json;
+mod lane;
 mod load;
 mod mask;
 mod parse;
@@ -29,7 +30,9 @@ mod webhook;
 
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
+pub(crate) use units::parse_duration;
+
 pub use settings::{
-    Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, TransformerSettings,
-    WebhookSettings,
+    LanePolicy, OrderBy, OrderPolicy, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    TransformerSettings, WebhookSettings,
 };

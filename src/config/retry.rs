@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::read::{self, Keys, check_keys, nearest};
-use super::report::Report;
-use super::tree::{Entry, Node, Text};
+use super::read::{self, Keys, check_keys, list, nearest};
+use super::report::{Report, quote};
+use super::tree::{Entry, Node, Text, Value};
 use crate::model::{RetryOn, RetryPolicy, Schedule, StatusSet};
 
 const RETRY: Keys = Keys {
@@ -63,6 +63,19 @@ pub(super) fn retry(node: &Node, report: &mut Report) -> Option<(Schedule, f64)>
 }
 
 fn schedule(node: &Node, report: &mut Report) -> Option<Schedule> {
+    if let Value::String(text) = &node.value {
+        let named = Schedule::named(text.value());
+        if named.is_none() {
+            let help = match nearest(text.value(), &Schedule::NAMES).filter(|_| text.expanded.is_none()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("there are {}; or write the delays: [\"15s\", \"2m\", \"10m\"]", list(&Schedule::NAMES)),
+            };
+            report
+                .error_about(node.span, [node], "`retry.schedule` is not a schedule that has a name:", &quote(text.value()))
+                .help(help);
+        }
+        return named;
+    }
     let nodes = read::array(node, "retry.schedule", "[\"15s\", \"2m\", \"10m\"]", report)?;
     if nodes.is_empty() {
         report.error(node.span, "`retry.schedule` is empty").help("for no retries write retry = { max_retries = 0 }");

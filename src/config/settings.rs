@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use crate::model::{EndpointUrl, Limits, NetworkPolicy, RetryPolicy, TransformStep, WebhookId};
-use crate::routing::{Filter, Pattern};
+use crate::model::{
+    BatchPolicy, BreakerPolicy, EndpointUrl, Limits, NetworkPolicy, OnGap, Rate, RetryPolicy, StorageKeys, TransformStep,
+    WebhookId,
+};
+use crate::routing::{FieldPath, Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +59,8 @@ pub enum Scope {
 pub struct StorageSettings {
     /// Absolute, or relative to the working directory; a relative one in the file is meant from the file's directory.
     pub path: PathBuf,
+    /// What secrets at rest are sealed with.
+    pub keys: StorageKeys,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +82,8 @@ pub struct WebhookSettings {
     pub transform_places: Vec<Place>,
     /// `None`: one is generated and kept in the store, unless nothing is signed.
     pub secret: Option<Secret>,
+    /// Those that it replaces: they sign too, newest first.
+    pub previous_secrets: Vec<Secret>,
     /// Empty: `"none"`.
     pub signature: Vec<SignatureSpec>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -87,8 +94,37 @@ pub struct WebhookSettings {
     pub timeout: Duration,
     pub connect_timeout: Duration,
     pub concurrency: usize,
+    pub lane: LanePolicy,
     pub metadata: serde_json::Map<String, serde_json::Value>,
     pub place: Place,
+}
+
+/// What a webhook's lane does with its work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LanePolicy {
+    pub rate_limit: Option<Rate>,
+    /// Never beside `order`.
+    pub batch: Option<BatchPolicy>,
+    pub order: Option<OrderPolicy>,
+    pub breaker: Option<BreakerPolicy>,
+    /// Of nothing but failures; default 5 d.
+    pub disable_after: Option<Duration>,
+    /// Deliveries older than this are given up.
+    pub expire_after: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OrderPolicy {
+    pub by: OrderBy,
+    pub on_gap: OnGap,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum OrderBy {
+    /// `"*"`: all deliveries of the webhook, one after the other.
+    Webhook,
+    /// Those of each value; an event without one has no order.
+    Field(FieldPath),
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -14,7 +14,7 @@ const SIZE_UNITS: [(&str, u64); 7] =
     [("B", 1), ("KB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 /// `500ms`, `15s`, `2m`, `1h`, `7d`, and several of these one after the other: `1h30m`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total_ms = 0_u64;
     while !rest.is_empty() {

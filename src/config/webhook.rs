@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::headers::{self, Header, header_of};
+use super::headers::{self, Header};
 use super::json::{self, span_at};
+use super::lane;
 use super::mask::show_url;
 use super::read::{self, Keys, check_keys};
 use super::report::{Report, quote};
@@ -16,10 +17,10 @@ use super::transform::{self, Pipeline};
 use super::tree::{Entry, Node, Table, Value};
 use crate::model::{EndpointUrl, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookId};
 use crate::routing::{Filter, Pattern};
-use crate::signing::{Scheme, Secret, SignatureSpec};
+use crate::signing::{LiveSecret, Scheme, Secret, SignatureSpec, Signer};
 
 /// Keys that a default can be given for.
-pub(super) const SHARED: [&str; 12] = [
+pub(super) const SHARED: [&str; 18] = [
     "filter",
     "transform",
     "signature",
@@ -32,9 +33,15 @@ pub(super) const SHARED: [&str; 12] = [
     "connect_timeout",
     "concurrency",
     "metadata",
+    "rate_limit",
+    "batch",
+    "order_by",
+    "breaker",
+    "disable_after",
+    "expire_after",
 ];
 
-const LATER: &[&str] = &["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after", "network"];
+const LATER: &[&str] = &["network"];
 
 const ALIASES: &[(&str, &str)] = &[
     ("endpoint", "url"),
@@ -58,6 +65,12 @@ const ALIASES: &[(&str, &str)] = &[
     ("name", "description"),
     ("tenant_id", "tenant"),
     ("labels", "metadata"),
+    ("throttle", "rate_limit"),
+    ("rate", "rate_limit"),
+    ("circuit_breaker", "breaker"),
+    ("ordering", "order_by"),
+    ("ordered_by", "order_by"),
+    ("ttl", "expire_after"),
 ];
 
 const WEBHOOK: Keys = Keys {
@@ -80,6 +93,12 @@ const WEBHOOK: Keys = Keys {
         "concurrency",
         "tenant",
         "metadata",
+        "rate_limit",
+        "batch",
+        "order_by",
+        "breaker",
+        "disable_after",
+        "expire_after",
     ],
     later: LATER,
     elsewhere: &[],
@@ -111,6 +130,8 @@ const CONCURRENCY_MAX: i64 = 1_000;
 const PATTERNS_MAX: usize = 1_000;
 const TEXT_CHARS_MAX: usize = 1_000;
 const TENANT_CHARS_MAX: usize = 200;
+/// During a rotation there are two; each costs an HMAC over the whole body.
+const SECRETS_MAX: usize = 5;
 const METADATA_BYTES_MAX: usize = 16 << 10;
 
 /// The keys of [`SHARED`], as far as a table sets them.
@@ -128,6 +149,7 @@ pub(super) struct Policy {
     connect_timeout: Option<Duration>,
     concurrency: Option<usize>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
+    lane: lane::Lane,
 }
 
 /// What judging a webhook takes besides its own table.
@@ -140,7 +162,9 @@ pub(super) struct Surroundings<'a> {
 /// `[defaults]`.
 pub(super) fn defaults(table: &Table, report: &mut Report) -> Policy {
     check_keys(table, &DEFAULTS, report);
-    policy(table, report)
+    let policy = policy(table, report);
+    lane::check_together(&policy.lane.clone().merged(&lane::Lane::default()), table, report);
+    policy
 }
 
 /// `[webhooks.ID]`, merged with the defaults; `None` when something is wrong with it (reported).
@@ -173,13 +197,14 @@ pub(super) fn webhook(entry: &Entry, table: &Table, around: &Surroundings<'_>, r
             None
         }
     };
-    let secret = table.get("secret").and_then(|entry| secret(&entry.node, report));
+    let mut secrets = table.get("secret").and_then(|entry| secrets(&entry.node, report)).unwrap_or_default().into_iter();
     let description = table.get("description").and_then(|entry| line(&entry.node, "description", TEXT_CHARS_MAX, report));
     let tenant = table.get("tenant").and_then(|entry| line(&entry.node, "tenant", TENANT_CHARS_MAX, report));
     let own = policy(table, report);
     let settings = WebhookSettings {
         description,
-        secret,
+        secret: secrets.next(),
+        previous_secrets: secrets.collect(),
         tenant: tenant.map(Arc::from),
         ..merged(id?, url?, events?, own, around.defaults, entry, report)
     };
@@ -210,7 +235,7 @@ fn merged(
     let (transform, transform_places) = own.transform.or_else(|| defaults.transform.clone()).unwrap_or_default();
     let inherited = defaults.headers.iter().filter(|default| !own.headers.iter().any(|header| header.name == default.name));
     let headers = inherited.chain(&own.headers).map(|header| (header.name.clone(), header.value.clone())).collect();
-    let standard = || vec![SignatureSpec { scheme: Scheme::Standard, header: None }];
+    let standard = || vec![SignatureSpec::new(Scheme::Standard)];
     WebhookSettings {
         id,
         url,
@@ -219,6 +244,7 @@ fn merged(
         transform,
         transform_places,
         secret: None,
+        previous_secrets: Vec::new(),
         signature: own.signature.or_else(|| defaults.signature.clone()).unwrap_or_else(standard),
         headers,
         enabled: own.enabled.or(defaults.enabled).unwrap_or(true),
@@ -229,6 +255,7 @@ fn merged(
         // The whole attempt ends at `timeout` anyway.
         connect_timeout: connect_timeout.min(timeout),
         concurrency: own.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY_DEFAULT),
+        lane: own.lane.merged(&defaults.lane),
         metadata: own.metadata.or_else(|| defaults.metadata.clone()).unwrap_or_default(),
         place: report.sources.place(entry.key.span),
     }
@@ -236,7 +263,11 @@ fn merged(
 
 /// What no key alone can be blamed for.
 fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, report: &mut Report) {
-    let signed = |name: &http::HeaderName| settings.signature.iter().any(|spec| header_of(spec) == name.as_str());
+    lane::check_together(&settings.lane, table, report);
+    let signed = |name: &http::HeaderName| {
+        let plain = name.as_str().strip_suffix("-previous").unwrap_or(name.as_str());
+        settings.signature.iter().map(SignatureSpec::signature_header).any(|header| header == *name || header == plain)
+    };
     if let Some((name, _)) = settings.headers.iter().find(|(name, _)| signed(name)) {
         let at = table.get("headers").or(table.get("signature")).map_or(entry.key.span, |entry| entry.key.span);
         report
@@ -245,6 +276,16 @@ fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, repo
     }
     if let (Some(secret), true) = (table.get("secret"), settings.signature.is_empty()) {
         report.warning(secret.key.span, "`secret` is not used: signature is \"none\"");
+    }
+    if let (Some(entry), Some(secret)) = (table.get("secret"), &settings.secret) {
+        let all = std::iter::once(secret).chain(&settings.previous_secrets);
+        let secrets: Vec<LiveSecret> = all.cloned().map(LiveSecret::lasting).collect();
+        if secrets.iter().any(|live| live.secret.is_asymmetric())
+            && let Err(error) = Signer::new(&settings.signature, &secrets)
+        {
+            // Its words name the dialect, never the key.
+            report.error(entry.node.span, format!("`secret`: {error}"));
+        }
     }
 }
 
@@ -270,6 +311,7 @@ fn policy(table: &Table, report: &mut Report) -> Policy {
                 policy.concurrency = number.and_then(|number| usize::try_from(number).ok());
             }
             "metadata" => policy.metadata = metadata(node, report),
+            key if lane::KEYS.contains(&key) => policy.lane.read(key, node, report),
             _ => debug_assert!(!SHARED.contains(&key.name.as_str()), "a shared key that nobody reads"),
         }
     }
@@ -355,6 +397,20 @@ fn filter(node: &Node, report: &mut Report) -> Option<Filter> {
     }
 }
 
+/// One secret, or several of which the first is the newest: all of them sign.
+fn secrets(node: &Node, report: &mut Report) -> Option<Vec<Secret>> {
+    let Value::Array(nodes) = &node.value else { return Some(vec![secret(node, report)?]) };
+    if nodes.is_empty() {
+        report.error(node.span, "`secret` is an empty list").help("leave it out to have one generated");
+        return None;
+    }
+    if !read::at_most(nodes.len(), SECRETS_MAX, "secrets", node, report) {
+        return None;
+    }
+    let secrets: Vec<Option<Secret>> = nodes.iter().map(|node| secret(node, report)).collect();
+    secrets.into_iter().collect()
+}
+
 fn secret(node: &Node, report: &mut Report) -> Option<Secret> {
     let text = read::string(node, "secret", "${OPS_SECRET}", report)?;
     match Secret::parse(text.value()) {
@@ -362,7 +418,8 @@ fn secret(node: &Node, report: &mut Report) -> Option<Secret> {
         Err(error) => {
             // Whatever the parser says, the secret is not in it.
             let problem = error.to_string();
-            let shows = super::report::leaks(&problem.replace("whsec_", "").replace("whsk_", ""), text.value());
+            let shows =
+                super::report::leaks(&problem.replace("whsec_", "").replace("whsk_", "").replace("whpk_", ""), text.value());
             if shows {
                 report
                     .error(node.span, "`secret` cannot be used to sign")

@@ -1,7 +1,6 @@
 //! One attempt, a straight line: make the bytes, sign, send, classify, decide, record.
 
 use std::borrow::Cow;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,24 +9,24 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::classify::{self, Verdict};
+use super::health::News;
+use super::record::{record, release};
 use super::request::{self, Made as MadeNow, Prepared};
 use crate::clock::Clock;
+use crate::model::lifecycle::{Lifetime, Tried as Over};
 use crate::model::{
-    Attempt, AttemptOutcome, Cause, DeliveryId, DeliveryState, Failure, Outcome, RetryPolicy, SentRequest, Settlement, Timestamp,
-    Timings, Trigger, WebhookKey,
+    Attempt, AttemptOutcome, Cause, DeliveryId, DeliveryState, Failure, Outcome, SentRequest, Settlement, Timestamp, Timings,
+    WebhookKey,
 };
+use crate::operational::{FailedDelivery, Notice, Operational};
 use crate::outbound::SendLimits;
 use crate::snapshot::{Live, Snapshot, Webhook};
-use crate::store::{Lease, Made, Settle, Store, StoreError, Sweep};
+use crate::store::{Lease, Made, Settle, Store};
 use crate::telemetry::Metrics;
 
 /// Bytes of a response kept with the attempt: an error page's first screen, and
 /// 1,000 endpoints failing at once still cost only 16 MiB.
 const RESPONSE_BYTES_MAX: usize = 16 * 1024;
-
-/// Between two tries to record an attempt while the store cannot take it. Its place stays taken meanwhile: what
-/// cannot be recorded should not be attempted either.
-const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Before a delivery whose attempt broke on a fault of ours is tried again.
 const REPAIR_DELAY: Duration = Duration::from_secs(60);
@@ -39,17 +38,22 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: mpsc::Sender<Event>,
+    pub(super) operational: Operational,
 }
 
 /// What the loop has to know of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     /// The request is over: the lane may begin another.
-    Sent { webhook: WebhookKey },
+    Sent { webhook: WebhookKey, news: News },
     /// Recorded: the lease is over.
     Settled { webhook: WebhookKey, delivery: DeliveryId },
     /// It panicked, before or after the request was over.
     Broke { webhook: WebhookKey, delivery: DeliveryId, sent: bool },
+    /// What was held is about to go on.
+    Released { webhook: WebhookKey },
+    /// How webhooks stand is in the store.
+    Kept,
 }
 
 /// Tells the loop, also when the attempt panics.
@@ -67,9 +71,9 @@ impl Place {
         let _ = self.context.events.try_send(event);
     }
 
-    fn sent(&mut self) {
+    fn sent(&mut self, news: News) {
         self.sent = true;
-        self.tell(Event::Sent { webhook: self.webhook });
+        self.tell(Event::Sent { webhook: self.webhook, news });
     }
 
     fn settled(mut self) {
@@ -91,17 +95,25 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     let mut place = Place { context: Arc::clone(&context), webhook, delivery, sent: false, settled: false };
     drop(lease.slot.take());
     let snapshot = context.live.snapshot();
-    let settle = match snapshot.by_key(webhook) {
-        None => untried(&lease, Settlement::Cancel { reason: "the webhook was removed".to_owned() }),
-        Some(webhook) if !webhook.settings.enabled => untried(&lease, Settlement::Hold),
+    let now = context.clock.now();
+    let Ended { settle, news, notice } = match snapshot.by_key(webhook) {
+        None => Ended::untried(&lease, Settlement::Cancel { reason: "the webhook was removed".to_owned() }, None),
+        Some(webhook) if !snapshot.is_enabled(webhook) => {
+            Ended::untried(&lease, Settlement::Hold, Some("the webhook is disabled".to_owned()))
+        }
+        Some(webhook) if lifetime(webhook).is_over(lease.trigger, delivery.created, now) => expired(&context, webhook, &lease),
         Some(webhook) => attempt(&context, &snapshot, webhook, &lease).await,
     };
-    place.sent();
+    place.sent(news);
     let held = settle.settlement == Settlement::Hold;
     record(&context, settle).await;
-    if held && context.live.snapshot().by_key(webhook).is_some_and(|webhook| webhook.settings.enabled) {
+    let snapshot = context.live.snapshot();
+    if held && snapshot.by_key(webhook).is_some_and(|webhook| snapshot.is_enabled(webhook)) {
         // It was enabled between our look and the record: nobody else would release this one.
         release(&context, webhook).await;
+    }
+    if let Some(notice) = notice {
+        context.operational.raise(&notice).await;
     }
     place.settled();
 }
@@ -119,33 +131,47 @@ pub(super) fn spawn_repair(context: &Arc<Context>, running: &mut JoinSet<()>, de
     });
 }
 
-async fn record(context: &Context, settle: Settle) {
-    let settle = Arc::new(settle);
-    loop {
-        match context.store.settle(Arc::clone(&settle)).await {
-            Ok(()) => return,
-            // Said once by the store; the process is about to stop.
-            Err(StoreError::Poisoned { .. }) => return,
-            Err(error) => {
-                tracing::error!(delivery = %settle.delivery, %error, "an attempt cannot be recorded yet");
-                tokio::time::sleep(RECORD_PAUSE).await;
-            }
-        }
+/// What is left to do after an attempt.
+struct Ended {
+    settle: Settle,
+    news: News,
+    notice: Option<Notice>,
+}
+
+impl Ended {
+    fn untried(lease: &Lease, settlement: Settlement, reason: Option<String>) -> Self {
+        let (delivery, webhook) = (lease.delivery, lease.webhook);
+        let settle = Settle { delivery, webhook, attempt: None, settlement, reason, made: None };
+        Self { settle, news: News::NONE, notice: None }
     }
 }
 
-async fn release(context: &Context, webhook: WebhookKey) {
-    if let Err(error) = context.store.sweep(webhook, Sweep::Release).await {
-        tracing::error!(%error, "held deliveries cannot be released; the next reload tries again");
-    }
+fn lifetime(webhook: &Webhook) -> Lifetime<'_> {
+    Lifetime { retry: &webhook.settings.retry, expire_after: webhook.settings.lane.expire_after }
 }
 
-fn untried(lease: &Lease, settlement: Settlement) -> Settle {
-    let reason = matches!(settlement, Settlement::Hold).then(|| "the webhook is disabled".to_owned());
-    Settle { delivery: lease.delivery, webhook: lease.webhook, attempt: None, settlement, reason, made: None }
+fn expired(context: &Context, webhook: &Webhook, lease: &Lease) -> Ended {
+    let id = &webhook.settings.id;
+    let reason = "expired: it is older than `expire_after`";
+    tracing::warn!(webhook = %id, delivery = %lease.delivery, reason, "delivery failed");
+    context.metrics.webhook(id).delivery(DeliveryState::Failed);
+    let notice = failed(webhook, lease, lease.attempt_count, None, reason).map(Notice::DeliveryFailed);
+    Ended { notice, ..Ended::untried(lease, Settlement::Expire, Some(reason.to_owned())) }
 }
 
-async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, lease: &Lease) -> Settle {
+/// Nothing that happens to an operational event is told as another.
+fn failed(webhook: &Webhook, lease: &Lease, attempts: u32, status: Option<u16>, error: &str) -> Option<FailedDelivery> {
+    (!lease.event.kind.is_reserved()).then(|| FailedDelivery {
+        webhook: webhook.settings.id.clone(),
+        delivery: lease.delivery,
+        event: Arc::clone(&lease.event),
+        attempts,
+        status,
+        error: error.to_owned(),
+    })
+}
+
+async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, lease: &Lease) -> Ended {
     let at = context.clock.now();
     let started = Instant::now();
     let _in_flight = context.metrics.webhook(&webhook.settings.id).begin();
@@ -181,11 +207,18 @@ fn merge(transform: Timings, sent: Timings) -> Timings {
     Timings { transform_us: transform.transform_us, ..sent }
 }
 
-fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdict, tried: Tried, made: Option<Made>) -> Settle {
-    let Verdict { outcome, status, error, response, .. } = verdict;
-    let spent = lease.attempts_spent.saturating_add(u32::from(lease.trigger == Trigger::Scheduled)).max(1);
-    let spent = NonZeroU32::new(spent).unwrap_or(NonZeroU32::MIN);
-    let settlement = settle_with(&webhook.settings.retry, spent, &outcome, context.clock.now());
+fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdict, tried: Tried, made: Option<Made>) -> Ended {
+    let Verdict { outcome, status, error, response, asked, .. } = verdict;
+    let over = Over {
+        outcome: &outcome,
+        trigger: lease.trigger,
+        spent: lease.attempts_spent,
+        created: lease.delivery.created,
+        events: 1,
+    };
+    let settlement = lifetime(webhook).after(&over, context.clock.now(), &mut rand::rng());
+    let news = News::of(webhook, &outcome, asked, lease.event.kind.is_reserved());
+    let is_transform = matches!(&outcome, Outcome::Failed(Failure { cause: Cause::Transform, .. }));
     let shown = match &outcome {
         Outcome::Delivered { .. } => AttemptOutcome::Succeeded,
         Outcome::Dropped { .. } => AttemptOutcome::Dropped,
@@ -212,11 +245,14 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
     };
     let reason = explain(&settlement, &attempt, error);
     report(context, webhook, lease, &settlement, &attempt);
-    Settle { delivery: lease.delivery, webhook: lease.webhook, attempt: Some(attempt), settlement, reason, made }
-}
-
-fn settle_with(policy: &RetryPolicy, spent: NonZeroU32, outcome: &Outcome, now: Timestamp) -> Settlement {
-    policy.settle(spent, outcome, now, &mut rand::rng())
+    let told = || failed(webhook, lease, attempt.number, status, reason.as_deref().unwrap_or_default());
+    let notice = match settlement {
+        Settlement::Fail | Settlement::Expire => told().map(Notice::DeliveryFailed),
+        Settlement::RetryAt(_) if is_transform => told().map(Notice::TransformFailed),
+        _ => None,
+    };
+    let (delivery, webhook) = (lease.delivery, lease.webhook);
+    Ended { settle: Settle { delivery, webhook, attempt: Some(attempt), settlement, reason, made }, news, notice }
 }
 
 /// The delivery's `reason`: why it is not delivered (yet).
@@ -224,6 +260,8 @@ fn explain(settlement: &Settlement, attempt: &Attempt, error: Option<String>) ->
     let error = error?;
     match settlement {
         Settlement::Fail if attempt.number > 1 => Some(format!("gave up after {} attempts: {error}", attempt.number)),
+        Settlement::Expire => Some(format!("expired before the next attempt: {error}")),
+        Settlement::Halve => Some(format!("halved: {error}")),
         _ => Some(error),
     }
 }
@@ -233,9 +271,9 @@ fn report(context: &Context, webhook: &Webhook, lease: &Lease, settlement: &Sett
     let id = &webhook.settings.id;
     context.metrics.webhook(id).delivery(match settlement {
         Settlement::Succeed => DeliveryState::Succeeded,
-        Settlement::Fail => DeliveryState::Failed,
+        Settlement::Fail | Settlement::Expire => DeliveryState::Failed,
         Settlement::Drop { .. } => DeliveryState::Dropped,
-        Settlement::RetryAt(_) => DeliveryState::Retrying,
+        Settlement::RetryAt(_) | Settlement::Halve => DeliveryState::Retrying,
         Settlement::Hold => DeliveryState::Held,
         Settlement::Cancel { .. } => DeliveryState::Cancelled,
     });
@@ -244,7 +282,7 @@ fn report(context: &Context, webhook: &Webhook, lease: &Lease, settlement: &Sett
         Settlement::RetryAt(at) => {
             tracing::info!(webhook = %id, delivery = %lease.delivery, attempt = attempt.number, %at, error, "attempt failed, to be retried");
         }
-        Settlement::Fail => {
+        Settlement::Fail | Settlement::Expire => {
             tracing::warn!(webhook = %id, delivery = %lease.delivery, attempt = attempt.number, error, "delivery failed");
         }
         _ => tracing::debug!(webhook = %id, delivery = %lease.delivery, attempt = attempt.number, "attempt over"),

@@ -5,11 +5,14 @@ use std::time::Duration;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-use crate::model::{Cause, Failure, Outcome, RETRY_AFTER_MAX, ReceivedResponse, RetryPolicy, Timestamp, Timings};
+use crate::model::{Asked, Cause, Failure, Outcome, RETRY_AFTER_MAX, ReceivedResponse, RetryPolicy, Timestamp, Timings};
 use crate::outbound::{Response, SendError};
 
 /// Response headers kept with an attempt; more than any honest server sends.
 const HEADERS_KEPT: usize = 100;
+
+/// Where an endpoint says `disable` or `abort-message`.
+const WEBHOOK_DELIVERY: &str = "webhook-delivery";
 
 /// Characters of one header value kept with an attempt.
 const HEADER_CHARS_KEPT: usize = 1024;
@@ -22,17 +25,19 @@ pub(super) struct Verdict {
     pub(super) error: Option<String>,
     pub(super) response: Option<ReceivedResponse>,
     pub(super) timings: Timings,
+    /// What the endpoint asked for, whatever it answered.
+    pub(super) asked: Option<Asked>,
 }
 
 impl Verdict {
     pub(super) fn failed(cause: Cause, error: String) -> Self {
-        let outcome = Outcome::Failed(Failure { cause, retry_after: None });
-        Self { outcome, status: None, error: Some(error), response: None, timings: Timings::default() }
+        let outcome = Outcome::Failed(Failure::new(cause));
+        Self { outcome, status: None, error: Some(error), response: None, timings: Timings::default(), asked: None }
     }
 
     pub(super) fn dropped(reason: String) -> Self {
         let outcome = Outcome::Dropped { reason };
-        Self { outcome, status: None, error: None, response: None, timings: Timings::default() }
+        Self { outcome, status: None, error: None, response: None, timings: Timings::default(), asked: None }
     }
 }
 
@@ -51,14 +56,15 @@ pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, 
         }
     };
     let status = response.status;
+    let asked = response.headers.get(WEBHOOK_DELIVERY).and_then(|value| value.to_str().ok()).and_then(Asked::parse);
     let (outcome, error) = if policy.success.contains(status) {
         (Outcome::Delivered { status }, None)
     } else {
-        let retry_after = retry_after(&response.headers, now);
-        (Outcome::Failed(Failure { cause: Cause::Status(status), retry_after }), Some(explain(status, &response)))
+        let retry_after = retry_after(&response.headers, now).or_else(|| retry_after_in_body(status, &response.body));
+        (Outcome::Failed(Failure { cause: Cause::Status(status), retry_after, asked }), Some(explain(status, &response)))
     };
     let kept = ReceivedResponse { headers: keep(&response.headers), body: response.body, truncated: response.truncated };
-    Verdict { outcome, status: Some(status), error, response: Some(kept), timings: response.timings }
+    Verdict { outcome, status: Some(status), error, response: Some(kept), timings: response.timings, asked }
 }
 
 fn explain(status: u16, response: &Response) -> String {
@@ -88,12 +94,28 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     if text.starts_with(|c: char| c.is_ascii_digit())
         && let Ok(seconds) = text.parse::<f64>()
     {
-        return Some(Duration::try_from_secs_f64(seconds).unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX));
+        return Some(clamped(seconds));
     }
     let date = httpdate::parse_http_date(text).ok()?;
     let since_epoch = date.duration_since(std::time::UNIX_EPOCH).ok()?;
     let at = Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).ok()?);
     Some(now.until(at).min(RETRY_AFTER_MAX))
+}
+
+fn clamped(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(RETRY_AFTER_MAX).min(RETRY_AFTER_MAX)
+}
+
+/// Discord says in the body of a 429 how long, to the millisecond: `{"retry_after": 0.65}`.
+fn retry_after_in_body(status: u16, body: &[u8]) -> Option<Duration> {
+    #[derive(serde::Deserialize)]
+    struct Limited {
+        retry_after: f64,
+    }
+    if status != 429 {
+        return None;
+    }
+    serde_json::from_slice::<Limited>(body).ok().map(|limited| clamped(limited.retry_after))
 }
 
 fn keep(headers: &HeaderMap) -> Vec<(String, String)> {
@@ -138,9 +160,37 @@ mod tests {
         let response =
             Response { status: 301, headers, body: bytes::Bytes::new(), truncated: false, timings: Timings::default() };
         let verdict = answer(&RetryPolicy::default(), Ok(response), Timestamp::default());
-        assert_eq!(verdict.outcome, Outcome::Failed(Failure { cause: Cause::Status(301), retry_after: None }));
+        assert_eq!(verdict.outcome, Outcome::Failed(Failure::new(Cause::Status(301))));
         let error = verdict.error.unwrap();
         assert!(error.contains("https://new.example/") && error.contains("not followed"), "{error}");
+    }
+
+    fn answered(status: u16, headers: &[(&'static str, &'static str)], body: &'static [u8]) -> Verdict {
+        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
+        let body = bytes::Bytes::from_static(body);
+        let response = Response { status, headers, body, truncated: false, timings: Timings::default() };
+        answer(&RetryPolicy::default(), Ok(response), Timestamp::default())
+    }
+
+    #[test]
+    fn discord_says_in_the_body_how_long() {
+        let hint = |status, headers: &[(&'static str, &'static str)], body| match answered(status, headers, body).outcome {
+            Outcome::Failed(failure) => failure.retry_after,
+            _ => None,
+        };
+        assert_eq!(hint(429, &[], br#"{"message":"rate limited","retry_after":0.65}"#), Some(Duration::from_millis(650)));
+        assert_eq!(hint(429, &[("retry-after", "2")], br#"{"retry_after":0.65}"#), Some(Duration::from_secs(2)));
+        assert_eq!(hint(429, &[], br#"{"retry_after":-1e300}"#), Some(Duration::ZERO));
+        assert_eq!(hint(429, &[], br#"{"retry_after":1e300}"#), Some(RETRY_AFTER_MAX));
+        assert_eq!(hint(500, &[], br#"{"retry_after":0.65}"#), None);
+    }
+
+    #[test]
+    fn an_endpoint_may_ask_for_the_end() {
+        assert_eq!(answered(500, &[("webhook-delivery", "abort-message")], b"").asked, Some(Asked::AbortMessage));
+        let thanked = answered(200, &[("webhook-delivery", "disable")], b"");
+        assert_eq!((thanked.outcome, thanked.asked), (Outcome::Delivered { status: 200 }, Some(Asked::Disable)));
+        assert_eq!(answered(500, &[("webhook-delivery", "later")], b"").asked, None);
     }
 
     proptest! {

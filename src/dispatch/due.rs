@@ -1,18 +1,24 @@
-//! When each webhook has work on disk: one ordered index, so that one sleeper is enough for all.
+//! When each webhook's lane has to be looked at: one ordered index, so that one sleeper is enough for all.
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::model::{Timestamp, WebhookKey};
+use crate::model::WebhookKey;
 
-#[derive(Default)]
-pub(super) struct DueIndex {
-    order: BTreeSet<(Timestamp, WebhookKey)>,
-    at: HashMap<WebhookKey, Timestamp>,
+/// By wall-clock time for what waits on disk, by monotonic time for what is paced.
+pub(super) struct DueIndex<T> {
+    order: BTreeSet<(T, WebhookKey)>,
+    at: HashMap<WebhookKey, T>,
 }
 
-impl DueIndex {
+impl<T> Default for DueIndex<T> {
+    fn default() -> Self {
+        Self { order: BTreeSet::new(), at: HashMap::new() }
+    }
+}
+
+impl<T: Ord + Copy> DueIndex<T> {
     /// The earliest of all times that were set counts.
-    pub(super) fn set(&mut self, webhook: WebhookKey, at: Timestamp) {
+    pub(super) fn set(&mut self, webhook: WebhookKey, at: T) {
         match self.at.get(&webhook) {
             Some(known) if *known <= at => return,
             Some(known) => {
@@ -24,12 +30,12 @@ impl DueIndex {
         self.order.insert((at, webhook));
     }
 
-    pub(super) fn first(&self) -> Option<Timestamp> {
+    pub(super) fn first(&self) -> Option<T> {
         self.order.first().map(|(at, _)| *at)
     }
 
     /// A webhook whose time has come.
-    pub(super) fn pop(&mut self, now: Timestamp) -> Option<WebhookKey> {
+    pub(super) fn pop(&mut self, now: T) -> Option<WebhookKey> {
         let (at, webhook) = *self.order.first()?;
         if at > now {
             return None;
@@ -43,6 +49,7 @@ impl DueIndex {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Timestamp;
 
     #[test]
     fn webhooks_come_in_the_order_of_their_earliest_time() {

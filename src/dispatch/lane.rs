@@ -54,6 +54,11 @@ impl Lane {
         !self.queue.is_empty()
     }
 
+    /// Whether something waits, and one more may be under way.
+    pub(super) fn may_start(&self, allowed: usize) -> bool {
+        self.in_flight < allowed && !self.queue.is_empty()
+    }
+
     /// The next delivery to attempt, if one more may be under way.
     pub(super) fn start(&mut self, allowed: usize) -> Option<Lease> {
         if self.in_flight >= allowed {

@@ -4,9 +4,12 @@
 mod attempt;
 mod classify;
 mod due;
+mod health;
 mod lane;
 mod reconcile;
+mod record;
 mod request;
+mod throttle;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,10 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::{Context, Event};
 use self::due::DueIndex;
+use self::health::{Health, News};
 use self::lane::Lane;
+use self::throttle::Throttle;
 use crate::clock::Clock;
-use crate::model::WebhookKey;
-use crate::snapshot::Live;
+use crate::model::{Admission, Timestamp, WebhookKey};
+use crate::operational::Operational;
+use crate::snapshot::{Live, Snapshot, Switchboard};
 use crate::store::{Claimed, Ready, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -33,8 +39,10 @@ const ATTEMPTS_MAX: usize = 4096;
 /// take every place.
 const SHARED_FROM: usize = ATTEMPTS_MAX / 2;
 
-/// Deliveries read from disk for one lane at once: amortises the look, and bounds what waits in memory.
+/// Deliveries read from disk for one lane at once: amortises the look, and bounds what waits in memory. A lane that may
+/// have few under way is given few.
 const CLAIM_MAX: usize = 256;
+const CLAIM_MIN: usize = 8;
 
 /// Looks at the disk under way at once, over all lanes.
 const CLAIMS_MAX: usize = 16;
@@ -51,7 +59,14 @@ pub struct Dispatcher {
     lanes: HashMap<WebhookKey, Lane>,
     /// Lanes that may start something, each once.
     runnable: VecDeque<WebhookKey>,
-    due: DueIndex,
+    due: DueIndex<Timestamp>,
+    /// Lanes that are paced, and when each may go on.
+    paced: DueIndex<Duration>,
+    throttle: Throttle,
+    health: Health,
+    /// Whether how webhooks stand is on its way to the store.
+    keeping: bool,
+    started: Instant,
     /// Attempts whose places are taken.
     attempts: usize,
     running: JoinSet<()>,
@@ -63,11 +78,18 @@ impl Dispatcher {
     pub fn new(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>) -> Self {
         // Each attempt sends two events at the most, so a send never waits.
         let (sender, events) = mpsc::channel(2 * ATTEMPTS_MAX);
+        let health = Health::restored(&live.snapshot().switchboard);
+        let operational = Operational::new(store.clone(), Arc::clone(&live), clock.clone());
         Self {
-            context: Arc::new(Context { store, live, clock, metrics, events: sender }),
+            context: Arc::new(Context { store, live, clock, metrics, events: sender, operational }),
             lanes: HashMap::new(),
             runnable: VecDeque::new(),
             due: DueIndex::default(),
+            paced: DueIndex::default(),
+            throttle: Throttle::default(),
+            health,
+            keeping: false,
+            started: Instant::now(),
             attempts: 0,
             running: JoinSet::new(),
             claims: JoinSet::new(),
@@ -80,9 +102,11 @@ impl Dispatcher {
     pub async fn run(mut self, shutdown: CancellationToken, grace: impl Fn() -> Duration) {
         let mut generations = self.context.live.generations();
         let mut events = Vec::with_capacity(256);
-        reconcile::start(&self.context, &mut self.running);
+        let board = Arc::clone(&self.context.live.snapshot().switchboard);
+        self.reconfigured();
         loop {
             self.start_work();
+            self.start_keeping();
             let wake = self.next_wake();
             tokio::select! {
                 () = shutdown.cancelled() => break,
@@ -90,12 +114,8 @@ impl Dispatcher {
                 _ = self.events.recv_many(&mut events, 256) => events.drain(..).for_each(|event| self.note(event)),
                 Some(claimed) = self.claims.join_next() => self.claimed(claimed),
                 Some(_) = self.running.join_next() => {}
-                changed = generations.changed() => {
-                    if changed.is_ok() {
-                        reconcile::start(&self.context, &mut self.running);
-                        self.runnable.extend(self.lanes.values_mut().filter_map(Lane::queue_up));
-                    }
-                }
+                Ok(()) = generations.changed() => self.reconfigured(),
+                switched = board.switched() => switched.into_iter().for_each(|webhook| self.switched(webhook, &board)),
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.wake_due(),
             }
         }
@@ -120,9 +140,65 @@ impl Dispatcher {
         }
     }
 
+    /// A new configuration is live.
+    fn reconfigured(&mut self) {
+        let snapshot = self.context.live.snapshot();
+        for webhook in self.health.heal(&snapshot, self.context.clock.now()) {
+            self.throttle.ramp(webhook, self.started.elapsed());
+        }
+        reconcile::start(&self.context, &mut self.running);
+        self.runnable.extend(self.lanes.values_mut().filter_map(Lane::queue_up));
+    }
+
+    fn switched(&mut self, key: WebhookKey, board: &Switchboard) {
+        let snapshot = self.context.live.snapshot();
+        if let Some(webhook) = snapshot.by_key(key).filter(|webhook| snapshot.is_enabled(webhook)) {
+            self.health.forget(webhook, board, self.context.clock.now());
+        }
+        reconcile::switched(&self.context, &mut self.running, key);
+        self.wake(key);
+    }
+
+    /// An attempt says how its endpoint is.
+    fn learn(&mut self, key: WebhookKey, news: News) {
+        let snapshot = self.context.live.snapshot();
+        let Some(webhook) = snapshot.by_key(key) else { return };
+        if self.health.learn(webhook, news, &snapshot.switchboard, self.context.clock.now()) {
+            self.throttle.ramp(key, self.started.elapsed());
+        }
+    }
+
+    fn wake(&mut self, key: WebhookKey) {
+        if let Some(lane) = self.lanes.get_mut(&key) {
+            self.runnable.extend(lane.queue_up());
+        }
+    }
+
+    fn start_keeping(&mut self) {
+        if self.keeping {
+            return;
+        }
+        if let Some((changes, notices)) = self.health.take() {
+            self.keeping = true;
+            record::spawn_keeper(&self.context, &mut self.running, changes, notices);
+        }
+    }
+
     fn note(&mut self, event: Event) {
         let key = match event {
-            Event::Sent { webhook } | Event::Settled { webhook, .. } => webhook,
+            Event::Sent { webhook, news } => {
+                self.learn(webhook, news);
+                webhook
+            }
+            Event::Settled { webhook, .. } => webhook,
+            Event::Released { webhook } => {
+                self.throttle.ramp(webhook, self.started.elapsed());
+                return;
+            }
+            Event::Kept => {
+                self.keeping = false;
+                return;
+            }
             Event::Broke { delivery, webhook, sent } => {
                 attempt::spawn_repair(&self.context, &mut self.running, delivery, webhook);
                 if sent {
@@ -134,6 +210,7 @@ impl Dispatcher {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         match event {
             Event::Sent { .. } | Event::Broke { .. } => lane.sent(),
+            Event::Released { .. } | Event::Kept => {}
             Event::Settled { delivery, .. } => {
                 self.attempts -= 1;
                 lane.settled(delivery.number);
@@ -142,7 +219,7 @@ impl Dispatcher {
         self.runnable.extend(lane.queue_up());
     }
 
-    /// The webhooks whose time has come get a lane that looks at the disk.
+    /// The webhooks whose time has come: those with work on disk look there, those that were paced go on.
     fn wake_due(&mut self) {
         let now = self.context.clock.now();
         while let Some(key) = self.due.pop(now) {
@@ -150,11 +227,16 @@ impl Dispatcher {
             lane.disk_has_work();
             self.runnable.extend(lane.queue_up());
         }
+        let elapsed = self.started.elapsed();
+        while let Some(key) = self.paced.pop(elapsed) {
+            self.wake(key);
+        }
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let first = self.due.first()?;
-        Some(Instant::now() + self.context.clock.now().until(first).min(SLEEP_MAX))
+        let due = self.due.first().map(|first| Instant::now() + self.context.clock.now().until(first).min(SLEEP_MAX));
+        let paced = self.paced.first().map(|first| self.started + first);
+        due.into_iter().chain(paced).min()
     }
 
     fn claimed(&mut self, claimed: Result<(WebhookKey, Result<Claimed, StoreError>), tokio::task::JoinError>) {
@@ -188,36 +270,53 @@ impl Dispatcher {
             return;
         }
         let snapshot = self.context.live.snapshot();
-        let lanes = self.lanes.len();
         // Each lane once: what is still runnable afterwards waits for a place or for an answer, which queues it again.
         for _ in 0..self.runnable.len() {
             let Some(key) = self.runnable.pop_front() else { return };
-            let Some(lane) = self.lanes.get_mut(&key) else { continue };
-            lane.unqueue();
-            let share = share(self.attempts, lanes);
-            // A webhook that is gone or disabled sends nothing: its deliveries need no place in its lane.
-            let allowed = match snapshot.by_key(key) {
-                Some(webhook) if webhook.settings.enabled => webhook.settings.concurrency.min(share),
-                _ => ATTEMPTS_MAX,
-            };
-            while self.attempts < ATTEMPTS_MAX
-                && let Some(lease) = lane.start(allowed)
+            self.start_lane(key, &snapshot);
+        }
+    }
+
+    fn start_lane(&mut self, key: WebhookKey, snapshot: &Snapshot) {
+        let lanes = self.lanes.len();
+        let Some(lane) = self.lanes.get_mut(&key) else { return };
+        lane.unqueue();
+        // A webhook that is gone or disabled sends nothing: its deliveries need no place in its lane.
+        let webhook = snapshot.by_key(key).filter(|webhook| snapshot.is_enabled(webhook));
+        let allowed = match webhook.map(|webhook| (webhook, self.health.admits(webhook, self.context.clock.now()))) {
+            None => ATTEMPTS_MAX,
+            Some((webhook, Admission::Everything)) => webhook.settings.concurrency.min(share(self.attempts, lanes)),
+            Some((_, Admission::Probe)) => 1,
+            Some((_, Admission::NotBefore(until))) => {
+                self.due.set(key, until);
+                0
+            }
+        };
+        while self.attempts < ATTEMPTS_MAX && lane.may_start(allowed) {
+            let rate = webhook.and_then(|webhook| webhook.settings.lane.rate_limit);
+            let now = self.started.elapsed();
+            if webhook.is_some()
+                && let Err(wait) = self.throttle.take(key, rate, now)
             {
-                self.attempts += 1;
-                self.running.spawn(attempt::run(Arc::clone(&self.context), lease));
+                self.paced.set(key, now + wait);
+                break;
             }
-            if self.attempts >= ATTEMPTS_MAX && lane.has_queue() {
-                self.runnable.extend(lane.queue_up());
-            }
-            if lane.wants_claim(allowed) && self.claims.len() < CLAIMS_MAX {
-                let leased = lane.begin_claim();
-                let store = self.context.store.clone();
-                self.claims.spawn(async move { (key, store.claim(key, CLAIM_MAX, leased).await) });
-            } else if lane.wants_claim(allowed) {
-                self.runnable.extend(lane.queue_up());
-            } else if lane.is_idle() {
-                self.lanes.remove(&key);
-            }
+            let Some(lease) = lane.start(allowed) else { break };
+            self.attempts += 1;
+            self.running.spawn(attempt::run(Arc::clone(&self.context), lease));
+        }
+        if self.attempts >= ATTEMPTS_MAX && lane.has_queue() {
+            self.runnable.extend(lane.queue_up());
+        }
+        if lane.wants_claim(allowed) && self.claims.len() < CLAIMS_MAX {
+            let leased = lane.begin_claim();
+            let store = self.context.store.clone();
+            let limit = allowed.saturating_mul(CLAIM_MIN).clamp(CLAIM_MIN, CLAIM_MAX);
+            self.claims.spawn(async move { (key, store.claim(key, limit, leased).await) });
+        } else if lane.wants_claim(allowed) {
+            self.runnable.extend(lane.queue_up());
+        } else if lane.is_idle() {
+            self.lanes.remove(&key);
         }
     }
 

@@ -1,11 +1,12 @@
-//! What a new configuration means for what waits: a removed webhook's deliveries are cancelled, a disabled one's are
-//! held, an enabled one's go on.
+//! What a new configuration or a switch means for what waits: a removed webhook's deliveries are cancelled, a disabled
+//! one's are held, an enabled one's go on, slowly at first.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::attempt::Context;
+use super::attempt::{Context, Event};
+use crate::model::WebhookKey;
 use crate::snapshot::Snapshot;
 use crate::store::{KnownWebhook, StoreError, Sweep};
 
@@ -20,6 +21,22 @@ pub(super) fn start(context: &Arc<Context>, running: &mut JoinSet<()>) {
     });
 }
 
+/// For one webhook that was switched on or off.
+pub(super) fn switched(context: &Arc<Context>, running: &mut JoinSet<()>, webhook: WebhookKey) {
+    let context = Arc::clone(context);
+    running.spawn(async move {
+        let snapshot = context.live.snapshot();
+        let sweep = match snapshot.by_key(webhook) {
+            None => return,
+            Some(webhook) if snapshot.is_enabled(webhook) => Sweep::Release,
+            Some(_) => Sweep::Hold,
+        };
+        if let Err(error) = run(&context, webhook, sweep).await {
+            tracing::error!(%error, ?sweep, "waiting deliveries could not follow the switch; the next reload tries again");
+        }
+    });
+}
+
 async fn reconcile(context: &Context, snapshot: &Snapshot) -> Result<(), StoreError> {
     for known in context.store.known_webhooks().await? {
         let Some(sweep) = needed(snapshot, &known) else { continue };
@@ -27,7 +44,7 @@ async fn reconcile(context: &Context, snapshot: &Snapshot) -> Result<(), StoreEr
         if context.live.snapshot().generation != snapshot.generation {
             return Ok(());
         }
-        let deliveries = context.store.sweep(known.key, sweep).await?;
+        let deliveries = run(context, known.key, sweep).await?;
         if deliveries > 0 {
             tracing::info!(webhook = %known.id, deliveries, ?sweep, "waiting deliveries follow the configuration");
         }
@@ -35,10 +52,18 @@ async fn reconcile(context: &Context, snapshot: &Snapshot) -> Result<(), StoreEr
     Ok(())
 }
 
+async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
+    if sweep == Sweep::Release {
+        // Fails only when the loop has ended.
+        let _ = context.events.send(Event::Released { webhook }).await;
+    }
+    context.store.sweep(webhook, sweep).await
+}
+
 fn needed(snapshot: &Snapshot, known: &KnownWebhook) -> Option<Sweep> {
     match snapshot.webhook(&known.id) {
         None => (known.waiting + known.held > 0).then_some(Sweep::Cancel),
-        Some(webhook) if webhook.settings.enabled => (known.held > 0).then_some(Sweep::Release),
+        Some(webhook) if snapshot.is_enabled(webhook) => (known.held > 0).then_some(Sweep::Release),
         Some(_) => (known.waiting > 0).then_some(Sweep::Hold),
     }
 }

@@ -12,9 +12,11 @@ mod observe;
 mod problem;
 mod publish;
 mod query;
+mod rotate;
 mod serve;
 mod shape;
 mod stats;
+mod switch;
 #[cfg(test)]
 mod tests;
 mod transformers;
@@ -86,6 +88,9 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks", get(webhooks::list))
         .route("/v1/webhooks/{id}", get(webhooks::show))
         .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
+        .route("/v1/webhooks/{id}/rotate-secret", post(rotate::rotate))
+        .route("/v1/webhooks/{id}/enable", post(switch::enable))
+        .route("/v1/webhooks/{id}/disable", post(switch::disable))
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))

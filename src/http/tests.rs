@@ -16,7 +16,7 @@ use url::Url;
 use super::{Api, router};
 use crate::clock::Clock;
 use crate::config::{Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, WebhookSettings};
-use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, Timestamp, TransformStep, WebhookId};
+use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookId};
 use crate::outbound::{Client, ClientOptions, Roots};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{Scheme, Secret, SignatureSpec};
@@ -62,7 +62,8 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         transform: Vec::new(),
         transform_places: Vec::new(),
         secret: Some(Secret::parse(SECRET).unwrap()),
-        signature: vec![SignatureSpec { scheme: Scheme::Standard, header: None }],
+        previous_secrets: Vec::new(),
+        signature: vec![SignatureSpec::new(Scheme::Standard)],
         headers: vec![(http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static("a-very-secret-value-9b1c"))],
         enabled: true,
         description: Some("Ops".to_owned()),
@@ -71,6 +72,14 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(2),
         concurrency: 10,
+        lane: crate::config::LanePolicy {
+            rate_limit: None,
+            batch: None,
+            order: None,
+            breaker: None,
+            disable_after: None,
+            expire_after: None,
+        },
         metadata: serde_json::Map::new(),
         place: place(),
     }
@@ -98,7 +107,7 @@ fn settings() -> Settings {
             shutdown_grace: Duration::from_secs(10),
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
-        storage: StorageSettings { path: PathBuf::from("data") },
+        storage: StorageSettings { path: PathBuf::from("data"), keys: StorageKeys::default() },
         retention: RetentionSettings { events: Duration::from_secs(3600), failed: Duration::from_secs(3600) },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
         webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),
@@ -128,6 +137,7 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
         client: client.unwrap(),
         keys: ids.into_iter().zip(keys).collect(),
         secrets: HashMap::new(),
+        switchboard: Arc::default(),
     };
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -382,7 +392,8 @@ async fn webhooks_are_shown_without_anything_that_a_thief_could_use() {
             "signature": "standard", "headers": {"x-api-key": "…9b1c"}, "enabled": true, "description": "Ops", "tenant": null,
             "retry": {"max_retries": 3, "initial_delay": "1s", "multiplier": 2.0, "max_delay": "1h", "jitter": 0.2},
             "retry_on": ["network", "timeout", "408", "425", "429", "5xx"], "success": ["2xx"], "timeout": "5s",
-            "connect_timeout": "2s", "concurrency": 10, "metadata": {}, "origin": "config", "file": "config.toml", "line": 7,
+            "connect_timeout": "2s", "concurrency": 10, "rate_limit": null, "batch": null, "order_by": null, "breaker": null,
+            "disable_after": null, "expire_after": null, "disabled": null, "failing_since": null, "breaker_open": null, "metadata": {}, "origin": "config", "file": "config.toml", "line": 7,
             "created_at": "2023-11-14T22:13:20.000Z", "updated_at": "2023-11-14T22:13:20.000Z",
             "secret_preview": Secret::parse(SECRET).unwrap().preview(), "status": "enabled",
         })

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::WebhookSettings;
-use crate::model::{RetryPolicy, Schedule, StatusSet, Timestamp, TransformStep};
-use crate::signing::SignatureSpec;
-use crate::snapshot::Webhook;
+use crate::config::{LanePolicy, OrderBy, WebhookSettings};
+use crate::model::{OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep};
+use crate::signing::{Scheme, SignatureSpec};
+use crate::snapshot::{Snapshot, Webhook};
 
 /// Characters of a hidden value that are shown, when it is long enough to stay secret.
 const TAIL_CHARS: usize = 4;
@@ -16,8 +16,10 @@ const HIDDEN_CHARS_MIN: usize = 12;
 /// Words in the names of transformers' options whose values are credentials, such as PagerDuty's routing key.
 const SECRET_WORDS: [&str; 6] = ["secret", "token", "password", "passwd", "authorization", "key"];
 
-pub(super) fn shape(webhook: &Webhook, loaded_at: Timestamp) -> Value {
+pub(super) fn shape(webhook: &Webhook, snapshot: &Snapshot) -> Value {
     let settings = &*webhook.settings;
+    let standing = snapshot.switchboard.standing(webhook.key);
+    let loaded_at = snapshot.loaded_at;
     let mut shape = declared(settings);
     let mut add = |key: &str, value: Value| {
         shape.insert(key.to_owned(), value);
@@ -29,8 +31,21 @@ pub(super) fn shape(webhook: &Webhook, loaded_at: Timestamp) -> Value {
     add("created_at", json!(loaded_at));
     add("updated_at", json!(loaded_at));
     add("secret_preview", json!(webhook.secret.as_ref().map(|secret| secret.preview())));
-    add("status", if settings.enabled { "enabled" } else { "disabled" }.into());
+    add("status", status(settings, &standing).into());
+    add("disabled", json!(standing.disabled.map(|it| json!({"by": it.by, "reason": it.reason, "at": it.at}))));
+    add("failing_since", json!(standing.condition.failing_since));
+    add("breaker_open", json!(standing.condition.open.map(|open| json!({"since": open.since, "probe_at": open.until}))));
     Value::Object(shape)
+}
+
+fn status(settings: &WebhookSettings, standing: &Standing) -> &'static str {
+    if !settings.enabled || standing.disabled.is_some() {
+        "disabled"
+    } else if standing.condition.open.is_some() {
+        "breaker_open"
+    } else {
+        "enabled"
+    }
 }
 
 fn declared(settings: &WebhookSettings) -> Map<String, Value> {
@@ -57,9 +72,34 @@ fn declared(settings: &WebhookSettings) -> Map<String, Value> {
         ("timeout", duration(settings.timeout).into()),
         ("connect_timeout", duration(settings.connect_timeout).into()),
         ("concurrency", settings.concurrency.into()),
+        ("rate_limit", json!(settings.lane.rate_limit.map(|rate| rate.to_string()))),
+        ("batch", batch(&settings.lane)),
+        ("order_by", order(&settings.lane)),
+        ("breaker", breaker(&settings.lane)),
+        ("disable_after", json!(settings.lane.disable_after.map(duration))),
+        ("expire_after", json!(settings.lane.expire_after.map(duration))),
         ("metadata", settings.metadata.clone().into()),
     ];
     fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn batch(lane: &LanePolicy) -> Value {
+    let shape = |policy: crate::model::BatchPolicy| json!({"max_events": policy.max_events, "max_wait": duration(policy.max_wait), "max_size": policy.max_size});
+    lane.batch.map_or(Value::Null, shape)
+}
+
+fn order(lane: &LanePolicy) -> Value {
+    let Some(order) = &lane.order else { return Value::Null };
+    let key = match &order.by {
+        OrderBy::Webhook => "*",
+        OrderBy::Field(path) => path.as_str(),
+    };
+    json!({"key": key, "on_gap": match order.on_gap { OnGap::Block => "block", OnGap::Skip => "skip" }})
+}
+
+fn breaker(lane: &LanePolicy) -> Value {
+    let shape = |policy: crate::model::BreakerPolicy| json!({"failures": policy.failures, "window": duration(policy.window), "cool_down": duration(policy.cool_down)});
+    lane.breaker.map_or(Value::Null, shape)
 }
 
 pub(super) fn transform(settings: &WebhookSettings) -> Value {
@@ -107,9 +147,13 @@ fn hidden(text: &str) -> String {
 }
 
 fn signature(specs: &[SignatureSpec]) -> Value {
-    let one = |spec: &SignatureSpec| match &spec.header {
-        Some(header) => json!({"scheme": spec.scheme.name(), "header": header.as_str()}),
-        None => spec.scheme.name().into(),
+    let one = |spec: &SignatureSpec| match (&spec.scheme, &spec.header) {
+        (Scheme::Template(own), _) => json!({
+            "template": own.template(), "content": own.content(), "encoding": own.encoding().name(),
+            "header": spec.signature_header().as_str(),
+        }),
+        (scheme, Some(header)) => json!({"scheme": scheme.name(), "header": header.as_str()}),
+        (scheme, None) => scheme.name().into(),
     };
     match specs {
         [] => "none".into(),

@@ -24,15 +24,14 @@ pub(super) async fn list(Reader(caller): Reader, State(_): State<Shared>, uri: U
     let webhooks = caller.snapshot.webhooks();
     let start = window.after.and_then(|cursor| usize::try_from(cursor.0).ok()).unwrap_or(0).min(webhooks.len());
     let end = start.saturating_add(window.limit).min(webhooks.len());
-    let data: Vec<Value> =
-        webhooks[start..end].iter().map(|webhook| webhook_shape::shape(webhook, caller.snapshot.loaded_at)).collect();
+    let data: Vec<Value> = webhooks[start..end].iter().map(|webhook| webhook_shape::shape(webhook, &caller.snapshot)).collect();
     let next = (end < webhooks.len()).then(|| i64::try_from(end).ok().map(|end| show_cursor(Cursor(end)))).flatten();
     Ok(Json(json!({"data": data, "next": next})))
 }
 
 pub(super) async fn show(Reader(caller): Reader, PathId(id): PathId) -> Result<Json<Value>, Problem> {
     let webhook = find(&caller, &id)?;
-    Ok(Json(webhook_shape::shape(webhook, caller.snapshot.loaded_at)))
+    Ok(Json(webhook_shape::shape(webhook, &caller.snapshot)))
 }
 
 /// The only place that shows a secret, and it leaves a trace.
@@ -46,7 +45,16 @@ pub(super) async fn secret(
         return Err(Problem::new(Kind::NotFound, detail));
     };
     tracing::info!(target: "audit", token = &*caller.token, webhook = %webhook.settings.id, "secret shown");
-    let body = json!({"id": webhook.settings.id, "secret": secret.expose()});
+    let mut body = json!({"id": webhook.settings.id, "secret": secret.expose()});
+    if let Some(key) = secret.public_key() {
+        body["public_key"] = key.into();
+    }
+    let previous = webhook.previous.iter();
+    let previous: Vec<Value> =
+        previous.map(|live| json!({"secret_preview": live.secret.preview(), "until": live.until})).collect();
+    if !previous.is_empty() {
+        body["previous"] = previous.into();
+    }
     Ok(([(CACHE_CONTROL, "no-store")], Json(body)))
 }
 

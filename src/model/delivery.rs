@@ -86,6 +86,15 @@ pub struct Failure {
     pub cause: Cause,
     /// What the endpoint asked for, already clamped to [`super::RETRY_AFTER_MAX`].
     pub retry_after: Option<Duration>,
+    /// What else it asked for.
+    pub asked: Option<super::Asked>,
+}
+
+impl Failure {
+    /// Of an endpoint that asked for nothing.
+    pub fn new(cause: Cause) -> Self {
+        Self { cause, retry_after: None, asked: None }
+    }
 }
 
 /// Why an attempt failed: each variant is a different thing to mend.

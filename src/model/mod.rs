@@ -2,15 +2,23 @@
 //! comes after an attempt. Refuses I/O, clocks and handles: everything here can be made in a test by hand.
 
 mod address;
+mod batch;
+mod breaker;
 mod delivery;
 mod event;
 mod id;
+pub mod lifecycle;
 mod network;
+mod pace;
 mod retry;
+mod standing;
 mod status;
+mod storage_key;
 mod time;
 mod webhook;
 
+pub use batch::{BatchPolicy, Intake, OnGap};
+pub use breaker::{Admission, Breaker, BreakerPolicy, Evidence, Open, Turn};
 pub use delivery::{
     Attempt, AttemptOutcome, Cause, DeliveryState, Failure, LogLevel, LogLine, Outcome, ReceivedResponse, SentRequest, Timings,
     Trigger,
@@ -18,7 +26,10 @@ pub use delivery::{
 pub use event::{EVENT_TYPE_CHARS_MAX, Event, EventType, InvalidEventType};
 pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, Unmatched, WebhookId, WebhookKey};
 pub use network::{NetworkPolicy, Refused};
-pub use retry::{RETRY_AFTER_MAX, RetryOn, RetryPolicy, Schedule, Settlement};
+pub use pace::{InvalidRate, Pace, Ramp, Rate};
+pub use retry::{Asked, RETRY_AFTER_MAX, RetryOn, RetryPolicy, Schedule, Settlement};
+pub use standing::{Condition, Disabled, DisabledBy, Failing, Standing};
 pub use status::{InvalidStatusClass, StatusSet};
+pub use storage_key::{InvalidStorageKey, StorageKey, StorageKeys};
 pub use time::{InvalidTimestamp, Timestamp};
 pub use webhook::{CONNECTION_HEADERS, EndpointUrl, Limits, TransformStep};

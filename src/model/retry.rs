@@ -38,12 +38,35 @@ pub struct RetryOn {
     pub statuses: StatusSet,
 }
 
+/// What an endpoint may ask for with the response header `webhook-delivery`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// `abort-message`: not this one again.
+    AbortMessage,
+    /// `disable`: nothing any more.
+    Disable,
+}
+
+impl Asked {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            value if value.eq_ignore_ascii_case("abort-message") => Some(Self::AbortMessage),
+            value if value.eq_ignore_ascii_case("disable") => Some(Self::Disable),
+            _ => None,
+        }
+    }
+}
+
 /// What happens to a delivery after an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {
     Succeed,
     RetryAt(Timestamp),
     Fail,
+    /// As [`Settlement::Fail`], for being too old.
+    Expire,
+    /// A batch that is too large: each half is a delivery of its own, due at once.
+    Halve,
     Drop {
         reason: String,
     },
@@ -77,7 +100,23 @@ impl Default for RetryPolicy {
     }
 }
 
+/// Schedules that have a name: of another system's documentation, or of a standard.
+const NAMED: [(&str, &[u64]); 2] = [
+    // FluxGate: 15 s, 2 m, 10 m, 1 h.
+    ("fluxgate", &[15, 120, 600, 3_600]),
+    // Standard Webhooks' example: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
+    ("standard-webhooks", &[5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]),
+];
+
 impl Schedule {
+    /// The names that [`Self::named`] knows.
+    pub const NAMES: [&str; NAMED.len()] = [NAMED[0].0, NAMED[1].0];
+
+    pub fn named(name: &str) -> Option<Self> {
+        let (_, seconds) = NAMED.iter().find(|(known, _)| *known == name)?;
+        Some(Self::List(seconds.iter().copied().map(Duration::from_secs).collect()))
+    }
+
     /// The delay after scheduled attempt number `attempt`; `None` when the budget is spent.
     fn delay(&self, attempt: NonZeroU32) -> Option<Duration> {
         match self {
@@ -116,7 +155,7 @@ impl RetryPolicy {
         match outcome {
             Outcome::Delivered { .. } => Settlement::Succeed,
             Outcome::Dropped { reason } => Settlement::Drop { reason: reason.clone() },
-            Outcome::Failed(Failure { cause, retry_after }) => {
+            Outcome::Failed(Failure { cause, retry_after, .. }) => {
                 if !self.on.covers(*cause) {
                     return Settlement::Fail;
                 }
@@ -134,7 +173,6 @@ impl RetryPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
 
@@ -146,7 +184,7 @@ mod tests {
     }
 
     fn failed(cause: Cause) -> Outcome {
-        Outcome::Failed(Failure { cause, retry_after: None })
+        Outcome::Failed(Failure::new(cause))
     }
 
     fn delay_of(settlement: &Settlement) -> Option<i64> {
@@ -186,7 +224,8 @@ mod tests {
     fn retry_after_only_extends_and_at_most_to_a_day() {
         let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
         let with = |seconds: u64| {
-            let outcome = Outcome::Failed(Failure { cause: Cause::Status(429), retry_after: Some(Duration::from_secs(seconds)) });
+            let outcome =
+                Outcome::Failed(Failure { retry_after: Some(Duration::from_secs(seconds)), ..Failure::new(Cause::Status(429)) });
             delay_of(&settle(&policy, 2, &outcome)).unwrap()
         };
         assert_eq!(with(0), 2000);
@@ -195,33 +234,22 @@ mod tests {
         assert_eq!(with(u64::MAX), 86_400_000);
     }
 
-    proptest! {
-        #[test]
-        fn every_delivery_ends_and_no_retry_is_in_the_past(
-            retries in 0..50_u32, initial_ms in 0..100_000_u64, multiplier in 0.0..1e9_f64, jitter in 0.0..1.0_f64,
-            seed in any::<u64>(), retry_after in proptest::option::of(any::<u32>()),
-        ) {
-            let policy = RetryPolicy {
-                schedule: Schedule::Curve {
-                    max_retries: retries,
-                    initial_delay: Duration::from_millis(initial_ms),
-                    multiplier,
-                    max_delay: Duration::from_secs(3600),
-                },
-                jitter,
-                ..RetryPolicy::default()
-            };
-            let mut rng = StdRng::seed_from_u64(seed);
-            let now = Timestamp::from_millis(NOW);
-            let retry_after = retry_after.map(|s| Duration::from_secs(u64::from(s)));
-            let outcome = Outcome::Failed(Failure { cause: Cause::Status(503), retry_after });
-            let mut attempts = 1;
-            while let Settlement::RetryAt(at) = policy.settle(NonZeroU32::new(attempts).unwrap(), &outcome, now, &mut rng) {
-                prop_assert!(at >= now);
-                prop_assert!(at <= now.after(RETRY_AFTER_MAX.max(Duration::from_secs(2 * 3600))));
-                attempts += 1;
-            }
-            prop_assert_eq!(attempts, retries + 1);
-        }
+    #[test]
+    fn named_schedules_are_what_their_documents_say() {
+        let delays = |name: &str| match Schedule::named(name) {
+            Some(Schedule::List(delays)) => delays.iter().map(Duration::as_secs).collect::<Vec<_>>(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(delays("fluxgate"), [15, 120, 600, 3600]);
+        // "Time since start" of the specification's last line: 75:35:05.
+        assert_eq!(delays("standard-webhooks").iter().sum::<u64>(), 75 * 3600 + 35 * 60 + 5);
+        assert_eq!(Schedule::named("nonsense"), None);
+    }
+
+    #[test]
+    fn what_an_endpoint_asks_for_is_read_in_any_case() {
+        assert_eq!(Asked::parse(" Disable "), Some(Asked::Disable));
+        assert_eq!(Asked::parse("ABORT-MESSAGE"), Some(Asked::AbortMessage));
+        assert_eq!(Asked::parse("disabled"), None);
     }
 }

@@ -31,6 +31,13 @@ impl EndpointUrl {
         &self.0
     }
 
+    /// Equal for equal URLs, and no way back to one: to tell whether an endpoint is still the same.
+    pub fn fingerprint(&self) -> u64 {
+        use sha2::Digest;
+        let digest = sha2::Sha256::digest(self.0.as_str().as_bytes());
+        digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+
     /// `https://hooks.slack.com/services/…3f2a`: recognisable, useless to a thief. The query is always masked.
     pub fn masked(&self) -> String {
         mask_url(&self.0)

@@ -15,10 +15,11 @@ pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
-use crate::model::{NetworkPolicy, WebhookId, WebhookKey};
+use crate::model::{NetworkPolicy, StorageKey, StorageKeys, WebhookId, WebhookKey};
+use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
-use crate::signing::Secret;
-use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot};
+use crate::signing::{LiveSecret, Scheme, Secret};
+use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot, Switchboard};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{ConfigReload, Metrics};
 use crate::transform::Host;
@@ -52,8 +53,11 @@ pub struct Reloader {
     host: Host,
     clock: Clock,
     metrics: Arc<Metrics>,
+    switchboard: Arc<Switchboard>,
     /// Kept while `[network]` stays the same, and with it the open connections.
     client: Mutex<Option<(NetworkPolicy, Client)>>,
+    /// What secrets in the store are sealed with; `None` before the first look.
+    keys: Mutex<Option<StorageKeys>>,
 }
 
 /// What has to be watched for changes.
@@ -69,8 +73,9 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 }
 
 impl Reloader {
-    pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>) -> Self {
-        Self { path, store, host, clock, metrics, client: Mutex::new(None) }
+    pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>, standing: Switchboard) -> Self {
+        let (client, keys) = (Mutex::new(None), Mutex::new(None));
+        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys }
     }
 
     /// The first snapshot, of what [`load`] gave.
@@ -85,6 +90,7 @@ impl Reloader {
     /// Watches and reloads until `shutdown`.
     pub async fn run(self: Arc<Self>, live: Arc<Live>, mut hangup: Hangup, shutdown: CancellationToken) {
         let mut watcher = Watcher::start();
+        let mut secret_changes = live.secret_changes();
         // What changed between the first load and the watch is seen by a look right away.
         let mut watched = self.settle_watches(&live, &mut watcher).await;
         loop {
@@ -92,6 +98,11 @@ impl Reloader {
                 () = shutdown.cancelled() => return,
                 () = watcher.changed() => false,
                 () = hangup.received() => true,
+                Ok(()) = secret_changes.changed() => {
+                    let changes = *secret_changes.borrow_and_update();
+                    self.renew_secrets(&live, changes).await;
+                    continue;
+                }
             };
             if by_signal {
                 tracing::info!("SIGHUP: reading the configuration again");
@@ -108,7 +119,7 @@ impl Reloader {
     }
 
     /// Watches what the configuration consists of, which may change while we look.
-    async fn settle_watches(&self, live: &Live, watcher: &mut Watcher) -> Watched {
+    async fn settle_watches(&self, live: &Arc<Live>, watcher: &mut Watcher) -> Watched {
         let mut watched = Watched::default();
         // Twice suffices unless files change under our eyes, and then the watcher says so.
         for _ in 0..2 {
@@ -123,7 +134,7 @@ impl Reloader {
     }
 
     /// One look at the files: publishes what is new and whole, remembers what is wrong.
-    async fn reload(&self, live: &Live) -> Watched {
+    async fn reload(&self, live: &Arc<Live>) -> Watched {
         let Some((loaded, fingerprint)) = self.read_stable(&live.snapshot().fingerprint).await else {
             return Watched::default();
         };
@@ -133,7 +144,7 @@ impl Reloader {
             Err(problems) => {
                 let watched =
                     Watched { files: problems.files.clone(), dirs: self.watched_dirs(&problems.include_dirs, &current) };
-                self.reject(live, &problems);
+                self.reject(live, &problems).await;
                 return watched;
             }
         };
@@ -149,8 +160,8 @@ impl Reloader {
         log_warnings(&loaded);
         warn_of_restarts(&current.settings, &loaded.settings);
         match self.build(loaded, fingerprint, current.generation + 1).await {
-            Ok(snapshot) => self.publish(live, snapshot),
-            Err(ReloadError::Refused(problems)) => self.reject(live, &problems),
+            Ok(snapshot) => self.publish(live, snapshot).await,
+            Err(ReloadError::Refused(problems)) => self.reject(live, &problems).await,
             Err(error) => {
                 tracing::error!(%error, "the new configuration cannot go live");
                 live.reject(ConfigError { message: error.to_string(), at: self.clock.now(), problems: Vec::new() });
@@ -158,6 +169,24 @@ impl Reloader {
             }
         }
         watched
+    }
+
+    /// Makes the secrets live that the store keeps now.
+    async fn renew_secrets(&self, live: &Live, changes: u64) {
+        let current = live.snapshot();
+        let keys = current.webhooks().iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
+        let renewed = match self.generated_secrets(&current.settings, &keys).await {
+            Ok(secrets) => snapshot::resign(&current, &secrets).map_err(|(id, e)| format!("`{id}`: {e}")),
+            Err(error) => Err(error.to_string()),
+        };
+        match renewed {
+            Ok(snapshot) => {
+                self.metrics.set_config_generation(snapshot.generation);
+                live.replace(snapshot);
+                live.secrets_are_live(changes);
+            }
+            Err(error) => tracing::error!(error, "changed secrets cannot go live; the next reload tries again"),
+        }
     }
 
     /// Reads until two looks in a row agree: a save in place first empties the file, and half a file, or an empty one,
@@ -205,38 +234,65 @@ impl Reloader {
         dirs
     }
 
-    fn publish(&self, live: &Live, snapshot: Snapshot) {
+    async fn publish(&self, live: &Arc<Live>, snapshot: Snapshot) {
         let (generation, webhooks) = (snapshot.generation, snapshot.webhooks().len());
         let fingerprint = snapshot.fingerprint.clone();
         live.publish(snapshot);
         self.metrics.set_config_generation(generation);
         self.metrics.config_reload(ConfigReload::Applied);
         tracing::info!(generation, fingerprint, webhooks, "the configuration is live");
+        self.raise(live, Notice::ConfigReloaded { generation, fingerprint, webhooks }).await;
     }
 
-    fn reject(&self, live: &Live, problems: &Problems) {
+    async fn raise(&self, live: &Arc<Live>, notice: Notice) {
+        Operational::new(self.store.clone(), Arc::clone(live), self.clock.clone()).raise(&notice).await;
+    }
+
+    async fn reject(&self, live: &Arc<Live>, problems: &Problems) {
         let listed: Vec<ConfigProblem> = problems.problems.iter().map(show).collect();
         let message = format!("{} problem(s) in the configuration: the one before stays live", listed.len());
         // The watcher may look at the same bad files more than once: said once is enough.
-        if live.last_error().is_none_or(|last| last.problems != listed) {
+        let is_new = live.last_error().is_none_or(|last| last.problems != listed);
+        if is_new {
             tracing::error!("{message}\n{}", problems.render(false));
         }
-        live.reject(ConfigError { message, at: self.clock.now(), problems: listed });
+        let shown = serde_json::to_value(&listed).unwrap_or_default();
+        live.reject(ConfigError { message: message.clone(), at: self.clock.now(), problems: listed });
         self.metrics.config_reload(ConfigReload::Rejected);
+        if is_new {
+            self.raise(live, Notice::ConfigRejected { message, problems: shown }).await;
+        }
     }
 
     async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
         let settings = loaded.settings.clone();
+        self.rekey(&settings.storage.keys).await?;
         let client = self.client(&settings.network)?;
         let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
         let keys = self.store.intern(ids.clone()).await?;
         let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
         let secrets = self.generated_secrets(&settings, &keys).await?;
-        let parts = Parts { settings, fingerprint, generation, loaded_at: self.clock.now(), client, keys, secrets };
+        let switchboard = Arc::clone(&self.switchboard);
+        let loaded_at = self.clock.now();
+        let parts = Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard };
         snapshot::build(parts, &self.host).await.map_err(|problems| {
             let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
             ReloadError::Refused(loaded.refused(listed))
         })
+    }
+
+    /// Secrets at rest are sealed with the keys of this configuration, when they are others than before.
+    async fn rekey(&self, keys: &StorageKeys) -> Result<(), StoreError> {
+        if self.keys.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(keys) {
+            return Ok(());
+        }
+        let changed = self.store.rekey(keys.clone()).await?;
+        if changed > 0 {
+            let key = keys.current.as_ref().map_or("none".to_owned(), StorageKey::id);
+            tracing::info!(secrets = changed, key, "secrets at rest are sealed with another key now");
+        }
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
+        Ok(())
     }
 
     fn client(&self, policy: &NetworkPolicy) -> Result<Client, OutboundError> {
@@ -256,25 +312,37 @@ impl Reloader {
         &self,
         settings: &Settings,
         keys: &HashMap<WebhookId, WebhookKey>,
-    ) -> Result<HashMap<WebhookId, Secret>, StoreError> {
+    ) -> Result<HashMap<WebhookId, Vec<LiveSecret>>, StoreError> {
         let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
-        let (ids, wanted): (Vec<&WebhookId>, Vec<WebhookKey>) = settings
+        let (ids, wanted): (Vec<&WebhookId>, Vec<(WebhookKey, fn() -> String)>) = settings
             .webhooks
             .values()
             .filter(|webhook| !has_or_needs_none(webhook))
-            .filter_map(|webhook| Some((&webhook.id, *keys.get(&webhook.id)?)))
+            .filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))))
             .unzip();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
-        let texts = self.store.secrets(wanted, || Secret::generate().expose().to_owned()).await?;
+        let kept = self.store.secrets(wanted).await?;
         let mut secrets = HashMap::new();
-        for (id, text) in ids.into_iter().zip(texts) {
-            let secret = Secret::parse(&text)
-                .map_err(|e| StoreError::Unavailable { reason: format!("the kept secret of `{id}` cannot be used: {e}") })?;
-            secrets.insert(id.clone(), secret);
+        for (id, kept) in ids.into_iter().zip(kept) {
+            let live = kept.iter().map(|kept| Ok(LiveSecret { secret: Secret::parse(&kept.text)?, until: kept.until }));
+            let live = live.collect::<Result<_, crate::signing::InvalidSecret>>();
+            let live =
+                live.map_err(|e| StoreError::Unavailable { reason: format!("the kept secret of `{id}` cannot be used: {e}") })?;
+            secrets.insert(id.clone(), live);
         }
         Ok(secrets)
+    }
+}
+
+/// What makes a webhook's secret: Standard Webhooks' form where that is understood, plain text for receivers that know
+/// only their own.
+fn maker(webhook: &WebhookSettings) -> fn() -> String {
+    if webhook.signature.iter().any(|spec| spec.scheme == Scheme::Standard) {
+        || Secret::generate().expose().to_owned()
+    } else {
+        || Secret::generate_hex().expose().to_owned()
     }
 }
 
@@ -300,7 +368,7 @@ fn warn_of_restarts(old: &Settings, new: &Settings) {
     if old.server.listen != new.server.listen {
         tracing::warn!(now = %old.server.listen, wanted = %new.server.listen, "`server.listen` takes effect at the next start");
     }
-    if old.storage != new.storage {
-        tracing::warn!("`[storage]` takes effect at the next start");
+    if old.storage.path != new.storage.path {
+        tracing::warn!("`storage.path` takes effect at the next start");
     }
 }

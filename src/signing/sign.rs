@@ -3,13 +3,17 @@
 use std::fmt;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
 
-use super::scheme::{GITHUB_DELIVERY, GITHUB_EVENT, WEBHOOK_ID, WEBHOOK_TIMESTAMP};
-use super::{InvalidSecret, Scheme, Secret, SignatureSpec};
+use super::ed25519::SigningKey;
+use super::scheme::{
+    GITHUB_DELIVERY, GITHUB_EVENT, SHOPIFY_ID, SHOPIFY_TOPIC, SLACK_TIMESTAMP, WEBHOOK_ID, WEBHOOK_TIMESTAMP, previous_header,
+};
+use super::template::{Encoding, Field, Part, Template};
+use super::{InvalidSecret, LiveSecret, Scheme, SignatureSpec};
 use crate::model::Timestamp;
 
 pub(super) type HmacSha256 = Hmac<Sha256>;
@@ -37,14 +41,27 @@ pub struct Signer {
 struct Dialect {
     scheme: Scheme,
     header: HeaderName,
-    /// One for each secret that signs, newest first.
-    macs: Vec<HmacSha256>,
+    /// Newest first.
+    keys: Vec<LiveKey>,
+}
+
+#[derive(Clone)]
+struct LiveKey {
+    key: Key,
+    until: Option<Timestamp>,
+}
+
+#[derive(Clone)]
+enum Key {
+    Hmac(HmacSha256),
+    Ed25519(SigningKey),
 }
 
 impl Signer {
-    /// `secrets` are all that are live, newest first: with several (a rotation), `standard` and `timestamped` write
-    /// an entry for each of them; the others have room for one and take the newest.
-    pub fn new(specs: &[SignatureSpec], secrets: &[Secret]) -> Result<Self, InvalidSecret> {
+    /// `secrets` are all that are live, newest first. With several (a rotation), `standard` and `timestamped` write
+    /// an entry for each of them into their header; where there is room for one, the newest signs there and the others
+    /// in a header of the same name with `-previous` behind it.
+    pub fn new(specs: &[SignatureSpec], secrets: &[LiveSecret]) -> Result<Self, InvalidSecret> {
         if !specs.is_empty() && secrets.is_empty() {
             return Err(InvalidSecret::Missing);
         }
@@ -67,57 +84,143 @@ impl Signer {
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.dialects.iter().map(|dialect| (dialect.scheme, &dialect.header, dialect.macs.len()));
+        let entries = self.dialects.iter().map(|dialect| (&dialect.scheme, &dialect.header, dialect.keys.len()));
         f.debug_list().entries(entries).finish()
     }
 }
 
 impl Dialect {
-    fn new(spec: &SignatureSpec, secrets: &[Secret]) -> Result<Self, InvalidSecret> {
-        let count = match spec.scheme {
-            Scheme::Standard | Scheme::Timestamped => secrets.len(),
-            Scheme::Sha256 | Scheme::Github => 1,
-        };
-        let macs =
-            secrets.iter().take(count).map(|secret| spec.scheme.key(secret).map(|key| keyed(&key))).collect::<Result<_, _>>()?;
-        Ok(Self { scheme: spec.scheme, header: spec.signature_header(), macs })
+    fn new(spec: &SignatureSpec, secrets: &[LiveSecret]) -> Result<Self, InvalidSecret> {
+        let mut keys = Vec::with_capacity(secrets.len());
+        let mut refused = None;
+        for LiveSecret { secret, until } in secrets {
+            let key = if spec.scheme == Scheme::Standard && secret.is_asymmetric() {
+                secret.signing_key().map(Key::Ed25519)
+            } else {
+                spec.scheme.key(secret).map(|key| Key::Hmac(keyed(&key)))
+            };
+            match key {
+                Ok(key) => keys.push(LiveKey { key, until: *until }),
+                // On the way from one kind of secret to the other, the others sign.
+                Err(error @ InvalidSecret::Asymmetric { .. }) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        match refused {
+            Some(error) if keys.iter().all(|key| key.until.is_some()) => Err(error),
+            _ => Ok(Self { scheme: spec.scheme.clone(), header: spec.signature_header(), keys }),
+        }
     }
 
     fn sign(&self, message: &Message<'_>, headers: &mut HeaderMap) {
         let seconds = HeaderValue::from(message.timestamp.as_secs());
-        let tags = self.macs.iter().map(|mac| tag(mac, self.scheme, message.id.as_bytes(), seconds.as_bytes(), message.body));
-        let mut signature = String::with_capacity(80 * self.macs.len());
-        match self.scheme {
-            Scheme::Standard => {
-                for tag in tags {
-                    let space = if signature.is_empty() { "" } else { " " };
-                    signature.push_str(space);
-                    signature.push_str("v1,");
-                    STANDARD.encode_string(tag, &mut signature);
-                }
-                set(headers, WEBHOOK_ID, message.id);
-                headers.insert(WEBHOOK_TIMESTAMP, seconds.clone());
+        let signed = Signed { id: message.id.as_bytes(), seconds: seconds.as_bytes(), body: message.body };
+        let live = self.keys.iter().filter(|key| key.until.is_none_or(|until| until > message.timestamp));
+        if self.scheme.has_room_for_all() {
+            let mut text = String::with_capacity(80 * self.keys.len() + 16);
+            if self.scheme == Scheme::Timestamped {
+                text.push_str("t=");
+                text.push_str(seconds.to_str().unwrap_or_default());
             }
-            Scheme::Timestamped => {
-                signature.push_str("t=");
-                signature.push_str(seconds.to_str().unwrap_or_default());
-                for tag in tags {
-                    signature.push_str(",v1=");
-                    push_hex(&mut signature, &tag);
-                }
-            }
-            Scheme::Sha256 | Scheme::Github => {
-                for tag in tags {
-                    signature.push_str("sha256=");
-                    push_hex(&mut signature, &tag);
-                }
-                if self.scheme == Scheme::Github {
-                    set(headers, GITHUB_EVENT, message.event_type);
-                    set(headers, GITHUB_DELIVERY, message.id);
+            live.for_each(|live| self.push_entry(&mut text, &live.key, &signed));
+            set(headers, self.header.clone(), &text);
+        } else {
+            let mut header = Some(self.header.clone());
+            for live in live {
+                let Key::Hmac(mac) = &live.key else { continue };
+                let text = self.value(message, &seconds, &tag(mac, &self.scheme, &signed));
+                match header.take() {
+                    Some(header) => set(headers, header, &text),
+                    None => add(headers, previous_header(&self.header), &text),
                 }
             }
         }
-        set(headers, self.header.clone(), &signature);
+        self.set_companions(message, seconds, headers);
+    }
+
+    /// One of several in a header.
+    fn push_entry(&self, text: &mut String, key: &Key, signed: &Signed<'_>) {
+        if self.scheme == Scheme::Timestamped {
+            if let Key::Hmac(mac) = key {
+                text.push_str(",v1=");
+                push_hex(text, &tag(mac, &self.scheme, signed));
+            }
+            return;
+        }
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        match key {
+            Key::Hmac(mac) => {
+                text.push_str("v1,");
+                STANDARD.encode_string(tag(mac, &self.scheme, signed), text);
+            }
+            Key::Ed25519(key) => {
+                text.push_str("v1a,");
+                STANDARD.encode_string(key.sign(&signed.whole(&self.scheme)), text);
+            }
+        }
+    }
+
+    /// The whole of a header that has room for one.
+    fn value(&self, message: &Message<'_>, seconds: &HeaderValue, tag: &Tag) -> String {
+        let mut text = String::with_capacity(80);
+        match &self.scheme {
+            Scheme::Shopify => STANDARD.encode_string(tag, &mut text),
+            Scheme::Template(template) => render(template, message.id, seconds.to_str().unwrap_or_default(), tag, &mut text),
+            Scheme::Slack => {
+                text.push_str("v0=");
+                push_hex(&mut text, tag);
+            }
+            Scheme::Sha256 | Scheme::Github | Scheme::Standard | Scheme::Timestamped => {
+                text.push_str("sha256=");
+                push_hex(&mut text, tag);
+            }
+        }
+        text
+    }
+
+    /// What receivers of the dialect look for beside the signature.
+    fn set_companions(&self, message: &Message<'_>, seconds: HeaderValue, headers: &mut HeaderMap) {
+        match &self.scheme {
+            Scheme::Standard => {
+                set(headers, WEBHOOK_ID, message.id);
+                headers.insert(WEBHOOK_TIMESTAMP, seconds);
+            }
+            Scheme::Github => {
+                set(headers, GITHUB_EVENT, message.event_type);
+                set(headers, GITHUB_DELIVERY, message.id);
+            }
+            Scheme::Slack => drop(headers.insert(SLACK_TIMESTAMP, seconds)),
+            Scheme::Shopify => {
+                set(headers, SHOPIFY_TOPIC, message.event_type);
+                set(headers, SHOPIFY_ID, message.id);
+            }
+            Scheme::Template(template) => {
+                set(headers, WEBHOOK_ID, message.id);
+                if template.hides_time() {
+                    headers.insert(WEBHOOK_TIMESTAMP, seconds);
+                }
+            }
+            Scheme::Sha256 | Scheme::Timestamped => {}
+        }
+    }
+}
+
+fn render(template: &Template, id: &str, seconds: &str, tag: &Tag, text: &mut String) {
+    for part in &template.header {
+        match part {
+            Part::Literal(literal) => text.push_str(literal),
+            Part::Field(Field::Id) => text.push_str(id),
+            Part::Field(Field::Timestamp) => text.push_str(seconds),
+            Part::Field(Field::Signature) => match template.encoding() {
+                Encoding::Hex => push_hex(text, tag),
+                Encoding::Base64 => STANDARD.encode_string(tag, text),
+                Encoding::Base64Url => URL_SAFE_NO_PAD.encode_string(tag, text),
+            },
+            // No template has it there: its parser refuses that.
+            Part::Field(Field::Body) => {}
+        }
     }
 }
 
@@ -129,27 +232,58 @@ fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
     }
 }
 
+fn add(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.append(name, value);
+    }
+}
+
 pub(super) fn keyed(key: &[u8]) -> HmacSha256 {
     HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104 §2)")
 }
 
-/// The HMAC over a scheme's base text, part by part: the body is never copied.
-pub(super) fn tag(mac: &HmacSha256, scheme: Scheme, id: &[u8], seconds: &[u8], body: &[u8]) -> Tag {
-    let mut mac = mac.clone();
-    match scheme {
-        Scheme::Standard => {
-            mac.update(id);
-            mac.update(b".");
-            mac.update(seconds);
-            mac.update(b".");
+/// What goes into a signature.
+#[derive(Clone, Copy)]
+pub(super) struct Signed<'a> {
+    pub(super) id: &'a [u8],
+    pub(super) seconds: &'a [u8],
+    pub(super) body: &'a [u8],
+}
+
+impl Signed<'_> {
+    /// A scheme's base text, part by part: the body is never copied.
+    fn each_part(&self, scheme: &Scheme, mut take: impl FnMut(&[u8])) {
+        match scheme {
+            Scheme::Standard => [self.id, b".", self.seconds, b".", self.body].into_iter().for_each(take),
+            Scheme::Timestamped => [self.seconds, b".", self.body].into_iter().for_each(take),
+            Scheme::Slack => [b"v0:", self.seconds, b":", self.body].into_iter().for_each(take),
+            Scheme::Sha256 | Scheme::Github | Scheme::Shopify => take(self.body),
+            Scheme::Template(template) => {
+                for part in &template.signed {
+                    take(match part {
+                        Part::Literal(text) => text.as_bytes(),
+                        Part::Field(Field::Id) => self.id,
+                        Part::Field(Field::Timestamp) => self.seconds,
+                        Part::Field(Field::Body) => self.body,
+                        // No content has it: its parser refuses that.
+                        Part::Field(Field::Signature) => b"",
+                    });
+                }
+            }
         }
-        Scheme::Timestamped => {
-            mac.update(seconds);
-            mac.update(b".");
-        }
-        Scheme::Sha256 | Scheme::Github => {}
     }
-    mac.update(body);
+
+    /// In one piece, for Ed25519, which reads it twice.
+    pub(super) fn whole(&self, scheme: &Scheme) -> Vec<u8> {
+        let mut whole = Vec::with_capacity(self.id.len() + self.seconds.len() + self.body.len() + 2);
+        self.each_part(scheme, |part| whole.extend_from_slice(part));
+        whole
+    }
+}
+
+pub(super) fn tag(mac: &HmacSha256, scheme: &Scheme, signed: &Signed<'_>) -> Tag {
+    let mut mac = mac.clone();
+    signed.each_part(scheme, |part| mac.update(part));
     mac.finalize().into_bytes().into()
 }
 
@@ -164,11 +298,14 @@ fn push_hex(text: &mut String, tag: &Tag) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::Secret;
+    use std::sync::Arc;
+    use std::time::Duration;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
     fn signed(specs: &[SignatureSpec], secrets: &[&str], body: &str) -> HeaderMap {
-        let secrets: Vec<Secret> = secrets.iter().map(|text| Secret::parse(text).unwrap()).collect();
+        let secrets: Vec<LiveSecret> = secrets.iter().map(|text| LiveSecret::lasting(Secret::parse(text).unwrap())).collect();
         let mut headers = HeaderMap::new();
         let message = Message {
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -220,6 +357,77 @@ mod tests {
         assert!(timestamped[1..].iter().all(|entry| entry.starts_with("v1=") && entry.len() == 67));
         let newest = signed(&[spec(Scheme::Sha256)], &["the new secret"], "{}");
         assert_eq!(headers["x-webhook-signature"], newest["x-webhook-signature"]);
+        let older = signed(&[spec(Scheme::Sha256)], &[SECRET], "{}");
+        assert_eq!(headers["x-webhook-signature-previous"], older["x-webhook-signature"]);
+    }
+
+    #[test]
+    fn slacks_vector_comes_out() {
+        // From Slack's "Verifying requests": secret, time and body as printed there.
+        let body = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+        let secret = LiveSecret::lasting(Secret::parse("8f742231b10e8888abcd99yyyzzz85a5").unwrap());
+        let timestamp = Timestamp::from_millis(1_531_420_618_000);
+        let message = Message { id: "evt_1", timestamp, event_type: "a.b", body: body.as_bytes() };
+        let mut headers = HeaderMap::new();
+        Signer::new(&[spec(Scheme::Slack)], &[secret]).unwrap().sign(&message, &mut headers);
+        assert_eq!(headers["x-slack-signature"], "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503");
+        assert_eq!(headers["x-slack-request-timestamp"], "1531420618");
+        assert_eq!(headers.len(), 2);
+    }
+
+    #[test]
+    fn shopifys_form_is_base64_of_the_body_alone() {
+        let headers = signed(&[spec(Scheme::Shopify)], &["It's a Secret to Everybody"], "Hello, World!");
+        assert_eq!(headers["x-shopify-hmac-sha256"], "dXEH6g6yUJ/CESIczphLijdXC211hsIsRvQ3nIsEPhc=");
+        assert_eq!((&headers["x-shopify-topic"], headers.len()), (&HeaderValue::from_static("order.paid"), 3));
+    }
+
+    #[test]
+    fn a_template_writes_what_its_texts_say() {
+        let own = |template: &str, content: &str, encoding| {
+            let template = Template::parse(template, content, encoding).unwrap();
+            SignatureSpec { header: Some(HeaderName::from_static("x-my-sig")), scheme: Scheme::Template(Arc::new(template)) }
+        };
+        let stripe = signed(&[spec(Scheme::Timestamped)], &[SECRET], "{}");
+        let same = own("t={timestamp},v1={signature}", "{timestamp}.{body}", Encoding::Hex);
+        let headers = signed(&[same], &[SECRET], "{}");
+        assert_eq!(headers["x-my-sig"], stripe["x-tenterhook-signature"]);
+        assert_eq!((headers.len(), headers.contains_key("webhook-id")), (2, true));
+        let shopify = signed(&[spec(Scheme::Shopify)], &[SECRET], "{}");
+        let headers = signed(&[own("{signature}", "{body}", Encoding::Base64)], &[SECRET], "{}");
+        assert_eq!(headers["x-my-sig"], shopify["x-shopify-hmac-sha256"]);
+        let headers = signed(&[own("{id} {signature}", "{id}|{timestamp}|{body}", Encoding::Base64Url)], &[SECRET], "{}");
+        let (id, signature) = headers["x-my-sig"].to_str().unwrap().split_once(' ').unwrap();
+        assert_eq!((id, signature.len()), ("msg_p5jXN8AQM9LWM0D4loKWxJek", 43));
+        assert_eq!(headers["webhook-timestamp"], "1614265330", "it is signed, so it must be sent");
+    }
+
+    #[test]
+    fn an_ed25519_key_signs_v1a_and_nothing_but_standard() {
+        let key = Secret::generate_ed25519();
+        let headers = signed(&[spec(Scheme::Standard)], &[key.expose()], "{}");
+        let value = headers["webhook-signature"].to_str().unwrap();
+        assert!(value.starts_with("v1a,") && value.len() == 4 + 88, "{value}");
+        let both = signed(&[spec(Scheme::Standard), spec(Scheme::Sha256)], &[SECRET, key.expose()], "{}");
+        let value = both["webhook-signature"].to_str().unwrap();
+        assert!(value.starts_with("v1,") && value.contains(" v1a,") && both.contains_key("x-webhook-signature"));
+        let alone = Signer::new(&[spec(Scheme::Sha256)], &[LiveSecret::lasting(key)]).unwrap_err();
+        assert_eq!(alone, InvalidSecret::Asymmetric { scheme: "sha256" });
+    }
+
+    #[test]
+    fn a_retired_secret_signs_until_its_time_and_no_longer() {
+        let now = Timestamp::from_millis(1_614_265_330_999);
+        let until = |at| LiveSecret { secret: Secret::parse(SECRET).unwrap(), until: Some(at) };
+        let new = LiveSecret::lasting(Secret::parse("the new one").unwrap());
+        let entries = |old: LiveSecret| {
+            let signer = Signer::new(&[spec(Scheme::Standard)], &[new.clone(), old]).unwrap();
+            let mut headers = HeaderMap::new();
+            signer.sign(&Message { id: "evt_1", timestamp: now, event_type: "a.b", body: b"{}" }, &mut headers);
+            headers["webhook-signature"].to_str().unwrap().split(' ').count()
+        };
+        assert_eq!(entries(until(now.after(Duration::from_millis(1)))), 2);
+        assert_eq!(entries(until(now)), 1);
     }
 
     #[test]
@@ -232,7 +440,9 @@ mod tests {
 
     #[test]
     fn debug_shows_no_key() {
-        let signer = Signer::new(&[spec(Scheme::Sha256)], &[Secret::parse("correct horse battery").unwrap()]).unwrap();
+        let signer =
+            Signer::new(&[spec(Scheme::Sha256)], &[LiveSecret::lasting(Secret::parse("correct horse battery").unwrap())])
+                .unwrap();
         assert_eq!(format!("{signer:?}"), "[(Sha256, \"x-webhook-signature\", 1)]");
     }
 }

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Snapshot, Webhook};
+use super::{Snapshot, Switchboard, Webhook};
 use crate::config::{Place, Settings, WebhookSettings};
 use crate::model::{Limits, Timestamp, WebhookId, WebhookKey};
 use crate::outbound::Client;
 use crate::routing::Index;
-use crate::signing::{Secret, Signer};
+use crate::signing::{InvalidSecret, LiveSecret, Signer};
 use crate::transform::{self, Host, Module, Pipeline};
 
 /// What a snapshot is built from, beside the settings.
@@ -21,8 +21,9 @@ pub struct Parts {
     pub loaded_at: Timestamp,
     pub client: Client,
     pub keys: HashMap<WebhookId, WebhookKey>,
-    /// Generated secrets of webhooks that have none of their own.
-    pub secrets: HashMap<WebhookId, Secret>,
+    /// Kept secrets of webhooks that have none of their own, newest first.
+    pub secrets: HashMap<WebhookId, Vec<LiveSecret>>,
+    pub switchboard: Arc<Switchboard>,
 }
 
 /// Something that only shows when handles are made.
@@ -39,13 +40,14 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
     let mut webhooks = Vec::with_capacity(parts.settings.webhooks.len());
     for settings in parts.settings.webhooks.values() {
         let Some(key) = parts.keys.get(&settings.id) else { continue };
-        let secret = settings.secret.clone().or_else(|| parts.secrets.get(&settings.id).cloned());
-        let secrets: Vec<Secret> = secret.iter().cloned().collect();
+        let mut secrets = live_secrets(settings, &parts.secrets);
         let signer = Signer::new(&settings.signature, &secrets)
             .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
         let pipeline = modules.pipeline(settings, &mut problems).await;
         if let Ok(signer) = signer {
-            webhooks.push(Arc::new(Webhook { settings: Arc::clone(settings), key: *key, secret, signer, pipeline }));
+            let secret = (!secrets.is_empty()).then(|| secrets.remove(0).secret);
+            let settings = Arc::clone(settings);
+            webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, pipeline }));
         }
     }
     let modules = modules.loaded.into_iter().filter_map(|(name, module)| Some((name, module.ok()?))).collect();
@@ -53,6 +55,14 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
         return Err(problems);
     }
     Ok(assemble(parts, webhooks, modules))
+}
+
+/// All that sign, newest first.
+fn live_secrets(settings: &WebhookSettings, kept: &HashMap<WebhookId, Vec<LiveSecret>>) -> Vec<LiveSecret> {
+    match &settings.secret {
+        Some(secret) => std::iter::once(secret).chain(&settings.previous_secrets).cloned().map(LiveSecret::lasting).collect(),
+        None => kept.get(&settings.id).cloned().unwrap_or_default(),
+    }
 }
 
 fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, Arc<Module>>) -> Snapshot {
@@ -66,11 +76,53 @@ fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, 
         settings: Arc::new(parts.settings),
         client: parts.client,
         modules,
+        switchboard: parts.switchboard,
         webhooks,
         by_id,
         by_key,
-        index,
+        index: Arc::new(index),
     }
+}
+
+/// The live configuration, signing with the secrets that are kept now. Reads no file and compiles nothing, so that it
+/// works whatever state the files are in.
+///
+/// # Errors
+/// A webhook that could not sign with them, with the reason.
+pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>) -> Result<Snapshot, (WebhookId, InvalidSecret)> {
+    let mut webhooks = Vec::with_capacity(current.webhooks.len());
+    for webhook in &current.webhooks {
+        let kept = match secrets.get(&webhook.settings.id) {
+            Some(kept) if webhook.settings.secret.is_none() => kept,
+            _ => {
+                webhooks.push(Arc::clone(webhook));
+                continue;
+            }
+        };
+        let signer = Signer::new(&webhook.settings.signature, kept).map_err(|e| (webhook.settings.id.clone(), e))?;
+        let mut kept = kept.iter().cloned();
+        webhooks.push(Arc::new(Webhook {
+            settings: Arc::clone(&webhook.settings),
+            key: webhook.key,
+            secret: kept.next().map(|newest| newest.secret),
+            previous: kept.collect(),
+            signer,
+            pipeline: webhook.pipeline.clone(),
+        }));
+    }
+    Ok(Snapshot {
+        generation: current.generation + 1,
+        fingerprint: current.fingerprint.clone(),
+        loaded_at: current.loaded_at,
+        settings: Arc::clone(&current.settings),
+        client: current.client.clone(),
+        modules: current.modules.clone(),
+        switchboard: Arc::clone(&current.switchboard),
+        webhooks,
+        by_id: current.by_id.clone(),
+        by_key: current.by_key.clone(),
+        index: Arc::clone(&current.index),
+    })
 }
 
 /// Each module is loaded once, however many webhooks use it; so is its failure.

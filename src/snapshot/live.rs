@@ -1,6 +1,7 @@
 //! The live snapshot, and what became of the last attempt to replace it.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -34,12 +35,21 @@ pub struct Live {
     current: ArcSwap<Snapshot>,
     last_error: Mutex<Option<ConfigError>>,
     generation: watch::Sender<u64>,
+    /// How often the secrets in the store have changed, and how many of the changes are live.
+    secrets_changed: watch::Sender<u64>,
+    secrets_live: watch::Sender<u64>,
 }
+
+/// A change of secrets is one look into the store away: longer means that a reload is under way, and that it will be
+/// live with that.
+const SECRETS_WAIT: Duration = Duration::from_secs(10);
 
 impl Live {
     pub fn new(first: Snapshot) -> Self {
         let (generation, _) = watch::channel(first.generation);
-        Self { current: ArcSwap::from_pointee(first), last_error: Mutex::new(None), generation }
+        let current = ArcSwap::from_pointee(first);
+        let (secrets_changed, secrets_live) = (watch::Sender::new(0), watch::Sender::new(0));
+        Self { current, last_error: Mutex::new(None), generation, secrets_changed, secrets_live }
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -48,10 +58,40 @@ impl Live {
 
     /// Swaps the new snapshot in and clears the last error.
     pub fn publish(&self, next: Snapshot) {
+        self.set_error(None);
+        self.replace(next);
+    }
+
+    /// Swaps the new snapshot in; what the files say, and what is wrong with them, is as before.
+    pub fn replace(&self, next: Snapshot) {
         let generation = next.generation;
         self.current.store(Arc::new(next));
-        self.set_error(None);
         self.generation.send_replace(generation);
+    }
+
+    /// To be called when a secret in the store has changed; says whether it is live.
+    pub async fn secrets_changed(&self) -> bool {
+        let mut live = self.secrets_live.subscribe();
+        let mut change = 0;
+        self.secrets_changed.send_modify(|changes| {
+            *changes += 1;
+            change = *changes;
+        });
+        let waited = tokio::time::timeout(SECRETS_WAIT, live.wait_for(|live| *live >= change)).await;
+        matches!(waited, Ok(Ok(_)))
+    }
+
+    /// Ticks with each change of secrets, for whoever makes snapshots; to be answered by [`Live::secrets_are_live`].
+    pub fn secret_changes(&self) -> watch::Receiver<u64> {
+        let mut changes = self.secrets_changed.subscribe();
+        if *changes.borrow() > *self.secrets_live.borrow() {
+            changes.mark_changed();
+        }
+        changes
+    }
+
+    pub fn secrets_are_live(&self, changes: u64) {
+        self.secrets_live.send_replace(changes);
     }
 
     /// Keeps the old snapshot and remembers why.

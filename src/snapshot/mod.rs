@@ -3,18 +3,20 @@
 
 mod build;
 mod live;
+mod switchboard;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use build::{BuildProblem, Parts, build};
+pub use build::{BuildProblem, Parts, build, resign};
 pub use live::{ConfigError, ConfigProblem, Live};
+pub use switchboard::Switchboard;
 
-use crate::config::{Settings, WebhookSettings};
-use crate::model::{Event, Timestamp, Unmatched, WebhookId, WebhookKey};
+use crate::config::{OrderBy, Settings, WebhookSettings};
+use crate::model::{Event, Intake, Timestamp, Unmatched, WebhookId, WebhookKey};
 use crate::outbound::Client;
 use crate::routing::{FilterInput, Index};
-use crate::signing::{Secret, Signer};
+use crate::signing::{LiveSecret, Secret, Signer};
 use crate::transform::{Module, Pipeline};
 
 /// Near misses kept with an event: enough to explain it, bounded when thousands of filters say no.
@@ -26,6 +28,8 @@ pub struct Webhook {
     pub key: WebhookKey,
     /// Given or generated; `None` when nothing is signed.
     pub secret: Option<Secret>,
+    /// Those that it replaces and that still sign.
+    pub previous: Vec<LiveSecret>,
     pub signer: Signer,
     pub pipeline: Option<Pipeline>,
 }
@@ -39,16 +43,20 @@ pub struct Snapshot {
     pub client: Client,
     /// By name: every module that a webhook uses, and those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
+    /// Shared by all snapshots: how webhooks stand does not begin anew with a reload.
+    pub switchboard: Arc<Switchboard>,
     webhooks: Vec<Arc<Webhook>>,
     by_id: HashMap<WebhookId, usize>,
     by_key: HashMap<WebhookKey, usize>,
-    index: Index,
+    index: Arc<Index>,
 }
 
 /// Where an event goes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Route {
     pub targets: Vec<WebhookKey>,
+    /// Those of the targets that take it in order or in batches, and how.
+    pub apart: Vec<(WebhookKey, Intake)>,
     /// Webhooks whose pattern matched and that still do not get it; the first [`UNMATCHED_MAX`].
     pub unmatched: Vec<Unmatched>,
 }
@@ -71,12 +79,15 @@ impl Snapshot {
     pub fn route(&self, event: &Event) -> Route {
         let mut candidates = Vec::new();
         self.index.matches(&event.kind, &mut candidates);
-        let mut route = Route { targets: Vec::with_capacity(candidates.len()), unmatched: Vec::new() };
+        let mut route = Route { targets: Vec::with_capacity(candidates.len()), ..Route::default() };
         let input = FilterInput::new(event);
         for at in candidates {
             let webhook = &self.webhooks[at];
-            match refusal(&webhook.settings, event, &input) {
-                None => route.targets.push(webhook.key),
+            match self.refusal(webhook, event, &input) {
+                None => {
+                    route.targets.push(webhook.key);
+                    route.apart.extend(intake(&webhook.settings, &input).map(|intake| (webhook.key, intake)));
+                }
                 Some(reason) if route.unmatched.len() < UNMATCHED_MAX => {
                     route.unmatched.push(Unmatched { webhook: webhook.settings.id.to_string(), reason });
                 }
@@ -92,15 +103,39 @@ impl Snapshot {
         if !settings.events.iter().any(|pattern| pattern.matches(&event.kind)) {
             return Some(format!("none of its patterns matches `{}`", event.kind));
         }
-        refusal(settings, event, &FilterInput::new(event))
+        self.refusal(webhook, event, &FilterInput::new(event))
+    }
+
+    /// Whether the file and the switch both say so.
+    pub fn is_enabled(&self, webhook: &Webhook) -> bool {
+        webhook.settings.enabled && !self.switchboard.is_disabled(webhook.key)
+    }
+
+    /// Why a webhook whose pattern matches does not get the event.
+    fn refusal(&self, webhook: &Webhook, event: &Event, input: &FilterInput<'_>) -> Option<String> {
+        if !webhook.settings.enabled {
+            return Some("the webhook is disabled".to_owned());
+        }
+        if let Some(disabled) = self.switchboard.standing(webhook.key).disabled {
+            return Some(format!("the webhook is disabled: {}", disabled.reason));
+        }
+        refusal(&webhook.settings, event, input)
     }
 }
 
-/// Why a webhook whose pattern matches does not get the event.
-fn refusal(settings: &WebhookSettings, event: &Event, input: &FilterInput<'_>) -> Option<String> {
-    if !settings.enabled {
-        return Some("the webhook is disabled".to_owned());
+/// How an event enters the lane, if not by itself and at once.
+fn intake(settings: &WebhookSettings, input: &FilterInput<'_>) -> Option<Intake> {
+    if let Some(batch) = settings.lane.batch {
+        return Some(Intake::Batched(batch));
     }
+    let key = match &settings.lane.order.as_ref()?.by {
+        OrderBy::Webhook => "*".to_owned(),
+        OrderBy::Field(path) => path.key(input)?,
+    };
+    Some(Intake::Ordered { key: key.into() })
+}
+
+fn refusal(settings: &WebhookSettings, event: &Event, input: &FilterInput<'_>) -> Option<String> {
     if settings.tenant != event.tenant {
         let name = |tenant: &Option<Arc<str>>| tenant.as_ref().map_or("no tenant".to_owned(), |name| format!("tenant `{name}`"));
         return Some(format!("the event has {}, the webhook takes {}", name(&event.tenant), name(&settings.tenant)));

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::model::{
-    Attempt, AttemptId, DeliveryId, DeliveryState, Event, EventId, EventType, Settlement, Timestamp, Trigger, Unmatched,
-    WebhookId, WebhookKey,
+    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Standing,
+    StorageKeys, Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
 
@@ -53,6 +54,8 @@ pub type CommitObserver = Box<dyn Fn(Duration, usize) + Send>;
 pub struct NewEvent {
     pub event: Arc<Event>,
     pub targets: Vec<WebhookKey>,
+    /// Those of `targets` whose delivery does not simply go by itself and at once.
+    pub apart: Vec<(WebhookKey, Intake)>,
     /// Webhooks whose pattern matched and that still do not get it.
     pub unmatched: Vec<Unmatched>,
     /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
@@ -153,6 +156,14 @@ pub enum Sweep {
     Cancel,
 }
 
+/// What is to be kept of how a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingChange {
+    /// `None`: switched on.
+    Disabled(Option<Disabled>),
+    Condition(Condition),
+}
+
 /// A webhook that the store knows of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownWebhook {
@@ -161,6 +172,20 @@ pub struct KnownWebhook {
     /// Deliveries that are pending or retrying.
     pub waiting: u64,
     pub held: u64,
+}
+
+/// A webhook's secret that the store keeps.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeptSecret {
+    pub text: Zeroizing<String>,
+    /// When it stops to sign; `None` for the newest.
+    pub until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for KeptSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeptSecret").field("until", &self.until).finish_non_exhaustive()
+    }
 }
 
 /// A published event as it is shown.
@@ -345,9 +370,37 @@ impl Store {
         forward!(self, cancel(delivery))
     }
 
-    /// The kept secrets of webhooks, in their order, made on first use by `make`; in one commit.
-    pub async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
-        forward!(self, secrets(webhooks, make))
+    /// The kept secrets of webhooks, in their order, each webhook's live ones newest first; made on first use by the
+    /// function beside it; in one commit.
+    pub async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<KeptSecret>>, StoreError> {
+        forward!(self, secrets(webhooks))
+    }
+
+    /// A new secret for a webhook: from now on it signs, and those before it for `overlap` longer. Answers all that are
+    /// live then, newest first.
+    pub async fn rotate_secret(
+        &self,
+        webhook: WebhookKey,
+        text: Zeroizing<String>,
+        overlap: Duration,
+    ) -> Result<Vec<KeptSecret>, StoreError> {
+        forward!(self, rotate_secret(webhook, text, overlap))
+    }
+
+    /// Seals all kept secrets with the current key (or none); answers how many were sealed otherwise before. Fails, and
+    /// changes nothing, when one of them is sealed with a key that is not among these.
+    pub async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
+        forward!(self, rekey(keys))
+    }
+
+    /// How webhooks stand: those that are not simply well.
+    pub async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        forward!(self, standings())
+    }
+
+    /// Keeps how webhooks stand, in one commit.
+    pub async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        forward!(self, stand(changes))
     }
 
     pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

@@ -8,10 +8,13 @@ mod disk;
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
+mod health;
 mod hostile;
 mod judges;
+mod lanes;
 mod publish;
 mod reload;
+mod signing;
 mod store_contract;
 mod tc7;
 mod transform;

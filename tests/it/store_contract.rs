@@ -8,10 +8,10 @@ use bytes::Bytes;
 use tenterhook::clock::Clock;
 use tenterhook::model::{
     Attempt, AttemptOutcome, Cause, DeliveryState, Event, EventId, EventType, ReceivedResponse, SentRequest, Settlement,
-    Timestamp, Timings, Trigger, WebhookId, WebhookKey,
+    StorageKey, StorageKeys, Timestamp, Timings, Trigger, WebhookId, WebhookKey,
 };
 use tenterhook::store::{
-    Accepted, DeliveryFilter, EventFilter, Lease, Made, MadeRequest, NewEvent, Settle, Store, StoreOptions, Sweep,
+    Accepted, DeliveryFilter, EventFilter, KeptSecret, Lease, Made, MadeRequest, NewEvent, Settle, Store, StoreOptions, Sweep,
 };
 
 const NOW: &str = "2026-01-28T10:30:45.123Z";
@@ -47,7 +47,7 @@ fn event(id: &str, data: &str) -> Event {
 
 fn new_event(id: &str, targets: &[WebhookKey]) -> NewEvent {
     let event = Arc::new(event(id, r#"{"n":1}"#));
-    NewEvent { event, targets: targets.to_vec(), unmatched: Vec::new(), timestamp_given: false }
+    NewEvent { event, targets: targets.to_vec(), apart: Vec::new(), unmatched: Vec::new(), timestamp_given: false }
 }
 
 async fn webhook(store: &Store, id: &str) -> WebhookKey {
@@ -135,7 +135,7 @@ async fn a_timestamp_that_was_given_is_part_of_the_content() {
     bench.store.append(vec![new_event("evt_1", &[])]).await.unwrap();
     let mut later = event("evt_1", r#"{"n":1}"#);
     later.timestamp = later.timestamp.after(Duration::from_secs(1));
-    let with = |given| NewEvent { event: Arc::new(later.clone()), targets: vec![], unmatched: vec![], timestamp_given: given };
+    let with = |given| NewEvent { event: Arc::new(later.clone()), timestamp_given: given, ..new_event("evt_1", &[]) };
     assert_eq!(bench.store.append(vec![with(false)]).await.unwrap(), [Accepted::Duplicate { deliveries: 0 }]);
     assert_eq!(bench.store.append(vec![with(true)]).await.unwrap(), [Accepted::Conflict]);
 }
@@ -369,8 +369,97 @@ async fn a_second_process_on_the_same_directory_is_refused_with_what_to_do() {
 async fn a_generated_secret_stays_the_same() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
-    let first = bench.store.secrets(vec![hook], || "one".to_owned()).await.unwrap();
-    assert_eq!(bench.store.secrets(vec![hook], || "two".to_owned()).await.unwrap(), first);
+    let first = bench.store.secrets(vec![(hook, || "one".to_owned())]).await.unwrap();
+    assert_eq!(bench.store.secrets(vec![(hook, || "two".to_owned())]).await.unwrap(), first);
+}
+
+fn texts(kept: &[KeptSecret]) -> Vec<&str> {
+    kept.iter().map(|kept| kept.text.as_str()).collect()
+}
+
+#[tokio::test]
+async fn during_the_overlap_of_a_rotation_old_secrets_live_on() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    let made = || bench.store.secrets(vec![(hook, || "one".to_owned())]);
+    let rotate = |text: &str, overlap| bench.store.rotate_secret(hook, text.to_owned().into(), overlap);
+    made().await.unwrap();
+    let live = rotate("two", HOUR).await.unwrap();
+    assert_eq!(texts(&live), ["two", "one"]);
+    assert_eq!((live[0].until, live[1].until), (None, Some(bench.clock.now().after(HOUR))));
+    bench.clock.advance(HOUR / 2);
+    let live = rotate("three", HOUR).await.unwrap();
+    assert_eq!(texts(&live), ["three", "two", "one"]);
+    assert_eq!(live[2].until, Some(bench.clock.now().after(HOUR / 2)), "a second rotation does not lengthen the first");
+    bench.clock.advance(HOUR / 2);
+    assert_eq!(texts(&made().await.unwrap()[0]), ["three", "two"]);
+    for text in ["4", "5", "6", "7", "8", "9"] {
+        rotate(text, HOUR).await.unwrap();
+    }
+    assert_eq!(texts(&made().await.unwrap()[0]), ["9", "8", "7", "6", "5"]);
+    assert_eq!(texts(&rotate("10", Duration::ZERO).await.unwrap()), ["10"]);
+}
+
+#[tokio::test]
+async fn sealed_secrets_are_nowhere_on_disk_and_another_key_takes_over() {
+    let key = |byte: &str| StorageKey::parse(&byte.repeat(32)).unwrap();
+    let keys = |current: Option<&str>, previous: &[&str]| StorageKeys {
+        current: current.map(key),
+        previous: previous.iter().map(|byte| key(byte)).collect(),
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let on_disk = |text: &str| {
+        let files = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
+        let mut contents = files.map(|file| std::fs::read(file).unwrap());
+        contents.any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    };
+    let clock = Clock::System;
+    const SECRET: &str = "a-secret-that-is-easy-to-find-on-disk";
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    let other = webhook(&store, "b").await;
+    let kept = async |store: &Store| store.secrets(vec![(hook, || SECRET.to_owned()), (other, || "other".to_owned())]).await;
+    assert_eq!(texts(&kept(&store).await.unwrap()[0]), [SECRET]);
+    assert!(on_disk(SECRET), "without a key it can be read");
+
+    assert_eq!(store.rekey(keys(Some("01"), &[])).await.unwrap(), 2);
+    assert!(!on_disk(SECRET), "neither in the file nor in its log");
+    assert_eq!(texts(&kept(&store).await.unwrap()[0]), [SECRET]);
+    store.rotate_secret(hook, "rotated-and-also-easy-to-find".to_owned().into(), Duration::from_secs(60)).await.unwrap();
+    assert!(!on_disk("rotated-and-also-easy-to-find"));
+    store.close().await;
+    drop(store);
+
+    let store = open(directory.path(), &clock).await;
+    let message = kept(&store).await.unwrap_err().to_string();
+    assert!(message.contains(&format!("sealed with the storage key {}", key("01").id())), "{message}");
+    let message = store.rekey(keys(Some("02"), &[])).await.unwrap_err().to_string();
+    assert!(message.contains("add it to `[storage] previous_keys`"), "{message}");
+    assert!(kept(&store).await.is_err(), "nothing has changed");
+    assert_eq!(store.rekey(keys(Some("02"), &["01"])).await.unwrap(), 3);
+    assert_eq!(store.rekey(keys(Some("02"), &[])).await.unwrap(), 0);
+    assert_eq!(texts(&kept(&store).await.unwrap()[0]), ["rotated-and-also-easy-to-find", SECRET]);
+    assert_eq!(store.rekey(keys(None, &["02"])).await.unwrap(), 3);
+    assert_eq!(store.rekey(keys(None, &[])).await.unwrap(), 0);
+    assert_eq!(texts(&kept(&store).await.unwrap()[1]), ["other"]);
+}
+
+#[tokio::test]
+async fn secrets_of_before_rotations_are_taken_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::System;
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    store.close().await;
+    drop(store);
+    let file = rusqlite::Connection::open(directory.path().join("tenterhook.db")).unwrap();
+    let before = "DROP TABLE secrets; CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL);";
+    file.execute_batch(before).unwrap();
+    file.execute("INSERT INTO secrets VALUES(?1, 'whsec_old')", [hook.0]).unwrap();
+    drop(file);
+    let store = open(directory.path(), &clock).await;
+    assert_eq!(texts(&store.secrets(vec![(hook, || "new".to_owned())]).await.unwrap()[0]), ["whsec_old"]);
 }
 
 #[tokio::test]

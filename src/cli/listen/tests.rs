@@ -1,7 +1,7 @@
 //! The receiver over real sockets, its output caught.
 
 use super::*;
-use crate::signing::{Message, Scheme, SignatureSpec, Signer};
+use crate::signing::{LiveSecret, Message, Scheme, SignatureSpec, Signer};
 use anstream::adapter::strip_str;
 use hyper_util::client::legacy::Client;
 use tokio::sync::oneshot;
@@ -55,7 +55,7 @@ async fn play(options: ListenOptions, requests: Vec<Request<Full<Bytes>>>) -> (V
 }
 
 fn signed(body: &str) -> Request<Full<Bytes>> {
-    let secrets = [Secret::parse(SECRET).unwrap()];
+    let secrets = [LiveSecret::lasting(Secret::parse(SECRET).unwrap())];
     let signer = Signer::new(&[SignatureSpec::new(Scheme::Standard)], &secrets).unwrap();
     let mut request = Request::post("/in?x=1").body(Full::new(Bytes::from(body.to_owned()))).unwrap();
     let message = Message { id: "evt_1", timestamp: Clock::System.now(), event_type: "order.paid", body: body.as_bytes() };

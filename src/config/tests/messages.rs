@@ -81,7 +81,7 @@ events = 7
 url = "invalid-url"
 events = []
 timeout = 5
-rate_limit = "50/s"
+network = {}
 concurrency = 0
 headers = { Host = "x" }
 retry = { schedule = [] }
@@ -179,28 +179,15 @@ fn keys_of_later_versions_are_refused_by_name() {
         let name = key.split('.').next().unwrap();
         assert_eq!(one(&format!("{key} = \"x\"")), format!("1:1 `{name}` is not available in this version | {HELP}"));
     }
-    for (table, keys) in [("server", "tls rate_limit"), ("storage", "url key"), ("network", "proxy ca_file")] {
+    for (table, keys) in [("server", "tls rate_limit"), ("storage", "url"), ("network", "proxy ca_file")] {
         for key in keys.split(' ') {
             let text = format!("[{table}]\n{key} = \"x\"");
             assert_eq!(one(&text), format!("2:1 `{key}` is not available in this version | {HELP}"));
         }
     }
-    for key in ["rate_limit", "batch", "order_by", "breaker", "disable_after", "expire_after", "network"] {
-        let message = format!("`{key}` is not available in this version | {HELP}");
-        assert_eq!(one(&format!("[defaults]\n{key} = \"x\"")), format!("2:1 {message}"));
-        assert_eq!(one(&webhook(&format!("{key} = \"x\""))), format!("4:1 {message}"));
-    }
-    for scheme in ["slack", "shopify"] {
-        let message = one(&webhook(&format!("signature = \"{scheme}\"")));
-        assert!(
-            message.starts_with(&format!("4:13 the signature scheme `{scheme}` is not available in this version")),
-            "{message}"
-        );
-    }
-    assert_eq!(
-        one(&webhook("signature = { template = \"t={timestamp}\" }")),
-        format!("4:15 `template` is not available in this version | {HELP}")
-    );
+    let message = format!("`network` is not available in this version | {HELP}");
+    assert_eq!(one("[defaults]\nnetwork = \"x\""), format!("2:1 {message}"));
+    assert_eq!(one(&webhook("network = \"x\"")), format!("4:1 {message}"));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use super::{Loaded, Problems, load_str};
 
 mod files;
 mod fuzz;
+mod lane;
 mod messages;
+mod signing;
 mod values;
 mod webhook_messages;
 

@@ -106,6 +106,7 @@ fn routed(snapshot: &Snapshot, draft: Draft) -> NewEvent {
     NewEvent {
         event: Arc::new(draft.event),
         targets: route.targets,
+        apart: route.apart,
         unmatched: route.unmatched,
         timestamp_given: draft.timestamp_given,
     }

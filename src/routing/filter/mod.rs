@@ -22,6 +22,7 @@ mod evaluate;
 mod explain;
 mod input;
 mod parse;
+mod path;
 mod reference;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use serde_json::Value;
 
 pub use explain::Mismatch;
 pub use input::FilterInput;
+pub use path::FieldPath;
 use reference::Reference;
 
 /// Tables within tables of one filter: deeper than any hand-written one, shallow enough for plain recursion.

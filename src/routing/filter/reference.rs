@@ -55,6 +55,10 @@ impl Reference {
         }
     }
 
+    pub(super) fn has_index(&self) -> bool {
+        self.steps.contains(&Step::Index)
+    }
+
     pub(super) fn as_str(&self) -> &str {
         &self.text
     }

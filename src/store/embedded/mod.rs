@@ -11,16 +11,21 @@ mod prune;
 mod read;
 mod rows;
 mod schema;
+mod secrets;
 mod settle;
+mod standings;
 mod tally;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
+use zeroize::Zeroizing;
 
 use self::handover::Handover;
 pub use self::handover::Slot;
@@ -28,11 +33,11 @@ pub use self::histogram::Histogram;
 use self::settle::EncodedSettle;
 use self::writer::{Command, Reply, Writer};
 use super::{
-    Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KnownWebhook,
-    NewEvent, Page, Ready, Settle, Stats, StoreError, StoreOptions, Sweep,
+    Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
+    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreError, StoreOptions, Sweep,
 };
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, EventId, Timestamp, WebhookId, WebhookKey};
+use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
 
 /// Readers at work at once: lists, claims and scrapes together; more would only compete for two cores.
 const READERS_MAX: usize = 4;
@@ -203,8 +208,29 @@ impl Embedded {
         self.command(|reply| Command::Cancel { delivery, reply }).await
     }
 
-    pub(super) async fn secrets(&self, webhooks: Vec<WebhookKey>, make: fn() -> String) -> Result<Vec<String>, StoreError> {
-        self.command(|reply| Command::Secrets { webhooks, make, reply }).await
+    pub(super) async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<KeptSecret>>, StoreError> {
+        self.command(|reply| Command::Secrets { webhooks, reply }).await
+    }
+
+    pub(super) async fn rotate_secret(
+        &self,
+        webhook: WebhookKey,
+        text: Zeroizing<String>,
+        overlap: Duration,
+    ) -> Result<Vec<KeptSecret>, StoreError> {
+        self.command(|reply| Command::RotateSecret { webhook, text, overlap, reply }).await
+    }
+
+    pub(super) async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
+        self.command(|reply| Command::Rekey { keys, reply }).await
+    }
+
+    pub(super) async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
+        self.read(|reader, _| standings::standings(reader)).await
+    }
+
+    pub(super) async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
+        self.command(|reply| Command::Stand { changes, reply }).await
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {

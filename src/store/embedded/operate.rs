@@ -1,8 +1,9 @@
-//! What operators and reloads do: webhook numbers, secrets, sweeps over waiting deliveries, retry and cancel by hand.
+//! What operators and reloads do: webhook numbers, sweeps over waiting deliveries, retry and cancel by hand.
 
 use rusqlite::{OptionalExtension, params};
 
 use super::writer::Writer;
+use crate::model::lifecycle::{self, Change, Next};
 use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookId, WebhookKey};
 use crate::store::Sweep;
 
@@ -23,18 +24,6 @@ impl Writer {
         ids.iter().map(&mut key).collect()
     }
 
-    pub(super) fn secret(&self, webhook: WebhookKey, make: fn() -> String) -> Result<String, rusqlite::Error> {
-        let mut select = self.connection.prepare_cached("SELECT secret FROM secrets WHERE webhook = ?1")?;
-        if let Some(secret) = select.query_row([webhook.0], |row| row.get(0)).optional()? {
-            return Ok(secret);
-        }
-        let secret = make();
-        self.connection
-            .prepare_cached("INSERT INTO secrets(webhook, secret) VALUES(?1, ?2)")?
-            .execute(params![webhook.0, secret])?;
-        Ok(secret)
-    }
-
     pub(super) fn sweep(&mut self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, rusqlite::Error> {
         let now = self.clock.now();
         let waiting = "SELECT d, state, count FROM deliveries WHERE webhook = ?1 AND due IS NOT NULL LIMIT ?2";
@@ -49,13 +38,12 @@ impl Writer {
             rows = self.sweepable(held, webhook)?;
         }
         for (number, before, count) in &rows {
-            let (state, due, reason) = match sweep {
-                Sweep::Hold => (DeliveryState::Held, None, Some("the webhook is disabled")),
-                Sweep::Release if *count > 0 => (DeliveryState::Retrying, Some(now), None),
-                Sweep::Release => (DeliveryState::Pending, Some(now), None),
-                Sweep::Cancel => (DeliveryState::Cancelled, None, Some("the webhook was removed")),
+            let change = match sweep {
+                Sweep::Hold => Change::Hold,
+                Sweep::Release => Change::Release { tried: *count > 0 },
+                Sweep::Cancel => Change::Cancel { reason: "the webhook was removed" },
             };
-            self.set_state(*number, webhook, *before, state, due, reason)?;
+            self.change(*number, webhook, *before, change)?;
         }
         if sweep == Sweep::Release && !rows.is_empty() {
             self.make_due(webhook, now);
@@ -73,8 +61,7 @@ impl Writer {
     pub(super) fn retry(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
         let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
         let now = self.clock.now();
-        let state = if before == DeliveryState::Pending { DeliveryState::Pending } else { DeliveryState::Retrying };
-        self.set_state(delivery.number, webhook, before, state, Some(now), None)?;
+        let state = self.change(delivery.number, webhook, before, Change::Retry)?;
         self.connection
             .prepare_cached("UPDATE deliveries SET trigger = ?2 WHERE d = ?1")?
             .execute(params![delivery.number, Trigger::Manual as u8])?;
@@ -84,13 +71,11 @@ impl Writer {
 
     pub(super) fn cancel(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
         let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
-        if !before.is_open() {
-            return Ok(Some(before));
+        let state = self.change(delivery.number, webhook, before, Change::Cancel { reason: "cancelled by hand" })?;
+        if state != before {
+            self.effects.cancelled.push((webhook, delivery.number));
         }
-        let reason = Some("cancelled by hand");
-        self.set_state(delivery.number, webhook, before, DeliveryState::Cancelled, None, reason)?;
-        self.effects.cancelled.push((webhook, delivery.number));
-        Ok(Some(DeliveryState::Cancelled))
+        Ok(Some(state))
     }
 
     fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
@@ -104,23 +89,24 @@ impl Writer {
             .optional()
     }
 
-    fn set_state(
+    /// Writes what the change comes to; answers the state that it has then.
+    fn change(
         &mut self,
         number: i64,
         webhook: WebhookKey,
         before: DeliveryState,
-        state: DeliveryState,
-        due: Option<Timestamp>,
-        reason: Option<&str>,
-    ) -> Result<(), rusqlite::Error> {
+        change: Change<'_>,
+    ) -> Result<DeliveryState, rusqlite::Error> {
         let now = self.clock.now();
+        let Some(Next { state, due, reason }) = lifecycle::next(before, change, now) else { return Ok(before) };
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached("UPDATE deliveries SET state = ?2, due = ?3, settled = ?4, reason = ?5 WHERE d = ?1")?
             .execute(params![number, state as u8, due.map(Timestamp::as_millis), settled, reason])?;
         // From here on its row tells a restart all there is to know: the watermark need not wait for it.
         self.effects.settled.push(number);
-        self.tally.moved(&self.connection, webhook, Some(before), state, now)
+        self.tally.moved(&self.connection, webhook, Some(before), state, now)?;
+        Ok(state)
     }
 
     fn make_due(&mut self, webhook: WebhookKey, at: Timestamp) {

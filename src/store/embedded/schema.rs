@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Stored in `user_version`; a file of a newer one is refused.
-const SCHEMA_VERSION: i64 = 1;
+/// Stored in `user_version`; a file of a newer one is refused, one of an older one is brought up to date.
+const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
+/// Version 1. Never changed: what came later is in [`MIGRATIONS`], which new files go through as well.
 const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
@@ -52,6 +53,20 @@ CREATE TABLE attempts(
 );
 ";
 
+/// From each version to the next.
+const MIGRATIONS: [&str; 2] = [
+    // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
+    "
+CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
+CREATE TABLE ordered(webhook INTEGER NOT NULL, key TEXT NOT NULL, d INTEGER NOT NULL, PRIMARY KEY(webhook, key, d)) WITHOUT ROWID;
+CREATE UNIQUE INDEX ordered_d ON ordered(d);
+CREATE TABLE members(m INTEGER PRIMARY KEY, d INTEGER NOT NULL, event INTEGER NOT NULL);
+CREATE INDEX members_d ON members(d, m);
+",
+    // 3
+    super::secrets::MIGRATION,
+];
+
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.
 const PAGE_BYTES: u32 = 8192;
 
@@ -72,15 +87,28 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     connection.busy_timeout(BUSY_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
-    } else if version != SCHEMA_VERSION {
+    if version > SCHEMA_VERSION {
         let message = format!(
             "its format is version {version}, this tenterhook reads version {SCHEMA_VERSION}: use the release that wrote it"
         );
         return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
     }
+    if version < SCHEMA_VERSION {
+        migrate(&connection, version)?;
+    }
     Ok(connection)
+}
+
+/// All or nothing: a crash in between leaves the version that was.
+fn migrate(connection: &Connection, version: i64) -> Result<(), rusqlite::Error> {
+    let first = if version == 0 { SCHEMA } else { "" };
+    let done = usize::try_from(version - 1).unwrap_or(0);
+    let rest = MIGRATIONS[done..].concat();
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {first} {rest} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+    if version > 0 {
+        tracing::info!(from = version, to = SCHEMA_VERSION, "brought the store's format up to date");
+    }
+    Ok(())
 }
 
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
@@ -98,4 +126,38 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, rusqlite::Err
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.busy_timeout(BUSY_WAIT)?;
     Ok(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_version_1_is_brought_up_to_date_with_all_that_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tenterhook.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(&format!("{SCHEMA} PRAGMA user_version = 1; INSERT INTO webhooks(id) VALUES('a');")).unwrap();
+        drop(old);
+        let connection = open_writer(&path).unwrap();
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, SCHEMA_VERSION);
+        let tables = |connection: &Connection| -> Vec<String> {
+            let mut statement = connection.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name").unwrap();
+            statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let fresh = directory.path().join("fresh.db");
+        assert_eq!(tables(&connection), tables(&open_writer(&fresh).unwrap()), "old and new files have the same shape");
+        let kept: String = connection.query_row("SELECT id FROM webhooks", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, "a");
+    }
+
+    #[test]
+    fn a_file_of_a_later_version_is_refused_with_the_way_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tenterhook.db");
+        Connection::open(&path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+        let error = open_writer(&path).unwrap_err().to_string();
+        assert!(error.contains("use the release that wrote it"), "{error}");
+    }
 }

@@ -6,7 +6,8 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
 use super::writer::Writer;
-use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timestamp, Timings, Trigger};
+use crate::model::lifecycle::{self, Change, Next};
+use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Timings, Trigger};
 use crate::store::{Made, MadeRequest, Settle};
 
 /// What of an attempt is kept as JSON.
@@ -122,7 +123,8 @@ impl Writer {
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
             self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
         }
-        let (state, due, reason) = next_state(before.state, settle);
+        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref() };
+        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(()) };
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached(
@@ -200,21 +202,5 @@ impl Writer {
                 attempt.response.as_ref().map(|response| &response.body[..]),
             ])?;
         Ok(number)
-    }
-}
-
-/// What an operator did while the attempt was under way wins over another try, but not over a delivery that arrived.
-fn next_state(before: DeliveryState, settle: &Settle) -> (DeliveryState, Option<Timestamp>, Option<&str>) {
-    let reason = settle.reason.as_deref();
-    match &settle.settlement {
-        Settlement::Succeed => (DeliveryState::Succeeded, None, None),
-        Settlement::Drop { reason } => (DeliveryState::Dropped, None, Some(reason)),
-        Settlement::Cancel { reason } => (DeliveryState::Cancelled, None, Some(reason)),
-        Settlement::Fail if before == DeliveryState::Cancelled => (before, None, reason),
-        Settlement::Fail => (DeliveryState::Failed, None, reason),
-        Settlement::RetryAt(_) if matches!(before, DeliveryState::Held | DeliveryState::Cancelled) => (before, None, reason),
-        Settlement::RetryAt(at) => (DeliveryState::Retrying, Some(*at), reason),
-        Settlement::Hold if before == DeliveryState::Cancelled => (before, None, reason),
-        Settlement::Hold => (DeliveryState::Held, None, reason),
     }
 }

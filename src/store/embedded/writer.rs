@@ -9,15 +9,17 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::{oneshot, watch};
+use zeroize::Zeroizing;
 
 use super::handover::Handover;
 use super::inbox;
 use super::prune::PruneStep;
+use super::secrets::Keyring;
 use super::settle::EncodedSettle;
 use super::tally::Tally;
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, Lease, NewEvent, StoreError, Sweep};
+use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
+use crate::store::{Accepted, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -29,8 +31,11 @@ pub(super) enum Command {
     Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
     Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
     Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
-    Secrets { webhooks: Vec<WebhookKey>, make: fn() -> String, reply: Reply<Vec<String>> },
+    Secrets { webhooks: Vec<(WebhookKey, fn() -> String)>, reply: Reply<Vec<Vec<KeptSecret>>> },
+    RotateSecret { webhook: WebhookKey, text: Zeroizing<String>, overlap: Duration, reply: Reply<Vec<KeptSecret>> },
+    Rekey { keys: StorageKeys, reply: Reply<u64> },
     Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
+    Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
     Probe { reply: Reply<()> },
     Close { reply: Reply<()> },
 }
@@ -41,7 +46,7 @@ enum Done {
     Keys(Vec<WebhookKey>),
     Count(u64),
     State(Option<DeliveryState>),
-    Secrets(Vec<String>),
+    Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
     Nothing,
 }
@@ -77,6 +82,7 @@ pub(super) struct Writer {
     path: PathBuf,
     pub(super) clock: Clock,
     pub(super) handover: Arc<Handover>,
+    pub(super) keyring: Keyring,
     failure: watch::Sender<Option<StoreError>>,
     on_commit: Option<CommitObserver>,
     pub(super) counters: Counters,
@@ -113,6 +119,7 @@ impl Writer {
             path,
             clock,
             handover,
+            keyring: Keyring::default(),
             failure,
             on_commit,
             counters,
@@ -195,6 +202,12 @@ impl Writer {
                 if let Some(observe) = &self.on_commit {
                     observe(started.elapsed(), commands);
                 }
+                // Before the answer: whoever sealed the secrets may look at the disk right then.
+                if group.iter().any(|command| matches!(command, Command::Rekey { .. }))
+                    && let Err(e) = truncate_log(&self.connection)
+                {
+                    tracing::warn!("secrets as they were before may stay in the store's log until it is next begun anew: {e}");
+                }
                 group.into_iter().zip(done).for_each(|(command, done)| command.answer(Ok(done)));
                 Ok(())
             }
@@ -254,12 +267,17 @@ impl Writer {
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
             Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
-            Command::Secrets { webhooks, make, .. } => {
-                Done::Secrets(webhooks.iter().map(|webhook| self.secret(*webhook, *make)).collect::<Result<_, _>>()?)
+            Command::Secrets { webhooks, .. } => {
+                Done::Secrets(webhooks.iter().map(|(webhook, make)| self.secrets(*webhook, *make)).collect::<Result<_, _>>()?)
             }
+            Command::RotateSecret { webhook, text, overlap, .. } => {
+                Done::Secrets(vec![self.rotate_secret(*webhook, text, *overlap)?])
+            }
+            Command::Rekey { keys, .. } => Done::Count(self.rekey(keys)?),
             Command::Prune { after, events_before, failed_before, .. } => {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
+            Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
@@ -314,15 +332,19 @@ impl Command {
             (Self::Append { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Intern { reply, .. }, Ok(Done::Keys(keys))) => send(reply, Ok(keys)),
             (Self::Intern { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
-            (Self::Sweep { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
-            (Self::Sweep { reply, .. }, result) => send(reply, result.map(|_| 0)),
+            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
+            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, result) => send(reply, result.map(|_| 0)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, Ok(Done::State(state))) => send(reply, Ok(state)),
             (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, result) => send(reply, result.map(|_| None)),
             (Self::Secrets { reply, .. }, Ok(Done::Secrets(secrets))) => send(reply, Ok(secrets)),
             (Self::Secrets { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
+            (Self::RotateSecret { reply, .. }, Ok(Done::Secrets(secrets))) => {
+                send(reply, Ok(secrets.into_iter().next().unwrap_or_default()));
+            }
+            (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
-            (Self::Settle { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
+            (Self::Settle { reply, .. } | Self::Stand { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
                 send(reply, result.map(|_| ()))
             }
         }
@@ -356,6 +378,12 @@ fn restart_log(connection: &Connection) -> Result<(), rusqlite::Error> {
     let busy = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0));
     connection.busy_timeout(super::schema::BUSY_WAIT)?;
     let busy = busy?;
+    if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+}
+
+/// As [`restart_log`], and nothing of the old log stays on disk.
+fn truncate_log(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
     if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
 }
 

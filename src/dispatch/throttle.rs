@@ -1,0 +1,97 @@
+//! How fast each lane may go: its rate limit, and the ramp of one that comes back. Outlives lanes and reloads; holds only
+//! lanes that have something to remember.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::model::{Pace, Ramp, Rate, WebhookKey};
+
+/// Entries that are looked through for some to forget, at least.
+const SWEEP_FROM: usize = 1024;
+
+pub(super) struct Throttle {
+    paces: HashMap<WebhookKey, Pace>,
+    ramps: HashMap<WebhookKey, Ramp>,
+    sweep_at: usize,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self { paces: HashMap::new(), ramps: HashMap::new(), sweep_at: SWEEP_FROM }
+    }
+}
+
+impl Throttle {
+    /// It comes back: slowly at first.
+    pub(super) fn ramp(&mut self, webhook: WebhookKey, now: Duration) {
+        self.ramps.insert(webhook, Ramp::start(now));
+    }
+
+    /// Lets one go, or says how long the lane has to wait.
+    pub(super) fn take(&mut self, webhook: WebhookKey, rate: Option<Rate>, now: Duration) -> Result<(), Duration> {
+        if rate.is_none() && self.ramps.is_empty() {
+            return Ok(());
+        }
+        let mut wait = Duration::ZERO;
+        if rate.is_some() {
+            wait = self.paces.get(&webhook).map_or(wait, |pace| pace.wait(now));
+        }
+        let ramp = self.ramps.get(&webhook).copied().filter(|ramp| !ramp.is_over(now));
+        wait = ramp.map_or(wait, |ramp| ramp.wait(now).max(wait));
+        if !wait.is_zero() {
+            return Err(wait);
+        }
+        match (ramp, self.ramps.get_mut(&webhook)) {
+            (Some(_), Some(ramp)) => ramp.take(now)?,
+            (None, Some(_)) => {
+                self.ramps.remove(&webhook);
+            }
+            (_, None) => {}
+        }
+        if let Some(rate) = rate {
+            self.sweep(now);
+            self.paces.entry(webhook).or_default().take(rate.interval(), now)?;
+        }
+        Ok(())
+    }
+
+    fn sweep(&mut self, now: Duration) {
+        if self.paces.len() >= self.sweep_at {
+            self.paces.retain(|_, pace| !pace.is_rested(now));
+            self.sweep_at = (self.paces.len() * 2).max(SWEEP_FROM);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: WebhookKey = WebhookKey(1);
+
+    #[test]
+    fn the_slower_of_rate_and_ramp_counts() {
+        let ms = Duration::from_millis;
+        let rate = Rate::parse("50/s").ok();
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.take(KEY, None, ms(1000)), Ok(()));
+        assert_eq!(throttle.take(KEY, rate, ms(1000)), Ok(()));
+        assert_eq!(throttle.take(KEY, rate, ms(1000)), Err(ms(10)));
+        assert_eq!(throttle.take(WebhookKey(2), rate, ms(1000)), Ok(()), "each has its own");
+        throttle.ramp(KEY, ms(1100));
+        assert_eq!(throttle.take(KEY, rate, ms(1100)), Ok(()));
+        assert_eq!(throttle.take(KEY, rate, ms(1150)), Err(ms(50)), "ten a second at first");
+        assert_eq!(throttle.take(KEY, rate, ms(20_000)), Ok(()));
+        assert!(throttle.ramps.is_empty(), "over and forgotten");
+    }
+
+    #[test]
+    fn what_is_rested_is_forgotten() {
+        let mut throttle = Throttle::default();
+        let rate = Rate::parse("50/s").ok();
+        for n in 0..5000 {
+            assert_eq!(throttle.take(WebhookKey(n), rate, Duration::from_secs(u64::try_from(n).unwrap())), Ok(()));
+        }
+        assert!(throttle.paces.len() <= SWEEP_FROM, "{}", throttle.paces.len());
+    }
+}

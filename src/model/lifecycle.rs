@@ -1,0 +1,256 @@
+//! The life of a delivery: the one place that decides which state comes next, and when it is due. Pure; the store writes
+//! what is decided here, and decides nothing itself.
+//!
+//! ```text
+//!            ┌───────── release ─────────┐
+//!            ▼                           │
+//! pending ──▶ (attempt) ─▶ retrying ──▶ held        succeeded   failed   dropped   cancelled
+//!    │            │           │          │              ▲          ▲        ▲          ▲
+//!    │            └───────────┴── settled ┴─────────────┴──────────┴────────┘          │
+//!    └──────────────── cancelled, by hand or with the webhook ─────────────────────────┘
+//! ```
+//! Only a retry by hand leads out of a finished state.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use rand::Rng;
+
+use super::retry::{Asked, RetryPolicy, Settlement};
+use super::{Cause, DeliveryState, Failure, Outcome, Timestamp, Trigger};
+
+/// An attempt that is over, as far as what comes next depends on it.
+#[derive(Debug, Clone)]
+pub struct Tried<'a> {
+    pub outcome: &'a Outcome,
+    pub trigger: Trigger,
+    /// Scheduled attempts before this one.
+    pub spent: u32,
+    /// When the delivery came to be.
+    pub created: Timestamp,
+    /// Events that it carries.
+    pub events: usize,
+}
+
+/// A retry policy, and how long it is worth the trouble.
+#[derive(Debug, Clone, Copy)]
+pub struct Lifetime<'a> {
+    pub retry: &'a RetryPolicy,
+    pub expire_after: Option<Duration>,
+}
+
+impl Lifetime<'_> {
+    /// What comes after an attempt. An attempt by hand spends nothing: what comes next is what would have come after the
+    /// last scheduled one.
+    pub fn after(&self, tried: &Tried<'_>, now: Timestamp, rng: &mut impl Rng) -> Settlement {
+        if let Outcome::Failed(Failure { cause, asked, .. }) = tried.outcome {
+            match (cause, asked) {
+                (_, Some(Asked::AbortMessage | Asked::Disable)) | (Cause::Status(410), _) => return Settlement::Fail,
+                // Too large: two halves may pass. It ends, because one event cannot be halved.
+                (Cause::Status(413), None) if tried.events > 1 => return Settlement::Halve,
+                _ => {}
+            }
+        }
+        let spent = tried.spent.saturating_add(u32::from(tried.trigger == Trigger::Scheduled));
+        let spent = NonZeroU32::new(spent).unwrap_or(NonZeroU32::MIN);
+        match self.retry.settle(spent, tried.outcome, now, rng) {
+            Settlement::RetryAt(at) if self.expires(tried.created).is_some_and(|end| at > end) => Settlement::Expire,
+            settlement => settlement,
+        }
+    }
+
+    /// Whether it is too late to attempt it. An operator's wish has no time limit.
+    pub fn is_over(&self, trigger: Trigger, created: Timestamp, now: Timestamp) -> bool {
+        trigger == Trigger::Scheduled && self.expires(created).is_some_and(|end| now > end)
+    }
+
+    fn expires(&self, created: Timestamp) -> Option<Timestamp> {
+        self.expire_after.map(|span| created.after(span))
+    }
+}
+
+/// What happens to a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// A lease ended.
+    Settled { settlement: &'a Settlement, reason: Option<&'a str> },
+    /// Its webhook was disabled.
+    Hold,
+    /// Its webhook was enabled again.
+    Release { tried: bool },
+    /// Its webhook was removed, or an operator cancelled it.
+    Cancel { reason: &'a str },
+    /// An operator wants it now.
+    Retry,
+}
+
+/// What a delivery is then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Next<'a> {
+    pub state: DeliveryState,
+    /// When it may be attempted: for those that wait, and for no others.
+    pub due: Option<Timestamp>,
+    pub reason: Option<&'a str>,
+}
+
+/// Which state comes next; `None` when nothing changes.
+pub fn next<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Option<Next<'a>> {
+    use DeliveryState::{Cancelled, Dropped, Failed, Held, Pending, Retrying, Succeeded};
+    let waits = |state, due: Timestamp| Next { state, due: Some(due.max(now)), reason: None };
+    let rests = |state, reason| Next { state, due: None, reason };
+    Some(match change {
+        Change::Settled { settlement, reason } => match settlement {
+            Settlement::Succeed => rests(Succeeded, None),
+            Settlement::Drop { reason } => rests(Dropped, Some(reason.as_str())),
+            // What an operator did while the attempt was under way wins over another try, not over one that arrived.
+            _ if before == Cancelled => rests(Cancelled, reason),
+            Settlement::Cancel { reason } => rests(Cancelled, Some(reason.as_str())),
+            Settlement::Fail | Settlement::Expire => rests(Failed, reason),
+            Settlement::Hold => rests(Held, reason),
+            Settlement::RetryAt(_) | Settlement::Halve if before == Held => rests(Held, reason),
+            Settlement::RetryAt(at) => Next { reason, ..waits(Retrying, *at) },
+            Settlement::Halve => Next { reason, ..waits(Retrying, now) },
+        },
+        Change::Hold if matches!(before, Pending | Retrying) => rests(Held, Some("the webhook is disabled")),
+        Change::Release { tried } if before == Held => waits(if tried { Retrying } else { Pending }, now),
+        Change::Cancel { reason } if before.is_open() => rests(Cancelled, Some(reason)),
+        Change::Retry => waits(if before == Pending { Pending } else { Retrying }, now),
+        Change::Hold | Change::Release { .. } | Change::Cancel { .. } => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{RETRY_AFTER_MAX, Schedule};
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use rand::rngs::StdRng;
+
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn now() -> Timestamp {
+        Timestamp::from_millis(NOW)
+    }
+
+    fn after(expire_after: Option<Duration>, outcome: &Outcome, trigger: Trigger, spent: u32, events: usize) -> Settlement {
+        let retry = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
+        let tried = Tried { outcome, trigger, spent, created: now(), events };
+        Lifetime { retry: &retry, expire_after }.after(&tried, now(), &mut StdRng::seed_from_u64(1))
+    }
+
+    fn failed(status: u16) -> Outcome {
+        Outcome::Failed(Failure::new(Cause::Status(status)))
+    }
+
+    #[test]
+    fn a_retry_by_hand_does_not_spend_the_budget() {
+        let in_ms = |ms| Settlement::RetryAt(Timestamp::from_millis(NOW + ms));
+        assert_eq!(after(None, &failed(500), Trigger::Scheduled, 1, 1), in_ms(2000));
+        assert_eq!(after(None, &failed(500), Trigger::Manual, 2, 1), in_ms(2000), "as after the second");
+        assert_eq!(after(None, &failed(500), Trigger::Manual, 4, 1), Settlement::Fail, "none is left");
+    }
+
+    #[test]
+    fn a_batch_that_is_too_large_is_halved_and_a_single_event_is_not() {
+        assert_eq!(after(None, &failed(413), Trigger::Scheduled, 0, 2), Settlement::Halve);
+        assert_eq!(after(None, &failed(413), Trigger::Scheduled, 0, 1), Settlement::Fail);
+    }
+
+    #[test]
+    fn what_the_endpoint_asks_for_ends_the_retries() {
+        for asked in [Asked::AbortMessage, Asked::Disable] {
+            let outcome = Outcome::Failed(Failure { asked: Some(asked), ..Failure::new(Cause::Status(503)) });
+            assert_eq!(after(None, &outcome, Trigger::Scheduled, 0, 1), Settlement::Fail);
+        }
+        assert_eq!(after(None, &failed(410), Trigger::Scheduled, 0, 1), Settlement::Fail);
+    }
+
+    #[test]
+    fn what_would_be_retried_too_late_expires_at_once() {
+        let span = Duration::from_millis(1500);
+        assert!(matches!(after(Some(span), &failed(500), Trigger::Scheduled, 0, 1), Settlement::RetryAt(_)));
+        assert_eq!(after(Some(span), &failed(500), Trigger::Scheduled, 1, 1), Settlement::Expire);
+        let retry = RetryPolicy::default();
+        let lifetime = Lifetime { retry: &retry, expire_after: Some(span) };
+        assert!(!lifetime.is_over(Trigger::Scheduled, now(), now().after(span)));
+        assert!(lifetime.is_over(Trigger::Scheduled, now(), now().after(span * 2)));
+        assert!(!lifetime.is_over(Trigger::Manual, now(), now().after(span * 2)), "an operator may");
+    }
+
+    fn settlements() -> impl Strategy<Value = Settlement> {
+        let at = (-100_000..100_000_i64).prop_map(|ms| Settlement::RetryAt(Timestamp::from_millis(NOW + ms)));
+        prop_oneof![
+            Just(Settlement::Succeed),
+            at,
+            Just(Settlement::Fail),
+            Just(Settlement::Expire),
+            Just(Settlement::Halve),
+            Just(Settlement::Hold),
+            Just(Settlement::Drop { reason: "d".to_owned() }),
+            Just(Settlement::Cancel { reason: "c".to_owned() }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_delivery_ends_and_no_retry_is_in_the_past_or_out_of_bounds(
+            retries in 0..50_u32, initial_ms in 0..100_000_u64, multiplier in 0.0..1e9_f64, jitter in 0.0..1.0_f64,
+            seed in any::<u64>(), retry_after in proptest::option::of(any::<u32>()), expire_s in proptest::option::of(0..10_000_u64),
+            by_hand in proptest::collection::vec(any::<bool>(), 60),
+        ) {
+            let max_delay = Duration::from_secs(3600);
+            let initial_delay = Duration::from_millis(initial_ms);
+            let schedule = Schedule::Curve { max_retries: retries, initial_delay, multiplier, max_delay };
+            let retry = RetryPolicy { schedule, jitter, ..RetryPolicy::default() };
+            let expire_after = expire_s.map(Duration::from_secs);
+            let lifetime = Lifetime { retry: &retry, expire_after };
+            let mut rng = StdRng::seed_from_u64(seed);
+            let hint = retry_after.map(|s| Duration::from_secs(u64::from(s)));
+            let outcome = Outcome::Failed(Failure { retry_after: hint, ..Failure::new(Cause::Status(503)) });
+            let (created, mut at, mut spent) = (now(), now(), 0);
+            for by_hand in by_hand.into_iter().chain(std::iter::repeat(false)) {
+                let trigger = if by_hand { Trigger::Manual } else { Trigger::Scheduled };
+                let settlement = lifetime.after(&Tried { outcome: &outcome, trigger, spent, created, events: 1 }, at, &mut rng);
+                spent += u32::from(!by_hand);
+                prop_assert!(spent <= retries + 1, "it ends, however often it is tried by hand");
+                let Settlement::RetryAt(due) = settlement else { break };
+                prop_assert!(due >= at);
+                prop_assert!(due <= at.after(RETRY_AFTER_MAX.max(max_delay * 2)));
+                prop_assert!(expire_after.is_none_or(|span| due <= created.after(span)));
+                at = due;
+            }
+        }
+
+        #[test]
+        fn what_waits_is_due_and_what_has_ended_stays_so_but_for_a_retry_by_hand(
+            changes in proptest::collection::vec((0..5_u8, any::<bool>(), settlements()), 1..60),
+        ) {
+            let mut state = DeliveryState::Pending;
+            for (kind, tried, settlement) in &changes {
+                let change = match kind {
+                    0 => Change::Settled { settlement, reason: Some("r") },
+                    1 => Change::Hold,
+                    2 => Change::Release { tried: *tried },
+                    3 => Change::Cancel { reason: "c" },
+                    _ => Change::Retry,
+                };
+                // Only what waits, or was cancelled under an attempt's feet, can be settled.
+                if *kind == 0 && !(state.is_open() || state == DeliveryState::Cancelled) {
+                    continue;
+                }
+                let Some(next) = next(state, change, now()) else { continue };
+                let waits = matches!(next.state, DeliveryState::Pending | DeliveryState::Retrying);
+                prop_assert_eq!(waits, next.due.is_some(), "{:?} {:?}", state, change);
+                prop_assert!(next.due.is_none_or(|due| due >= now()), "never in the past");
+                if !state.is_open() && next.state.is_open() {
+                    prop_assert_eq!(change, Change::Retry);
+                }
+                if change == Change::Retry {
+                    prop_assert_eq!(next.due, Some(now()), "it replaces whatever waited");
+                }
+                state = next.state;
+            }
+        }
+    }
+}

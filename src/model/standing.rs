@@ -1,0 +1,114 @@
+//! How a webhook stands, beside what config.toml says of it: switched off by an operator or by its endpoint, failing for
+//! how long, breaker open or closed. Pure; what of it outlives a restart is what is serialised here.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Timestamp;
+use super::breaker::Open;
+
+/// Who or what switched a webhook off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisabledBy {
+    Operator,
+    /// The endpoint answered 410.
+    Gone,
+    /// The endpoint answered with `webhook-delivery: disable`.
+    Asked,
+    /// Nothing but failures for `disable_after`.
+    Failures,
+}
+
+/// A webhook that is switched off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disabled {
+    pub by: DisabledBy,
+    /// For people.
+    pub reason: String,
+    pub at: Timestamp,
+    /// Of the URL that it happened at: another one is another endpoint, which is owed a try. `None` for an operator's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<u64>,
+}
+
+/// What is kept of a webhook that is not simply well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Condition {
+    /// Nothing has been delivered since, and something has failed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub failing_since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub open: Option<Open>,
+    /// As in [`Disabled`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub endpoint: Option<u64>,
+}
+
+impl Condition {
+    pub fn is_well(&self) -> bool {
+        self.failing_since.is_none() && self.open.is_none()
+    }
+}
+
+/// Everything that is not the default.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    pub disabled: Option<Disabled>,
+    pub condition: Condition,
+}
+
+/// How long a webhook has had nothing but failures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Failing {
+    since: Option<Timestamp>,
+}
+
+impl Failing {
+    pub fn restored(since: Option<Timestamp>) -> Self {
+        Self { since }
+    }
+
+    pub fn since(self) -> Option<Timestamp> {
+        self.since
+    }
+
+    pub fn succeeded(&mut self) {
+        self.since = None;
+    }
+
+    /// `true` when it has been going on for `disable_after`.
+    pub fn failed(&mut self, disable_after: Option<Duration>, now: Timestamp) -> bool {
+        let since = *self.since.get_or_insert(now);
+        disable_after.is_some_and(|limit| since.until(now) >= limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_failures_for_long_enough_is_enough() {
+        let start = Timestamp::from_millis(1_700_000_000_000);
+        let limit = Some(Duration::from_secs(100));
+        let mut failing = Failing::default();
+        assert!(!failing.failed(limit, start));
+        assert!(!failing.failed(limit, start.after(Duration::from_secs(99))));
+        failing.succeeded();
+        assert!(!failing.failed(limit, start.after(Duration::from_secs(150))), "begins anew");
+        assert!(failing.failed(limit, start.after(Duration::from_secs(250))));
+        assert!(!failing.failed(None, start.after(Duration::from_secs(99_999))), "switched off");
+    }
+
+    #[test]
+    fn what_is_kept_reads_back() {
+        let disabled =
+            Disabled { by: DisabledBy::Gone, reason: "r".to_owned(), at: Timestamp::from_millis(5), endpoint: Some(7) };
+        let text = serde_json::to_string(&disabled).unwrap();
+        assert_eq!(text, r#"{"by":"gone","reason":"r","at":"1970-01-01T00:00:00.005Z","endpoint":7}"#);
+        assert_eq!(serde_json::from_str::<Disabled>(&text).unwrap(), disabled);
+        assert_eq!(serde_json::from_str::<Condition>("{}").unwrap(), Condition::default());
+    }
+}

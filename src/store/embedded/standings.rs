@@ -1,0 +1,49 @@
+//! How webhooks stand, kept: who switched them off, how long they have been failing, whether their breaker is open.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, params};
+
+use super::rows::invalid;
+use super::writer::Writer;
+use crate::model::{Standing, WebhookKey};
+use crate::store::StandingChange;
+
+impl Writer {
+    pub(super) fn stand(&self, changes: &[(WebhookKey, StandingChange)]) -> Result<(), rusqlite::Error> {
+        for (webhook, change) in changes {
+            let (column, value) = match change {
+                StandingChange::Disabled(disabled) => ("disabled", disabled.as_ref().map(to_json)),
+                StandingChange::Condition(condition) => ("condition", (!condition.is_well()).then(|| to_json(condition))),
+            };
+            let sql = format!(
+                "INSERT INTO standings(webhook, {column}) VALUES(?1, ?2) ON CONFLICT(webhook) DO UPDATE SET {column} = ?2"
+            );
+            self.connection.prepare_cached(&sql)?.execute(params![webhook.0, value])?;
+            self.connection
+                .prepare_cached("DELETE FROM standings WHERE webhook = ?1 AND disabled IS NULL AND condition IS NULL")?
+                .execute([webhook.0])?;
+        }
+        Ok(())
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("strings, numbers and times always have a JSON form")
+}
+
+pub(super) fn standings(connection: &Connection) -> Result<HashMap<WebhookKey, Standing>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT webhook, disabled, condition FROM standings")?;
+    let rows = statement.query_map([], |row| {
+        let disabled = match row.get_ref(1)?.as_str_or_null()? {
+            Some(json) => Some(serde_json::from_str(json).map_err(|e| invalid(1, e))?),
+            None => None,
+        };
+        let condition = match row.get_ref(2)?.as_str_or_null()? {
+            Some(json) => serde_json::from_str(json).map_err(|e| invalid(2, e))?,
+            None => Default::default(),
+        };
+        Ok((WebhookKey(row.get(0)?), Standing { disabled, condition }))
+    })?;
+    rows.collect()
+}
