@@ -54,6 +54,7 @@ static FILES: &[(&str, &[u8])] = files![
     "lib/filter.js",
     "lib/format.js",
     "lib/live.js",
+    "lib/metrics.js",
     "lib/router.js",
     "lib/session.js",
     "pages/config.js",
