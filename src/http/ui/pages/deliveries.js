@@ -247,6 +247,8 @@ function deliveryDetail(detail, changed, shown) {
   return h("div", { class: "stack" },
     h("div", { class: "detail-head" }, chip(detail.state), h("span", null, h("a", { href: `/events/${encodeURIComponent(detail.event_id)}` }, detail.event_type), " to ", h("a", { href: `/webhooks/${encodeURIComponent(detail.webhook)}` }, detail.webhook)),
       h("a", { class: "muted small", href: `/deliveries/${detail.id}` }, "Link"), button("Copy id", { kind: "quiet small", icon: "copy", on: () => copy(detail.id, "Id copied") }), h("span", { class: "grow" }), tools),
+    detail.batch?.length > 0 && h("details", { class: "form-section" }, h("summary", null, h("strong", null, "Batch"), h("span", { class: "muted" }, plural(detail.batch.length, "event"))),
+      h("ul", { class: "sample" }, detail.batch.slice(0, 200).map((event) => h("li", null, h("a", { href: `/events/${encodeURIComponent(event)}` }, event))))),
     detail.reason && h("p", { class: detail.state === "failed" ? "error-text" : "muted" }, detail.reason),
     detail.next_attempt_at && open && h("p", { class: "muted" }, "Next attempt ", time(detail.next_attempt_at)),
     attempts.length === 0 ? h("p", { class: "muted" }, detail.state === "pending" ? "The first attempt is on its way." : "There was no attempt.") : h("div", { class: "attempts" }, attempts.map((attempt, at) => {

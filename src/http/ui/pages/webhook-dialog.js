@@ -194,9 +194,9 @@ function signatureField(id, webhook, onInput) {
 }
 
 function headersField(id, onInput, webhook) {
+  const kept = Object.entries(webhook?.headers ?? {}).map(([name, value]) => `${name}: ${value}`);
   const note = h("p", { class: "field-note bad", role: "status" });
   const input = h("textarea", { id: `${id}-headers`, rows: 2, class: "mono", spellcheck: "false", placeholder: "X-Api-Key: …", ".value": kept.join("\n"), on: { input: onInput } });
-  const kept = Object.entries(webhook?.headers ?? {}).map(([name, value]) => `${name}: ${value}`);
   return {
     input,
     element: h("div", { class: "field" }, h("label", { for: input.id }, "Headers"), input, note, h("p", { class: "hint" }, kept.length > 0 ? "One a line. A hidden value (…) stays as it is." : "One a line, as Name: value.")),
