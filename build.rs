@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 /// The packages of `transformers/` that are embedded, by the name that configurations use.
-const PREBUILT: [&str; 3] = ["slack", "discord", "pagerduty"];
+const PREBUILT: [&str; 10] =
+    ["slack", "discord", "teams", "pagerduty", "opsgenie", "cloudevents", "envelope", "template", "jq", "redact"];
 
 const TARGET: &str = "wasm32-wasip2";
 

@@ -17,12 +17,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("store", &["clock", "model", "tasks", "telemetry"]),
     ("snapshot", &["config", "model", "outbound", "routing", "signing", "transform"]),
+    ("control", &["config", "model", "snapshot", "store", "transform"]),
+    ("jobs", &["clock", "model", "routing", "snapshot", "store"]),
     ("operational", &["clock", "model", "snapshot", "store"]),
     (
         "reload",
         &[
             "clock",
             "config",
+            "control",
             "model",
             "operational",
             "outbound",

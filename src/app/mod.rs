@@ -10,11 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{Problems, Settings};
+use crate::control;
 use crate::dispatch::Dispatcher;
 use crate::http::{self, Api};
+use crate::jobs;
 use crate::outbound::OutboundError;
 use crate::reload::{self, Hangup, ReloadError, Reloader};
 use crate::snapshot::{Live, Switchboard};
@@ -23,8 +26,9 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
+pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
-pub use local::{LocalServer, local_server};
+pub use local::{LocalServer, data_directory, local_server};
 pub use token::AdminToken;
 
 pub struct AppOptions {
@@ -43,6 +47,12 @@ pub enum StartError {
     Config(Problems),
     #[error("cannot listen on {address}: {reason}: is another program there? set `[server] listen` to a free address")]
     Listen { address: SocketAddr, reason: std::io::Error },
+    #[error(
+        "{address} can be reached from other machines, and without [tokens] anybody there could publish events and change \
+         webhooks: add a token ([tokens.admin] with token = \"${{TENTERHOOK_TOKEN}}\" and scopes = [\"manage\"]), or listen on \
+         127.0.0.1"
+    )]
+    Open { address: SocketAddr },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -80,6 +90,9 @@ impl App {
         let loaded = reload::load(&path).map_err(StartError::Config)?;
         let settings = &loaded.settings;
         let address = options.listen.unwrap_or(settings.server.listen);
+        if settings.tokens.is_empty() && !address.ip().to_canonical().is_loopback() {
+            return Err(StartError::Open { address });
+        }
         let listener = TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?;
         let address = listener.local_addr().map_err(|reason| StartError::Listen { address, reason })?;
 
@@ -101,17 +114,24 @@ impl App {
     fn spawn_all(&self, listener: TcpListener, reload: (Arc<Reloader>, Hangup), clock: Clock, metrics: Arc<Metrics>) {
         let (reloader, hangup) = reload;
         let Self { live, store, tasks, .. } = self;
+        let (control, requests) = control::channel();
+        let jobs = Arc::new(Notify::new());
         let api = Api {
             store: store.clone(),
             live: Arc::clone(live),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
+            control,
+            jobs: Arc::clone(&jobs),
             admin: self.admin.as_ref().map(AdminToken::secret),
             listen: self.address,
         };
-        tasks.spawn_core("http", http::serve(listener, http::router(api), tasks.cancelled()));
-        tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, tasks.cancelled()));
+        let tls = Arc::clone(live);
+        let tls = Arc::new(move || tls.snapshot().tls.clone());
+        tasks.spawn_core("http", http::serve(listener, http::router(api), tls, tasks.cancelled()));
+        tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, requests, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
+        tasks.spawn_core("jobs", jobs::run(store.clone(), Arc::clone(live), clock.clone(), jobs, tasks.cancelled()));
         let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);
         let snapshot = Arc::clone(live);
         let grace = move || snapshot.snapshot().settings.server.shutdown_grace;
@@ -145,6 +165,14 @@ impl App {
         self.store.close().await;
         result
     }
+}
+
+/// Proves the invariants of the store in a data directory.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub async fn check_store(directory: PathBuf) -> Result<StoreCheck, StoreError> {
+    Store::check(directory, Clock::System.now()).await
 }
 
 async fn open_store(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Store, StoreError> {

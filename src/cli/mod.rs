@@ -7,6 +7,7 @@ mod listen;
 mod receive;
 mod send;
 mod serve;
+mod store;
 mod verify;
 
 use std::ffi::OsString;
@@ -58,6 +59,8 @@ enum Command {
     Listen(listen::Args),
     /// Check the signature of a request
     Verify(verify::Args),
+    /// Look after the data directory
+    Store(store::Args),
     /// Engine, local receiver and sample events in one, in a temporary directory
     Demo(demo::Args),
 }
@@ -94,6 +97,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             Command::Send(args) => send::run(&global, args).await,
             Command::Listen(args) => receive::command(&global, args).await,
             Command::Verify(args) => verify::command(&global, args),
+            Command::Store(args) => store::run(&global, args).await,
             Command::Demo(args) => demo::run(&global, args).await,
         }
     });

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::gather::Pems;
+use super::protection::{ProtectionSettings, protection};
 use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::settings::{RetentionSettings, Scope, ServerSettings, StorageSettings, TokenSettings};
@@ -16,8 +19,19 @@ use crate::signing::Secret;
 
 const ROOT: Keys = Keys {
     table: "the top level",
-    known: &["include", "server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"],
-    later: &["sources", "event_types", "catalogue"],
+    known: &[
+        "include",
+        "server",
+        "tokens",
+        "storage",
+        "retention",
+        "network",
+        "defaults",
+        "webhooks",
+        "transformers",
+        "event_types",
+    ],
+    later: &["sources", "catalogue"],
     elsewhere: &[
         ("[server]", SERVER.known),
         ("[storage]", STORAGE.known),
@@ -31,8 +45,8 @@ const ROOT: Keys = Keys {
 
 const SERVER: Keys = Keys {
     table: "[server]",
-    known: &["listen", "max_event_size", "shutdown_grace"],
-    later: &["tls", "rate_limit"],
+    known: &["listen", "max_event_size", "shutdown_grace", "rate_limit", "cors", "tls"],
+    later: &[],
     elsewhere: &[],
     refused: &[],
     aliases: &[("address", "listen"), ("bind", "listen"), ("port", "listen"), ("host", "listen")],
@@ -40,11 +54,11 @@ const SERVER: Keys = Keys {
 
 const TOKEN: Keys = Keys {
     table: "a token",
-    known: &["token", "scopes"],
+    known: &["token", "scopes", "tenant"],
     later: &[],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("secret", "token"), ("scope", "scopes")],
+    aliases: &[("secret", "token"), ("scope", "scopes"), ("tenant_id", "tenant")],
 };
 
 const STORAGE: Keys = Keys {
@@ -57,7 +71,7 @@ const STORAGE: Keys = Keys {
 };
 
 const RETENTION: Keys =
-    Keys { table: "[retention]", known: &["events", "failed"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
+    Keys { table: "[retention]", known: &["events", "failed", "audit"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
 
 const NETWORK: Keys = Keys {
     table: "[network]",
@@ -92,6 +106,9 @@ const PREVIOUS_KEYS_MAX: usize = 10;
 const TOKEN_CHARS_GOOD: usize = 16;
 const TOKEN_CHARS_MAX: usize = 1_000;
 
+/// No event has a longer one.
+const TENANT_BYTES_MAX: usize = 100;
+
 /// Bytes of a TOML key that names a token or a transformer.
 const NAME_CHARS_MAX: usize = 100;
 
@@ -124,9 +141,13 @@ impl<'t> Document<'t> {
         entries
     }
 
-    pub(super) fn server(&self, report: &mut Report) -> ServerSettings {
-        let mut settings =
-            ServerSettings { listen: LISTEN_DEFAULT, max_event_size: EVENT_BYTES_DEFAULT, shutdown_grace: GRACE_DEFAULT };
+    pub(super) fn server(&self, pems: &Pems, report: &mut Report) -> ServerSettings {
+        let mut settings = ServerSettings {
+            listen: LISTEN_DEFAULT,
+            max_event_size: EVENT_BYTES_DEFAULT,
+            shutdown_grace: GRACE_DEFAULT,
+            protection: ProtectionSettings::default(),
+        };
         let Some(table) = self.table("server", "[server]", report) else { return settings };
         check_keys(table, &SERVER, report);
         if let Some(address) = table.get("listen").and_then(|entry| listen(&entry.node, report)) {
@@ -140,6 +161,7 @@ impl<'t> Document<'t> {
         if let Some(grace) = table.get("shutdown_grace").and_then(grace) {
             settings.shutdown_grace = grace;
         }
+        settings.protection = protection(table, pems, report);
         settings
     }
 
@@ -207,11 +229,12 @@ impl<'t> Document<'t> {
     }
 
     pub(super) fn retention(&self, report: &mut Report) -> RetentionSettings {
-        let mut settings = RetentionSettings { events: DAY * 7, failed: DAY * 30 };
+        let mut settings = RetentionSettings { events: DAY * 7, failed: DAY * 30, audit: DAY * 90 };
         let Some(table) = self.table("retention", "[retention]", report) else { return settings };
         check_keys(table, &RETENTION, report);
         let range = RETENTION_MIN..=DAY * RETENTION_DAYS_MAX;
-        for (name, value) in [("events", &mut settings.events), ("failed", &mut settings.failed)] {
+        for (name, value) in [("events", &mut settings.events), ("failed", &mut settings.failed), ("audit", &mut settings.audit)]
+        {
             let read = table.get(name).and_then(|entry| read::duration(&entry.node, name, range.clone(), "7d", report));
             *value = read.unwrap_or(*value);
         }
@@ -344,8 +367,26 @@ fn token(entry: &Entry, table: &Table, report: &mut Report) -> Option<TokenSetti
             None
         }
     };
+    let tenant = table.get("tenant").map(|entry| tenant(&entry.node, report));
     let place = report.sources.place(entry.key.span);
-    (good_name).then_some(TokenSettings { name: entry.key.name.clone(), token: secret?, scopes: scopes?, place })
+    let tenant = match tenant {
+        None => None,
+        // A token whose tenant cannot be read must not become one for everything.
+        Some(tenant) => Some(tenant?),
+    };
+    (good_name).then_some(TokenSettings { name: entry.key.name.clone(), token: secret?, scopes: scopes?, tenant, place })
+}
+
+fn tenant(node: &Node, report: &mut Report) -> Option<Arc<str>> {
+    let text = read::string(node, "tenant", "acme", report)?.value();
+    let good = !text.trim().is_empty() && text.len() <= TENANT_BYTES_MAX && !text.chars().any(char::is_control);
+    if !good {
+        report.error(
+            node.span,
+            format!("`tenant` must be 1 to {TENANT_BYTES_MAX} bytes, none of them a control character: as events name it"),
+        );
+    }
+    good.then(|| text.into())
 }
 
 fn token_secret(node: &Node, report: &mut Report) -> Option<Secret> {

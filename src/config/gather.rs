@@ -1,12 +1,12 @@
 //! From a path to one tree: reads the file, fills in its strings, follows `include`, and merges all files as if they
 //! had been written in one. Refuses a key that two files set.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::files::{FILE_BYTES_MAX, FILES_MAX, Files, Fingerprint};
+use super::files::{FILE_BYTES_MAX, FILES_MAX, Files, Fingerprint, SECRET_FILE_BYTES_MAX};
 use super::interpolate::Interpolator;
 use super::parse::parse;
 use super::read;
@@ -20,10 +20,15 @@ pub(super) struct Gathered {
     pub(super) files: Vec<PathBuf>,
     pub(super) include_dirs: Vec<PathBuf>,
     pub(super) fingerprint: String,
+    pub(super) pems: Pems,
 }
 
+/// What stands in the files that `[server.tls]` names, by the place of the name.
+pub(super) type Pems = BTreeMap<Span, Result<Zeroizing<String>, String>>;
+
 /// Tables whose entries may come from several files. A key of `[server]` in each of two files is fine; twice is not.
-const MERGED: [&str; 8] = ["server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"];
+const MERGED: [&str; 9] =
+    ["server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers", "event_types"];
 
 pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>, report: &mut Report) -> Gathered {
     let interpolator = Interpolator { files, env, files_read: Vec::new(), fingerprint: Fingerprint::default() };
@@ -41,13 +46,14 @@ pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Optio
         gatherer.file(path, from, report);
         next += 1;
     }
+    let pems = gatherer.pems(report);
     let Gatherer { interpolator, root, mut files, mut include_dirs, .. } = gatherer;
     let known: BTreeSet<PathBuf> = files.iter().cloned().collect();
     let secret_files: BTreeSet<PathBuf> = interpolator.files_read.into_iter().filter(|path| !known.contains(path)).collect();
     files.extend(secret_files);
     include_dirs.sort();
     include_dirs.dedup();
-    Gathered { root, files, include_dirs, fingerprint: interpolator.fingerprint.finish() }
+    Gathered { root, files, include_dirs, fingerprint: interpolator.fingerprint.finish(), pems }
 }
 
 struct Gatherer<'a> {
@@ -83,6 +89,28 @@ impl Gatherer<'_> {
                 self.merge(entry, report);
             }
         }
+    }
+
+    /// Read along with the rest, so that a renewed certificate is a change of the configuration.
+    fn pems(&mut self, report: &Report) -> Pems {
+        let tls = self.root.get("server").and_then(|entry| match &entry.node.value {
+            Value::Table(server) => server.get("tls"),
+            _ => None,
+        });
+        let Some(Value::Table(tls)) = tls.map(|entry| &entry.node.value) else { return Pems::new() };
+        let mut pems = Pems::new();
+        for Node { span, value } in ["cert", "key"].iter().filter_map(|key| Some(&tls.get(key)?.node)) {
+            let Value::String(text) = value else { continue };
+            if super::protection::is_pem(text.value()) {
+                continue;
+            }
+            let path = report.sources.path(span.file).parent().unwrap_or(Path::new("")).join(text.value());
+            let content = self.interpolator.files.read(&path, SECRET_FILE_BYTES_MAX);
+            self.interpolator.fingerprint.add(content.as_ref().map_or(b"".as_slice(), |text| text.as_bytes()));
+            self.interpolator.files_read.push(path);
+            pems.insert(*span, content);
+        }
+        pems
     }
 
     fn unreadable(&mut self, path: PathBuf, from: Option<Span>, problem: &str, report: &mut Report) {
@@ -176,6 +204,7 @@ impl Gatherer<'_> {
                             "webhooks" => format!("the webhook {shown} is declared twice"),
                             "tokens" => format!("the token {shown} is declared twice"),
                             "transformers" => format!("the transformer {shown} is declared twice"),
+                            "event_types" => format!("the event type {shown} is declared twice"),
                             table => format!("{shown} of [{table}] is set twice"),
                         };
                         let draft = report.error(clash.key.span, message);

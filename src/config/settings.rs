@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::event_types::EventTypeSettings;
+use super::protection::ProtectionSettings;
 use crate::model::{
-    BatchPolicy, BreakerPolicy, EndpointUrl, Limits, NetworkPolicy, OnGap, Rate, RetryPolicy, StorageKeys, TransformStep,
-    WebhookId,
+    BatchPolicy, BreakerPolicy, EndpointUrl, EventType, Limits, NetworkPolicy, OnGap, Rate, RetryPolicy, StorageKeys, Timestamp,
+    TransformStep, WebhookId,
 };
 use crate::routing::{FieldPath, Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
@@ -25,6 +27,7 @@ pub struct Settings {
     pub network: NetworkPolicy,
     pub webhooks: BTreeMap<WebhookId, Arc<WebhookSettings>>,
     pub transformers: BTreeMap<String, TransformerSettings>,
+    pub event_types: BTreeMap<EventType, EventTypeSettings>,
     /// `transformers/` beside config.toml, whether it exists or not.
     pub transformers_dir: PathBuf,
 }
@@ -36,6 +39,7 @@ pub struct ServerSettings {
     pub max_event_size: usize,
     /// How long attempts may finish after SIGTERM; default 10 s.
     pub shutdown_grace: Duration,
+    pub protection: ProtectionSettings,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +48,8 @@ pub struct TokenSettings {
     pub name: String,
     pub token: Secret,
     pub scopes: Vec<Scope>,
+    /// Sees and manages only what is this tenant's; `None`: everything.
+    pub tenant: Option<Arc<str>>,
     pub place: Place,
 }
 
@@ -67,6 +73,8 @@ pub struct StorageSettings {
 pub struct RetentionSettings {
     pub events: Duration,
     pub failed: Duration,
+    /// The audit log; default 90 d.
+    pub audit: Duration,
 }
 
 /// One webhook, `[defaults]` already merged in.
@@ -97,6 +105,19 @@ pub struct WebhookSettings {
     pub lane: LanePolicy,
     pub metadata: serde_json::Map<String, serde_json::Value>,
     pub place: Place,
+    pub origin: Origin,
+}
+
+/// Who declared a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Config,
+    Api {
+        created: Timestamp,
+        updated: Timestamp,
+        /// Why it is disabled: it was valid when it was made, and is not under this configuration.
+        suspended: Option<String>,
+    },
 }
 
 /// What a webhook's lane does with its work.

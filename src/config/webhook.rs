@@ -12,7 +12,7 @@ use super::mask::show_url;
 use super::read::{self, Keys, check_keys};
 use super::report::{Report, quote};
 use super::retry;
-use super::settings::WebhookSettings;
+use super::settings::{Origin, WebhookSettings};
 use super::transform::{self, Pipeline};
 use super::tree::{Entry, Node, Table, Value};
 use crate::model::{EndpointUrl, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookId};
@@ -258,6 +258,7 @@ fn merged(
         lane: own.lane.merged(&defaults.lane),
         metadata: own.metadata.or_else(|| defaults.metadata.clone()).unwrap_or_default(),
         place: report.sources.place(entry.key.span),
+        origin: Origin::Config,
     }
 }
 
@@ -432,7 +433,7 @@ fn secret(node: &Node, report: &mut Report) -> Option<Secret> {
     }
 }
 
-fn line(node: &Node, key: &str, chars_max: usize, report: &mut Report) -> Option<String> {
+pub(super) fn line(node: &Node, key: &str, chars_max: usize, report: &mut Report) -> Option<String> {
     let text = read::string(node, key, "acme", report)?;
     let value = text.value();
     let count = value.chars().count();

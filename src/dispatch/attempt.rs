@@ -214,7 +214,7 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         trigger: lease.trigger,
         spent: lease.attempts_spent,
         created: lease.delivery.created,
-        events: 1,
+        events: lease.batch.as_ref().map_or(1, |events| events.len()),
     };
     let settlement = lifetime(webhook).after(&over, context.clock.now(), &mut rand::rng());
     let news = News::of(webhook, &outcome, asked, lease.event.kind.is_reserved());

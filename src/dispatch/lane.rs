@@ -147,6 +147,7 @@ mod tests {
                 metadata: None,
                 tenant: None,
             }),
+            batch: None,
             attempts_spent: 0,
             attempt_count: 0,
             trigger: Trigger::Scheduled,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::attempt::{Context, Event};
-use crate::model::WebhookKey;
+use crate::model::{OnGap, WebhookKey};
 use crate::snapshot::Snapshot;
 use crate::store::{KnownWebhook, StoreError, Sweep};
 
@@ -39,6 +39,9 @@ pub(super) fn switched(context: &Arc<Context>, running: &mut JoinSet<()>, webhoo
 
 async fn reconcile(context: &Context, snapshot: &Snapshot) -> Result<(), StoreError> {
     for known in context.store.known_webhooks().await? {
+        if known.blocks && !blocks(snapshot, &known) {
+            run(context, known.key, Sweep::Unblock).await?;
+        }
         let Some(sweep) = needed(snapshot, &known) else { continue };
         // A later configuration may have changed its mind; its own reconciliation sees to that.
         if context.live.snapshot().generation != snapshot.generation {
@@ -58,6 +61,11 @@ async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Result<u64
         let _ = context.events.send(Event::Released { webhook }).await;
     }
     context.store.sweep(webhook, sweep).await
+}
+
+fn blocks(snapshot: &Snapshot, known: &KnownWebhook) -> bool {
+    let order = snapshot.webhook(&known.id).and_then(|webhook| webhook.settings.lane.order.as_ref());
+    order.is_some_and(|order| order.on_gap == OnGap::Block)
 }
 
 fn needed(snapshot: &Snapshot, known: &KnownWebhook) -> Option<Sweep> {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
-use crate::model::{LogLine, SentRequest, Timestamp, Timings};
+use crate::model::{Event, LogLine, SentRequest, Timestamp, Timings};
 use crate::signing::Message;
 use crate::snapshot::Webhook;
 use crate::store::{Lease, Made as Kept, MadeRequest};
@@ -42,15 +42,21 @@ pub(super) enum Made {
 
 pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Prepared {
     let (kept, timings, log) = match (&lease.made, &webhook.pipeline) {
+        // A batch may be halved later, so what was sent is kept as it was.
+        (None, None) if lease.batch.is_some() => (Ok(plain(array(lease))), Timings::default(), Vec::new()),
         (Some(made), _) => (Ok(made.clone()), Timings::default(), Vec::new()),
         (None, None) => (Ok(Kept::Envelope), Timings::default(), Vec::new()),
         (None, Some(pipeline)) => {
             let started = Instant::now();
-            let transformed = pipeline.run(&lease.event).await;
+            let transformed = match &lease.batch {
+                Some(events) => pipeline.run_batch(events).await,
+                None => pipeline.run(&lease.event).await,
+            };
             let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
             let timings = Timings { transform_us: Some(micros), ..Timings::default() };
             let kept = match transformed.result {
                 Ok(Output::Event(event)) => Ok(plain(event.envelope())),
+                Ok(Output::Events(events)) => Ok(plain(Event::envelopes(&events))),
                 Ok(Output::Request(parts)) => Ok(Kept::Request(Arc::new(keep(parts)))),
                 Ok(Output::Drop { reason }) => Err(Made::Drop { reason }),
                 Err(error) => Err(Made::Failed { error: error.to_string() }),
@@ -84,6 +90,22 @@ fn plain(body: Bytes) -> Kept {
     Kept::Request(Arc::new(MadeRequest { method: None, url: None, headers: Vec::new(), body }))
 }
 
+/// A batch's body: what each event would have been sent as.
+fn array(lease: &Lease) -> Bytes {
+    let events = lease.batch.as_deref().unwrap_or_default();
+    let envelopes: Vec<Bytes> = events.iter().map(|event| event.envelope()).collect();
+    let mut body = Vec::with_capacity(envelopes.iter().map(|envelope| envelope.len() + 1).sum::<usize>() + 1);
+    body.push(b'[');
+    for (at, envelope) in envelopes.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(envelope);
+    }
+    body.push(b']');
+    body.into()
+}
+
 fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Result<Request<Bytes>, String> {
     let settings = &webhook.settings;
     let mut url = std::borrow::Cow::Borrowed(settings.url.expose());
@@ -114,7 +136,12 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
             made.body.clone()
         }
     };
-    let id = lease.event.id.as_str();
+    // Of a batch, the delivery's own: no event's stands for the others.
+    let id = match lease.batch {
+        None => std::borrow::Cow::Borrowed(lease.event.id.as_str()),
+        Some(_) => std::borrow::Cow::Owned(lease.delivery.to_string()),
+    };
+    let id = &*id;
     headers.insert(&WEBHOOK_ID, HeaderValue::from_str(id).map_err(|e| format!("the event's id is no header value: {e}"))?);
     let message = Message { id, timestamp: now, event_type: lease.event.kind.as_str(), body: &body };
     webhook.signer.sign(&message, &mut headers);

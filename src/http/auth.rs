@@ -21,101 +21,200 @@ pub(super) struct Caller {
     pub(super) snapshot: Arc<Snapshot>,
     /// The token's name, for the audit log.
     pub(super) token: Arc<str>,
+    /// What the token is confined to; `None`: it sees everything.
+    pub(super) tenant: Option<Arc<str>>,
 }
 
-/// May publish.
+/// May publish; a tenant's token only its own events.
 pub(super) struct Publisher(pub(super) Caller);
-/// May read.
+/// May read what concerns the whole server. A tenant's token is refused.
 pub(super) struct Reader(pub(super) Caller);
-/// May change things and see secrets.
+/// May change what concerns the whole server. A tenant's token is refused.
 pub(super) struct Manager(pub(super) Caller);
+/// May read; the handler takes care that a tenant's token sees only its own.
+pub(super) struct TenantReader(pub(super) Caller);
+/// May change things and see secrets; the handler takes care that a tenant's token reaches only its own.
+pub(super) struct TenantManager(pub(super) Caller);
+
+/// Whether a handler knows about tenants: what does not is closed to their tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    Whole,
+    Tenant,
+}
 
 macro_rules! admits {
-    ($($who:ident => $scope:expr),*) => {$(
+    ($($who:ident => $scope:expr, $reach:expr;)*) => {$(
         impl FromRequestParts<Shared> for $who {
             type Rejection = Problem;
 
             async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
-                let snapshot = shared.api.live.snapshot();
-                let token = shared.tokens.admit(&snapshot.settings, &parts.headers, $scope)?;
-                Ok(Self(Caller { snapshot, token }))
+                let Asking { snapshot, identity } = match parts.extensions.get::<Asking>() {
+                    Some(asking) => asking.clone(),
+                    None => Asking::of(shared, &parts.headers),
+                };
+                let known = identity.admit($scope, $reach)?;
+                super::audit::admitted(&parts.extensions, &known.name);
+                Ok(Self(Caller { snapshot, token: known.name.clone(), tenant: known.tenant.clone() }))
             }
         }
     )*};
 }
-admits!(Publisher => Scope::Publish, Reader => Scope::Read, Manager => Scope::Manage);
+admits! {
+    Publisher => Scope::Publish, Reach::Tenant;
+    Reader => Scope::Read, Reach::Whole;
+    Manager => Scope::Manage, Reach::Whole;
+    TenantReader => Scope::Read, Reach::Tenant;
+    TenantManager => Scope::Manage, Reach::Tenant;
+}
+
+impl Caller {
+    /// Whether something of this tenant (or of none) is the caller's to see.
+    pub(super) fn sees(&self, tenant: Option<&str>) -> bool {
+        self.tenant.is_none() || self.tenant.as_deref() == tenant
+    }
+
+    /// The tenant that a list is narrowed to, given what the query asks for.
+    ///
+    /// # Errors
+    /// 403 when a tenant's token asks for another tenant.
+    pub(super) fn narrowed(&self, asked: Option<String>) -> Result<Option<String>, Problem> {
+        match (&self.tenant, asked) {
+            (Some(own), Some(asked)) if **own != *asked => {
+                let detail = format!("the token `{}` belongs to the tenant `{own}`: leave `tenant` away", self.token);
+                Err(Problem::new(Kind::Forbidden, detail).with("tenant", &**own))
+            }
+            (Some(own), _) => Ok(Some(own.to_string())),
+            (None, asked) => Ok(asked),
+        }
+    }
+}
+
+/// One look at the configuration and the token for the whole request: it goes along with it.
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) identity: Identity,
+}
+
+/// What the `Authorization` of a request comes to.
+#[derive(Clone)]
+pub(super) enum Identity {
+    Known(Arc<Known>),
+    Unknown,
+    Missing,
+    Malformed,
+}
+
+impl Asking {
+    pub(super) fn of(shared: &Shared, headers: &HeaderMap) -> Self {
+        let snapshot = shared.api.live.snapshot();
+        let identity = shared.tokens.identify(&snapshot.settings, headers);
+        Self { snapshot, identity }
+    }
+}
+
+impl Identity {
+    /// # Errors
+    /// 401 without a token or with an unknown one, 403 when it lacks the scope or does not reach so far.
+    pub(super) fn admit(&self, wanted: Scope, reach: Reach) -> Result<&Known, Problem> {
+        const CHALLENGE: &str = "Bearer realm=\"tenterhook\"";
+        let known = match self {
+            Self::Known(known) => known,
+            Self::Missing => return Err(unauthorized(CHALLENGE, "send a token: Authorization: Bearer <token>")),
+            Self::Malformed => {
+                return Err(unauthorized(CHALLENGE, "the Authorization header is not of the form: Bearer <token>"));
+            }
+            Self::Unknown => {
+                return Err(unauthorized(
+                    "Bearer realm=\"tenterhook\", error=\"invalid_token\"",
+                    "this token is not known: use one from [tokens] in config.toml, or the one that was printed at first start",
+                ));
+            }
+        };
+        if !known.scopes.iter().any(|scope| *scope == wanted || *scope == Scope::Manage) {
+            return Err(lacks(known, wanted));
+        }
+        match &known.tenant {
+            Some(tenant) if reach == Reach::Whole => {
+                let detail = format!(
+                    "the token `{}` belongs to the tenant `{tenant}`, and this is about the whole server: use a token without \
+                     `tenant`",
+                    known.name
+                );
+                Err(Problem::new(Kind::Forbidden, detail).with("tenant", &**tenant))
+            }
+            _ => Ok(known),
+        }
+    }
+}
+
+fn lacks(known: &Known, wanted: Scope) -> Problem {
+    let (scope, challenge) = match wanted {
+        Scope::Publish => ("publish", "Bearer realm=\"tenterhook\", error=\"insufficient_scope\", scope=\"publish\""),
+        Scope::Read => ("read", "Bearer realm=\"tenterhook\", error=\"insufficient_scope\", scope=\"read\""),
+        Scope::Manage => ("manage", "Bearer realm=\"tenterhook\", error=\"insufficient_scope\", scope=\"manage\""),
+    };
+    let detail = format!("the token `{}` lacks the scope `{scope}`: add it to `scopes` of [tokens.{}]", known.name, known.name);
+    Problem::new(Kind::Forbidden, detail).with("scope", scope).with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+}
 
 /// The name that the token made at first start goes by.
 const ADMIN_NAME: &str = "admin";
 
 /// Digests of the tokens of the moment.
 pub(super) struct TokenTable {
-    admin: Option<Secret>,
+    admin: Option<Arc<Known>>,
     /// For the settings that they were made from: a reload makes them anew.
     digests: Mutex<Option<MadeFrom>>,
 }
 
 struct MadeFrom {
     settings: Arc<Settings>,
-    known: Arc<[Known]>,
+    known: Arc<[Arc<Known>]>,
 }
 
-struct Known {
+/// A token as it is kept in memory: its text is not.
+pub(super) struct Known {
     digest: [u8; 32],
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     scopes: Vec<Scope>,
+    pub(super) tenant: Option<Arc<str>>,
 }
 
 impl TokenTable {
     pub(super) fn new(admin: Option<Secret>) -> Self {
+        let admin = admin.map(|admin| {
+            let (digest, scopes) = (digest(admin.expose()), vec![Scope::Manage]);
+            Arc::new(Known { digest, name: ADMIN_NAME.into(), scopes, tenant: None })
+        });
         Self { admin, digests: Mutex::new(None) }
     }
 
-    /// The name of the token that the request carries.
-    ///
-    /// # Errors
-    /// 401 without a token or with an unknown one, 403 when it lacks the scope.
-    pub(super) fn admit(&self, settings: &Arc<Settings>, headers: &HeaderMap, wanted: Scope) -> Result<Arc<str>, Problem> {
-        let token = bearer(headers)?;
-        let known = self.known(settings);
-        let Some(found) = find(&known, token) else {
-            return Err(unauthorized(
-                "Bearer realm=\"tenterhook\", error=\"invalid_token\"",
-                "this token is not known: use one from [tokens] in config.toml, or the one that was printed at first start",
-            ));
+    pub(super) fn identify(&self, settings: &Arc<Settings>, headers: &HeaderMap) -> Identity {
+        let token = match bearer(headers) {
+            Ok(token) => token,
+            Err(identity) => return identity,
         };
-        if found.scopes.iter().any(|scope| *scope == wanted || *scope == Scope::Manage) {
-            return Ok(found.name.clone());
-        }
-        let (scope, challenge) = match wanted {
-            Scope::Publish => ("publish", "Bearer realm=\"tenterhook\", error=\"insufficient_scope\", scope=\"publish\""),
-            Scope::Read => ("read", "Bearer realm=\"tenterhook\", error=\"insufficient_scope\", scope=\"read\""),
-            Scope::Manage => ("manage", "Bearer realm=\"tenterhook\", error=\"insufficient_scope\", scope=\"manage\""),
-        };
-        let detail =
-            format!("the token `{}` lacks the scope `{scope}`: add it to `scopes` of [tokens.{}]", found.name, found.name);
-        Err(Problem::new(Kind::Forbidden, detail)
-            .with("scope", scope)
-            .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)))
+        find(&self.known(settings), token).map_or(Identity::Unknown, |known| Identity::Known(known.clone()))
     }
 
-    fn known(&self, settings: &Arc<Settings>) -> Arc<[Known]> {
+    fn known(&self, settings: &Arc<Settings>) -> Arc<[Arc<Known>]> {
         let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = digests.as_ref().filter(|made| Arc::ptr_eq(&made.settings, settings)) {
             return made.known.clone();
         }
-        let declared = settings.tokens.iter().map(|token| Known {
-            digest: digest(token.token.expose()),
-            name: token.name.as_str().into(),
-            scopes: token.scopes.clone(),
+        let declared = settings.tokens.iter().map(|token| {
+            Arc::new(Known {
+                digest: digest(token.token.expose()),
+                name: token.name.as_str().into(),
+                scopes: token.scopes.clone(),
+                tenant: token.tenant.clone(),
+            })
         });
         // What is declared replaces the token that was made for want of any.
-        let admin = self.admin.iter().filter(|_| settings.tokens.is_empty()).map(|admin| Known {
-            digest: digest(admin.expose()),
-            name: ADMIN_NAME.into(),
-            scopes: vec![Scope::Manage],
-        });
-        let known: Arc<[Known]> = declared.chain(admin).collect();
+        let admin = self.admin.iter().filter(|_| settings.tokens.is_empty()).cloned();
+        let known: Arc<[Arc<Known>]> = declared.chain(admin).collect();
         *digests = Some(MadeFrom { settings: settings.clone(), known: known.clone() });
         known
     }
@@ -126,7 +225,7 @@ fn digest(token: &str) -> [u8; 32] {
 }
 
 /// Compares all of them, and digests of equal length: time tells neither which token was near nor how near.
-fn find<'k>(known: &'k [Known], token: &str) -> Option<&'k Known> {
+fn find<'k>(known: &'k [Arc<Known>], token: &str) -> Option<&'k Arc<Known>> {
     let digest = digest(token);
     let mut found = u32::MAX;
     for (at, known) in (0_u32..).zip(known) {
@@ -135,15 +234,12 @@ fn find<'k>(known: &'k [Known], token: &str) -> Option<&'k Known> {
     usize::try_from(found).ok().and_then(|at| known.get(at))
 }
 
-fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
-    const CHALLENGE: &str = "Bearer realm=\"tenterhook\"";
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Err(unauthorized(CHALLENGE, "send a token: Authorization: Bearer <token>"));
-    };
+fn bearer(headers: &HeaderMap) -> Result<&str, Identity> {
+    let value = headers.get(AUTHORIZATION).ok_or(Identity::Missing)?;
     let parts = value.to_str().ok().and_then(|text| text.trim().split_once(' '));
     match parts {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => Ok(token.trim()),
-        _ => Err(unauthorized(CHALLENGE, "the Authorization header is not of the form: Bearer <token>")),
+        _ => Err(Identity::Malformed),
     }
 }
 
@@ -155,13 +251,13 @@ fn unauthorized(challenge: &'static str, detail: &'static str) -> Problem {
 mod tests {
     use super::*;
 
-    fn known(tokens: &[&str]) -> Vec<Known> {
-        tokens.iter().map(|token| Known { digest: digest(token), name: (*token).into(), scopes: vec![Scope::Read] }).collect()
+    fn token(name: &str, scope: Scope, tenant: Option<&str>) -> Arc<Known> {
+        Arc::new(Known { digest: digest(name), name: name.into(), scopes: vec![scope], tenant: tenant.map(Arc::from) })
     }
 
     #[test]
     fn the_whole_token_has_to_be_right() {
-        let known = known(&["alpha", "beta", "gamma"]);
+        let known: Vec<Arc<Known>> = ["alpha", "beta", "gamma"].iter().map(|name| token(name, Scope::Read, None)).collect();
         for token in ["alpha", "beta", "gamma"] {
             assert_eq!(&*find(&known, token).unwrap().name, token);
         }
@@ -174,10 +270,25 @@ mod tests {
     #[test]
     fn the_scheme_is_bearer_in_any_case() {
         let headers = |value: &str| HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(value).unwrap())]);
-        assert_eq!(bearer(&headers("bEaReR  abc ")).unwrap(), "abc");
+        assert_eq!(bearer(&headers("bEaReR  abc ")).ok(), Some("abc"));
         for value in ["abc", "Bearer", "Bearer ", "Basic abc"] {
-            assert_eq!(bearer(&headers(value)).unwrap_err().status(), 401, "{value}");
+            assert!(matches!(bearer(&headers(value)), Err(Identity::Malformed)), "{value}");
         }
-        assert_eq!(bearer(&HeaderMap::new()).unwrap_err().status(), 401);
+        assert!(matches!(bearer(&HeaderMap::new()), Err(Identity::Missing)));
+    }
+
+    #[test]
+    fn what_knows_nothing_of_tenants_is_closed_to_their_tokens() {
+        let own = Identity::Known(token("acme-admin", Scope::Manage, Some("acme")));
+        assert!(own.admit(Scope::Read, Reach::Tenant).is_ok());
+        let refused = own.admit(Scope::Read, Reach::Whole).err().unwrap();
+        assert_eq!(refused.status(), 403);
+        assert_eq!(
+            refused.to_json()["detail"],
+            "the token `acme-admin` belongs to the tenant `acme`, and this is about the whole server: use a token without `tenant`"
+        );
+        let whole = Identity::Known(token("admin", Scope::Manage, None));
+        assert!(whole.admit(Scope::Publish, Reach::Whole).is_ok());
+        assert_eq!(Identity::Unknown.admit(Scope::Read, Reach::Tenant).err().unwrap().status(), 401);
     }
 }

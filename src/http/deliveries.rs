@@ -1,30 +1,31 @@
 //! `/v1/deliveries`: every event × webhook with its attempts, and the two things to do by hand.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Value, json};
 
-use super::auth::{Caller, Manager, Reader};
+use super::auth::{Caller, TenantManager, TenantReader};
+use super::fields::{self, Fields};
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::shape::{DeliveryShape, List};
 use super::{PathId, Shared};
 use crate::model::{DeliveryId, DeliveryState, EventId, EventType, WebhookId};
-use crate::store::DeliveryFilter;
+use crate::store::{DeliveryDetail, DeliveryFilter};
 
 const PARAMETERS: [&str; 9] = ["webhook", "state", "event_type", "event_id", "tenant", "since", "until", "limit", "cursor"];
 
-pub(super) async fn list(_: Reader, State(shared): State<Shared>, uri: Uri) -> Result<Json<List<DeliveryShape>>, Problem> {
+pub(super) async fn list(
+    TenantReader(caller): TenantReader,
+    State(shared): State<Shared>,
+    uri: Uri,
+) -> Result<Json<List<DeliveryShape>>, Problem> {
     let mut query = Query::read(&uri, &PARAMETERS);
-    let filter = DeliveryFilter {
+    let mut filter = DeliveryFilter {
         webhook: query.take("webhook", WebhookId::parse),
-        state: query.take("state", |text| {
-            DeliveryState::from_name(text).ok_or_else(|| {
-                let names: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.name()).collect();
-                format!("is one of {}", names.join(", "))
-            })
-        }),
+        state: query.take("state", state),
         event_type: query.take("event_type", EventType::parse),
         event_id: query.take("event_id", EventId::parse),
         tenant: query.take("tenant", |text| Ok::<_, String>(text.to_owned())),
@@ -33,36 +34,46 @@ pub(super) async fn list(_: Reader, State(shared): State<Shared>, uri: Uri) -> R
     };
     let window = query.window();
     query.finish()?;
+    filter.tenant = caller.narrowed(filter.tenant)?;
     let page = shared.api.store.deliveries(filter, window.after, window.limit).await?;
     Ok(Json(List::of(&page, DeliveryShape::of)))
 }
 
-pub(super) async fn show(_: Reader, State(shared): State<Shared>, PathId(id): PathId) -> Result<Json<DeliveryShape>, Problem> {
-    let delivery = parse(&id)?;
-    let detail = shared.api.store.delivery(delivery).await?.ok_or_else(|| not_found(&id))?;
+pub(super) async fn show(
+    TenantReader(caller): TenantReader,
+    State(shared): State<Shared>,
+    PathId(id): PathId,
+) -> Result<Json<DeliveryShape>, Problem> {
+    let detail = find(&shared, &caller, parse(&id)?, &id).await?;
     Ok(Json(DeliveryShape::detailed(&detail)))
 }
 
-/// 202: it is due now, whatever became of it before.
+/// 202: it is due now, whatever became of it before. With `{"retransform": true}` its bytes are made anew.
 pub(super) async fn retry(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let delivery = parse(&id)?;
+    let mut fields = Fields::new(fields::object(&shared, &headers, body).await?, &["retransform"]);
+    let retransform = fields.boolean("retransform");
+    fields.finish()?;
     check_webhook(&shared, &caller, delivery, &id).await?;
-    let state = shared.api.store.retry(delivery).await?.ok_or_else(|| not_found(&id))?;
+    let state = shared.api.store.retry(delivery, retransform).await?.ok_or_else(|| not_found(&id))?;
     tracing::info!(target: "audit", token = &*caller.token, delivery = %delivery, "delivery retried by hand");
     Ok((StatusCode::ACCEPTED, Json(json!({"id": delivery, "state": state}))))
 }
 
 /// 200 with the state that it has then; 409 when it had ended before.
 pub(super) async fn cancel(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
 ) -> Result<Json<Value>, Problem> {
     let delivery = parse(&id)?;
+    find(&shared, &caller, delivery, &id).await?;
     let state = shared.api.store.cancel(delivery).await?.ok_or_else(|| not_found(&id))?;
     if state != DeliveryState::Cancelled {
         let detail = format!("the delivery is {} already: there is nothing left to cancel", state.name());
@@ -74,13 +85,27 @@ pub(super) async fn cancel(
 
 /// A retry for a webhook that is gone would only be cancelled again.
 async fn check_webhook(shared: &Shared, caller: &Caller, delivery: DeliveryId, id: &str) -> Result<(), Problem> {
-    let detail = shared.api.store.delivery(delivery).await?.ok_or_else(|| not_found(id))?;
+    let detail = find(shared, caller, delivery, id).await?;
     let webhook = &detail.record.webhook;
     if caller.snapshot.webhook(webhook).is_some() {
         return Ok(());
     }
     let detail = format!("the webhook `{webhook}` is not declared any more: declare it again, then retry");
     Err(Problem::new(Kind::Conflict, detail).with("webhook", webhook.as_str()))
+}
+
+/// Of a query.
+pub(super) fn state(text: &str) -> Result<DeliveryState, String> {
+    DeliveryState::from_name(text).ok_or_else(|| {
+        let names: Vec<&str> = DeliveryState::ALL.iter().map(|state| state.name()).collect();
+        format!("is one of {}", names.join(", "))
+    })
+}
+
+/// Another tenant's is as good as none.
+async fn find(shared: &Shared, caller: &Caller, delivery: DeliveryId, id: &str) -> Result<DeliveryDetail, Problem> {
+    let found = shared.api.store.delivery(delivery).await?;
+    found.filter(|detail| caller.sees(detail.record.tenant.as_deref())).ok_or_else(|| not_found(id))
 }
 
 fn parse(id: &str) -> Result<DeliveryId, Problem> {

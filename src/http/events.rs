@@ -4,12 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use http::Uri;
 
-use super::auth::Reader;
+use super::auth::{Caller, TenantReader};
 use super::problem::Problem;
 use super::query::{Query, show_cursor};
 use super::shape::{EventShape, List};
 use super::{PathId, Shared};
-use crate::model::{EventId, EventType, Unmatched};
+use crate::model::{EventId, EventType, Unmatched, WebhookId};
 use crate::snapshot::Snapshot;
 use crate::store::{EventFilter, EventRecord};
 
@@ -23,9 +23,13 @@ const UNMATCHED_MAX: usize = 250;
 /// Events asked of the store at once.
 const ROWS_AT_ONCE: usize = 10;
 
-pub(super) async fn list(_: Reader, State(shared): State<Shared>, uri: Uri) -> Result<Json<List<EventShape>>, Problem> {
+pub(super) async fn list(
+    TenantReader(caller): TenantReader,
+    State(shared): State<Shared>,
+    uri: Uri,
+) -> Result<Json<List<EventShape>>, Problem> {
     let mut query = Query::read(&uri, &["event_type", "tenant", "since", "until", "limit", "cursor"]);
-    let filter = EventFilter {
+    let mut filter = EventFilter {
         event_type: query.take("event_type", EventType::parse),
         tenant: query.take("tenant", |text| Ok::<_, String>(text.to_owned())),
         since: query.time("since"),
@@ -33,26 +37,46 @@ pub(super) async fn list(_: Reader, State(shared): State<Shared>, uri: Uri) -> R
     };
     let window = query.window();
     query.finish()?;
+    filter.tenant = caller.narrowed(filter.tenant)?;
     let (mut data, mut bytes, mut after) = (Vec::new(), 0, window.after);
     loop {
         let rows = ROWS_AT_ONCE.min(window.limit - data.len());
         let page = shared.api.store.events(filter.clone(), after, rows).await?;
+        let found = page.rows.len();
         bytes += page.rows.iter().map(|record| record.event.size()).sum::<usize>();
-        data.extend(page.rows.iter().map(EventShape::of));
         after = page.next;
+        data.extend(page.rows.into_iter().map(|mut record| {
+            hide_others(&caller, &mut record);
+            EventShape::of(&record)
+        }));
         // A page with room left is one bounded look of the store that found little: the client goes on from there.
-        if after.is_none() || data.len() >= window.limit || bytes >= PAGE_BYTES_MAX || page.rows.len() < rows {
+        if after.is_none() || data.len() >= window.limit || bytes >= PAGE_BYTES_MAX || found < rows {
             return Ok(Json(List { data, next: after.map(show_cursor) }));
         }
     }
 }
 
-pub(super) async fn show(_: Reader, State(shared): State<Shared>, PathId(id): PathId) -> Result<Json<EventShape>, Problem> {
+pub(super) async fn show(
+    TenantReader(caller): TenantReader,
+    State(shared): State<Shared>,
+    PathId(id): PathId,
+) -> Result<Json<EventShape>, Problem> {
     let not_found = || Problem::not_found("event", &id);
     let event_id = EventId::parse(&id).map_err(|_| not_found())?;
-    let mut record = shared.api.store.event(event_id).await?.ok_or_else(not_found)?;
-    explain_others(&shared.api.live.snapshot(), &mut record);
+    let found = shared.api.store.event(event_id).await?;
+    let mut record = found.filter(|record| caller.sees(record.event.tenant.as_deref())).ok_or_else(not_found)?;
+    explain_others(&caller.snapshot, &mut record);
+    hide_others(&caller, &mut record);
     Ok(Json(EventShape::of(&record)))
+}
+
+/// A tenant's token learns nothing of webhooks that are not its own, not even their names.
+pub(super) fn hide_others(caller: &Caller, record: &mut EventRecord) {
+    let Some(tenant) = &caller.tenant else { return };
+    record.unmatched.retain(|unmatched| {
+        let webhook = WebhookId::parse(&unmatched.webhook).ok().and_then(|id| caller.snapshot.webhook(&id));
+        webhook.is_some_and(|webhook| webhook.settings.tenant.as_ref() == Some(tenant))
+    });
 }
 
 /// Near misses were kept when the event was published. The other webhooks are explained as they stand now.

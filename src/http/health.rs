@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::Shared;
+use super::auth::{Asking, Reach};
 use super::problem::{Kind, Problem};
 use crate::config::Scope;
 
@@ -71,8 +72,7 @@ pub(super) async fn ready(State(shared): State<Shared>) -> Result<Json<Value>, P
 
 pub(super) async fn metrics(State(shared): State<Shared>, headers: HeaderMap) -> Result<Response, Problem> {
     if !shared.api.listen.ip().is_loopback() {
-        let snapshot = shared.api.live.snapshot();
-        shared.tokens.admit(&snapshot.settings, &headers, Scope::Read)?;
+        Asking::of(&shared, &headers).identity.admit(Scope::Read, Reach::Whole)?;
     }
     let backlog = shared.api.store.backlog().await?;
     let now = shared.api.clock.now();

@@ -2,24 +2,38 @@
 //! store has; what happens in between is not its business: refuses to know of dispatch, reload and the command line.
 
 mod assets;
+mod audit;
 mod auth;
 mod body;
 mod configuration;
 mod deliveries;
+mod dry_run;
+mod erase;
+mod event_types;
 mod events;
+mod fields;
+mod guard;
 mod health;
+mod jobs;
+mod limits;
 mod observe;
+mod once;
 mod problem;
 mod publish;
 mod query;
+mod replay;
 mod rotate;
 mod serve;
 mod shape;
 mod stats;
+mod status;
+mod stream;
 mod switch;
 #[cfg(test)]
 mod tests;
 mod transformers;
+mod trial;
+mod webhook_edit;
 mod webhook_shape;
 mod webhooks;
 
@@ -30,16 +44,20 @@ use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use http::request::Parts;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::control::Control;
 use crate::signing::Secret;
 use crate::snapshot::Live;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
-pub use serve::{Peer, serve};
+
+use serve::Closing;
+pub use serve::{Peer, TlsOfTheMoment, serve};
 
 /// What the API needs of the rest.
 #[derive(Clone)]
@@ -48,6 +66,10 @@ pub struct Api {
     pub live: Arc<Live>,
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
+    /// The owner of the configuration.
+    pub control: Control,
+    /// Rung when there is a job to do.
+    pub jobs: Arc<Notify>,
     /// Where the listener is bound, not what the file says by now: `/metrics` is open on loopback only.
     pub listen: SocketAddr,
     /// The one made at first start, when the configuration declares no tokens.
@@ -60,6 +82,10 @@ struct Context {
     tokens: TokenTable,
     bodies: Arc<Semaphore>,
     readiness: health::Readiness,
+    limits: limits::Limits,
+    streams: Arc<Semaphore>,
+    /// What goes on although whoever asked has gone.
+    work: TaskTracker,
 }
 
 type Shared = Arc<Context>;
@@ -70,6 +96,9 @@ pub fn router(api: Api) -> Router {
         tokens: TokenTable::new(api.admin.clone()),
         bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
         readiness: health::Readiness::default(),
+        limits: limits::Limits::new(),
+        streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+        work: TaskTracker::new(),
         api,
     });
     let pages = assets::PAGES.iter().fold(Router::new(), |router, path| router.route(path, get(assets::page)));
@@ -85,8 +114,20 @@ pub fn router(api: Api) -> Router {
         .route("/v1/deliveries/{id}", get(deliveries::show))
         .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
         .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
-        .route("/v1/webhooks", get(webhooks::list))
-        .route("/v1/webhooks/{id}", get(webhooks::show))
+        .route("/v1/webhooks", get(webhooks::list).post(webhook_edit::create))
+        .route("/v1/webhooks/status", get(status::all))
+        .route(
+            "/v1/webhooks/{id}",
+            get(webhooks::show).put(webhook_edit::replace).patch(webhook_edit::patch).delete(webhook_edit::delete),
+        )
+        .route("/v1/webhooks/{id}/test", post(trial::test))
+        .route("/v1/webhooks/{id}/replay", post(replay::replay))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/v1/erase", post(erase::erase))
+        .route("/v1/event-types", get(event_types::list))
+        .route("/v1/audit", get(audit::list))
         .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
         .route("/v1/webhooks/{id}/rotate-secret", post(rotate::rotate))
         .route("/v1/webhooks/{id}/enable", post(switch::enable))
@@ -94,10 +135,16 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))
+        .route("/v1/transformers/{name}/run", post(dry_run::run))
+        .route("/v1/stream", get(stream::follow))
         .route("/v1/config", get(configuration::show))
+        .route("/v1/config/reload", post(configuration::reload))
         .fallback(observe::no_route)
         .method_not_allowed_fallback(observe::no_method)
+        .layer(axum::middleware::from_fn_with_state(context.clone(), once::once))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
         .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), audit::record))
         .with_state(context)
 }
 

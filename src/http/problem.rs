@@ -23,6 +23,7 @@ pub(super) enum Kind {
     TooLarge,
     UnsupportedMediaType,
     Invalid,
+    RateLimited,
     Internal,
     Unavailable,
     StoreFull,
@@ -44,6 +45,7 @@ impl Kind {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-media-type", "The body's type is not understood")
             }
             Self::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The content is not valid"),
+            Self::RateLimited => (StatusCode::TOO_MANY_REQUESTS, "rate-limited", "Too many requests"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "Something broke"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not available right now"),
             Self::StoreFull => (StatusCode::INSUFFICIENT_STORAGE, "store-full", "There is no room left"),
@@ -59,9 +61,20 @@ pub(super) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Goes along with a problem's response, for the log.
+/// Goes along with a problem's response, for the log and for the request's id, which is only known further out.
 #[derive(Debug, Clone)]
-pub(super) struct ProblemDetail(pub(super) String);
+pub(super) struct ProblemBody(Value);
+
+impl ProblemBody {
+    pub(super) fn detail(&self) -> Option<&str> {
+        self.0["detail"].as_str()
+    }
+
+    pub(super) fn with_request(mut self, id: &str) -> String {
+        self.0["request_id"] = id.into();
+        self.0.to_string()
+    }
+}
 
 impl Problem {
     pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -105,11 +118,12 @@ const ID_CHARS_SHOWN: usize = 140;
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = (self.status(), self.to_json().to_string()).into_response();
+        let body = self.to_json();
+        let mut response = (self.status(), body.to_string()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers);
-        response.extensions_mut().insert(ProblemDetail(self.detail.into_owned()));
+        response.extensions_mut().insert(ProblemBody(body));
         response
     }
 }

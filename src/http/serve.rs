@@ -12,8 +12,10 @@ use axum::body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -48,14 +50,22 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
+/// Goes along with every request: done when the server begins to end, so that answers without an end can end too.
+#[derive(Clone)]
+pub(super) struct Closing(pub(super) CancellationToken);
+
+/// How the listener speaks TLS at the moment; `None`: it does not. Asked anew for every connection, so that a renewed
+/// certificate takes effect with the next one.
+pub type TlsOfTheMoment = Arc<dyn Fn() -> Option<Arc<rustls::ServerConfig>> + Send + Sync>;
+
 /// Serves until `shutdown`, then lets the requests under way finish, for [`DRAIN_TIME_MAX`] at most.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
+pub async fn serve(listener: TcpListener, router: Router, tls: TlsOfTheMoment, shutdown: CancellationToken) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
     // Cancel-safe: neither `acquire_owned` nor `accept` loses anything when it is dropped before it is done.
     while let Some((stream, peer, place)) = until(&shutdown, next(&listener, &places)).await {
-        let connection = connection(stream, peer, router.clone(), shutdown.clone());
+        let connection = accepted(stream, peer, tls(), router.clone(), shutdown.clone());
         let cut_off = cut_off.clone();
         connections.spawn(async move {
             let _place = place;
@@ -93,15 +103,37 @@ async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, So
     }
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+async fn accepted(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    router: Router,
+    shutdown: CancellationToken,
+) {
     // Answers are small and whole: waiting for more of them only adds 40 ms.
     let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return connection(stream, peer, router, shutdown).await };
+    let greeted = tokio::time::timeout(FIRST_REQUEST_TIME_MAX, TlsAcceptor::from(tls).accept(stream)).await;
+    match greeted {
+        Ok(Ok(stream)) => connection(stream, peer, router, shutdown).await,
+        // A scanner, plain HTTP, a client that does not know the issuer: its own business.
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection came about"),
+        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+    }
+}
+
+async fn connection<S>(stream: S, peer: SocketAddr, router: Router, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let begun = Arc::new(Notify::new());
     let seen = begun.clone();
+    let closing = Closing(shutdown.clone());
     let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
         seen.notify_one();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(closing.clone());
         let mut router = router.clone();
         async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
     });
@@ -158,7 +190,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        let server = TaskTracker::new().spawn(serve(listener, router, shutdown.clone()));
+        let server = TaskTracker::new().spawn(serve(listener, router, Arc::new(|| None), shutdown.clone()));
         (address, shutdown, server)
     }
 

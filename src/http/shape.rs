@@ -13,7 +13,7 @@ use crate::model::{
     Attempt, AttemptId, AttemptOutcome, DeliveryId, DeliveryState, EventId, EventType, LogLine, Timestamp, Timings,
 };
 use crate::model::{Trigger, Unmatched, WebhookId};
-use crate::store::{AttemptRecord, DeliveryDetail, DeliveryRecord, EventRecord, Page};
+use crate::store::{AttemptRecord, DeliveryDetail, DeliveryRecord, EventRecord, Page, ToldAttempt};
 
 /// One page of a list, newest first.
 #[derive(Serialize)]
@@ -99,6 +99,9 @@ pub(super) struct DeliveryShape {
     attempt_count: u32,
     created_at: Timestamp,
     next_attempt_at: Option<Timestamp>,
+    /// Of a batch; in lists it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<Vec<EventId>>,
     /// In lists there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     attempts: Option<Vec<AttemptShape>>,
@@ -117,12 +120,14 @@ impl DeliveryShape {
             attempt_count: record.attempt_count,
             created_at: record.created_at,
             next_attempt_at: record.next_attempt_at,
+            batch: None,
             attempts: None,
         }
     }
 
     pub(super) fn detailed(detail: &DeliveryDetail) -> Self {
-        Self { attempts: Some(detail.attempts.iter().map(AttemptShape::of).collect()), ..Self::of(&detail.record) }
+        let attempts = Some(detail.attempts.iter().map(AttemptShape::of).collect());
+        Self { batch: detail.batch.clone(), attempts, ..Self::of(&detail.record) }
     }
 }
 
@@ -168,6 +173,11 @@ struct BodyShape {
     body_encoding: Option<&'static str>,
 }
 
+/// `{body}`, and `body_encoding` when it is no text.
+pub(super) fn body(bytes: &[u8]) -> Value {
+    serde_json::to_value(BodyShape::of(bytes, false)).unwrap_or(Value::Null)
+}
+
 impl BodyShape {
     /// A body that was cut may end within a character: that end is left away.
     fn of(bytes: &[u8], truncated: bool) -> Self {
@@ -182,7 +192,7 @@ impl BodyShape {
 }
 
 impl AttemptShape {
-    fn of(record: &AttemptRecord) -> Self {
+    pub(super) fn of(record: &AttemptRecord) -> Self {
         let Attempt { number, at, trigger, outcome, status, error_class, error, duration, request, response, timings, log } =
             &record.attempt;
         Self {
@@ -208,6 +218,38 @@ impl AttemptShape {
                 truncated: response.truncated,
             }),
             log: log.clone(),
+        }
+    }
+}
+
+/// An attempt as it is told while it happens: with its delivery, without what went over the wire.
+#[derive(Serialize)]
+pub(super) struct ToldAttemptShape {
+    id: AttemptId,
+    delivery: DeliveryShape,
+    number: u32,
+    at: Timestamp,
+    trigger: Trigger,
+    outcome: AttemptOutcome,
+    status: Option<u16>,
+    error_class: Option<Cow<'static, str>>,
+    error: Option<String>,
+    duration_ms: f64,
+}
+
+impl ToldAttemptShape {
+    pub(super) fn of(told: &ToldAttempt) -> Self {
+        Self {
+            id: told.id,
+            delivery: DeliveryShape::of(&told.delivery),
+            number: told.number,
+            at: told.at,
+            trigger: told.trigger,
+            outcome: told.outcome,
+            status: told.status,
+            error_class: told.error_class.clone(),
+            error: told.error.clone(),
+            duration_ms: millis(told.duration),
         }
     }
 }

@@ -15,7 +15,10 @@ use url::Url;
 
 use super::{Api, router};
 use crate::clock::Clock;
-use crate::config::{Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings, WebhookSettings};
+use crate::config::{
+    Origin, Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    WebhookSettings,
+};
 use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookId};
 use crate::outbound::{Client, ClientOptions, Roots};
 use crate::routing::{Filter, Pattern};
@@ -28,13 +31,13 @@ use crate::transform::{Host, HostOptions};
 const NOW: i64 = 1_700_000_000_000;
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-struct Server {
-    router: axum::Router,
+pub(super) struct Server {
+    pub(super) router: axum::Router,
     _directory: tempfile::TempDir,
 }
 
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     headers: http::HeaderMap,
     text: String,
 }
@@ -82,6 +85,7 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         },
         metadata: serde_json::Map::new(),
         place: place(),
+        origin: Origin::Config,
     }
 }
 
@@ -90,6 +94,7 @@ fn token(name: &str, scope: Scope) -> TokenSettings {
         name: name.to_owned(),
         token: Secret::parse(&format!("{name}-token")).unwrap(),
         scopes: vec![scope],
+        tenant: None,
         place: place(),
     }
 }
@@ -105,13 +110,19 @@ fn settings() -> Settings {
             listen: ([127, 0, 0, 1], 0).into(),
             max_event_size: 2000,
             shutdown_grace: Duration::from_secs(10),
+            protection: ProtectionSettings::default(),
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
         storage: StorageSettings { path: PathBuf::from("data"), keys: StorageKeys::default() },
-        retention: RetentionSettings { events: Duration::from_secs(3600), failed: Duration::from_secs(3600) },
+        retention: RetentionSettings {
+            events: Duration::from_secs(3600),
+            failed: Duration::from_secs(3600),
+            audit: Duration::from_secs(3600),
+        },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
         webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),
         transformers: BTreeMap::new(),
+        event_types: BTreeMap::new(),
         transformers_dir: PathBuf::from("transformers"),
     }
 }
@@ -142,11 +153,20 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
     let live = Arc::new(Live::new(snapshot));
-    let api = Api { store, live, metrics: Arc::new(Metrics::new()), clock, listen, admin: None };
+    let api = Api {
+        store,
+        live,
+        metrics: Arc::new(Metrics::new()),
+        clock,
+        control: crate::control::channel().0,
+        jobs: Arc::default(),
+        listen,
+        admin: None,
+    };
     Server { router: router(api), _directory: directory }
 }
 
-async fn server() -> Server {
+pub(super) async fn server() -> Server {
     server_with(settings(), ([127, 0, 0, 1], 1).into()).await
 }
 
@@ -170,7 +190,7 @@ impl Server {
         self.call(Method::GET, path, "boss", "", "").await
     }
 
-    async fn publish(&self, body: &str) -> Answer {
+    pub(super) async fn publish(&self, body: &str) -> Answer {
         self.call(Method::POST, "/v1/events", "pub", "application/json", body).await
     }
 }

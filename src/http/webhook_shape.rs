@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{LanePolicy, OrderBy, WebhookSettings};
+use crate::config::{LanePolicy, OrderBy, Origin, WebhookSettings};
 use crate::model::{OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep};
 use crate::signing::{Scheme, SignatureSpec};
 use crate::snapshot::{Snapshot, Webhook};
@@ -24,12 +24,24 @@ pub(super) fn shape(webhook: &Webhook, snapshot: &Snapshot) -> Value {
     let mut add = |key: &str, value: Value| {
         shape.insert(key.to_owned(), value);
     };
-    add("origin", "config".into());
-    add("file", settings.place.file.display().to_string().into());
-    add("line", settings.place.line.into());
-    // What the file declares is as old as its last reading: nothing older is known.
-    add("created_at", json!(loaded_at));
-    add("updated_at", json!(loaded_at));
+    match &settings.origin {
+        Origin::Config => {
+            add("origin", "config".into());
+            add("file", settings.place.file.display().to_string().into());
+            add("line", settings.place.line.into());
+            // What the file declares is as old as its last reading: nothing older is known.
+            add("created_at", json!(loaded_at));
+            add("updated_at", json!(loaded_at));
+        }
+        Origin::Api { created, updated, suspended } => {
+            add("origin", "api".into());
+            add("created_at", json!(created));
+            add("updated_at", json!(updated));
+            if let Some(why) = suspended {
+                add("suspended", why.as_str().into());
+            }
+        }
+    }
     add("secret_preview", json!(webhook.secret.as_ref().map(|secret| secret.preview())));
     add("status", status(settings, &standing).into());
     add("disabled", json!(standing.disabled.map(|it| json!({"by": it.by, "reason": it.reason, "at": it.at}))));
@@ -144,6 +156,52 @@ fn hidden(text: &str) -> String {
     let length = text.chars().count();
     let tail = if length >= HIDDEN_CHARS_MIN { TAIL_CHARS } else { 0 };
     format!("…{}", text.chars().skip(length - tail).collect::<String>())
+}
+
+/// Puts back what [`shape`] hides, where it is still as it was shown.
+pub(super) fn unmask(body: &mut Map<String, Value>, settings: &WebhookSettings) {
+    if body.get("url").and_then(Value::as_str) == Some(settings.url.masked().as_str()) {
+        body.insert("url".to_owned(), settings.url.expose().as_str().into());
+    }
+    if let Some(Value::Object(headers)) = body.get_mut("headers") {
+        for (name, value) in headers.iter_mut() {
+            let known = settings.headers.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name));
+            let known = known.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            if let Some(known) = known.filter(|known| value.as_str() == Some(hidden(known).as_str())) {
+                *value = known.into();
+            }
+        }
+    }
+    if let Some(Value::Array(steps)) = body.get_mut("transform") {
+        for (step, known) in steps.iter_mut().zip(&settings.transform) {
+            let real: Value = serde_json::from_str(&known.options).unwrap_or(Value::Null);
+            if let Some(options) = step.get_mut("options") {
+                unmask_value(options, &masked(real.clone()), real);
+            }
+        }
+    }
+}
+
+fn unmask_value(value: &mut Value, shown: &Value, real: Value) {
+    match (value, shown, real) {
+        (Value::Object(fields), Value::Object(shown), Value::Object(real)) => {
+            for (name, real) in real {
+                if let (Some(value), Some(shown)) = (fields.get_mut(&name), shown.get(&name)) {
+                    unmask_value(value, shown, real);
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(shown), Value::Array(real)) => {
+            for ((value, shown), real) in items.iter_mut().zip(shown).zip(real) {
+                unmask_value(value, shown, real);
+            }
+        }
+        (value, shown, real) => {
+            if value == shown {
+                *value = real;
+            }
+        }
+    }
 }
 
 fn signature(specs: &[SignatureSpec]) -> Value {

@@ -1,4 +1,4 @@
-//! `/v1/webhooks`: what config.toml declares. Read-only here: that file is where it is changed.
+//! `GET /v1/webhooks`: what config.toml declares and what the API has made.
 
 use std::sync::Arc;
 
@@ -8,35 +8,31 @@ use http::Uri;
 use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
 
-use super::auth::{Caller, Manager, Reader};
+use super::auth::{Caller, TenantManager, TenantReader};
 use super::problem::{Kind, Problem};
-use super::query::{Query, show_cursor};
+use super::query::Query;
 use super::{PathId, Shared, webhook_shape};
 use crate::model::WebhookId;
 use crate::snapshot::Webhook;
-use crate::store::Cursor;
 
 /// In the order of their ids.
-pub(super) async fn list(Reader(caller): Reader, State(_): State<Shared>, uri: Uri) -> Result<Json<Value>, Problem> {
+pub(super) async fn list(TenantReader(caller): TenantReader, State(_): State<Shared>, uri: Uri) -> Result<Json<Value>, Problem> {
     let mut query = Query::read(&uri, &["limit", "cursor"]);
-    let window = query.window();
+    let window = query.names();
     query.finish()?;
-    let webhooks = caller.snapshot.webhooks();
-    let start = window.after.and_then(|cursor| usize::try_from(cursor.0).ok()).unwrap_or(0).min(webhooks.len());
-    let end = start.saturating_add(window.limit).min(webhooks.len());
-    let data: Vec<Value> = webhooks[start..end].iter().map(|webhook| webhook_shape::shape(webhook, &caller.snapshot)).collect();
-    let next = (end < webhooks.len()).then(|| i64::try_from(end).ok().map(|end| show_cursor(Cursor(end)))).flatten();
+    let (page, next) = window.page(own(&caller), |webhook| webhook.settings.id.as_str());
+    let data: Vec<Value> = page.into_iter().map(|webhook| webhook_shape::shape(webhook, &caller.snapshot)).collect();
     Ok(Json(json!({"data": data, "next": next})))
 }
 
-pub(super) async fn show(Reader(caller): Reader, PathId(id): PathId) -> Result<Json<Value>, Problem> {
+pub(super) async fn show(TenantReader(caller): TenantReader, PathId(id): PathId) -> Result<Json<Value>, Problem> {
     let webhook = find(&caller, &id)?;
     Ok(Json(webhook_shape::shape(webhook, &caller.snapshot)))
 }
 
 /// The only place that shows a secret, and it leaves a trace.
 pub(super) async fn secret(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     PathId(id): PathId,
 ) -> Result<([(http::HeaderName, &'static str); 1], Json<Value>), Problem> {
     let webhook = find(&caller, &id)?;
@@ -60,5 +56,10 @@ pub(super) async fn secret(
 
 pub(super) fn find<'c>(caller: &'c Caller, id: &str) -> Result<&'c Arc<Webhook>, Problem> {
     let known = WebhookId::parse(id).ok().and_then(|id| caller.snapshot.webhook(&id));
-    known.ok_or_else(|| Problem::not_found("webhook", id))
+    known.filter(|webhook| caller.sees(webhook.settings.tenant.as_deref())).ok_or_else(|| Problem::not_found("webhook", id))
+}
+
+/// The webhooks that the caller sees, in the order of their ids.
+pub(super) fn own(caller: &Caller) -> impl Iterator<Item = &Arc<Webhook>> {
+    caller.snapshot.webhooks().iter().filter(|webhook| caller.sees(webhook.settings.tenant.as_deref()))
 }

@@ -34,7 +34,7 @@ pub enum OnGap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intake {
     /// After all earlier ones of this key.
-    Ordered { key: Arc<str> },
+    Ordered { key: Arc<str>, on_gap: OnGap },
     /// Together with others.
     Batched(BatchPolicy),
 }

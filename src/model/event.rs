@@ -117,6 +117,18 @@ impl Event {
         out.freeze()
     }
 
+    /// The body of several: a JSON array of their envelopes.
+    pub fn envelopes(events: &[Self]) -> Bytes {
+        let parts: Vec<Bytes> = events.iter().map(Self::envelope).collect();
+        let mut out = BytesMut::with_capacity(parts.iter().map(|part| part.len() + 1).sum::<usize>() + 1);
+        for (at, part) in parts.iter().enumerate() {
+            out.put_u8(if at == 0 { b'[' } else { b',' });
+            out.put_slice(part);
+        }
+        out.put_slice(if parts.is_empty() { b"[]" } else { b"]" });
+        out.freeze()
+    }
+
     /// Bytes held in memory by this event's payload.
     pub fn size(&self) -> usize {
         self.data.len() + self.metadata.as_ref().map_or(0, Bytes::len)

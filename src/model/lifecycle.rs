@@ -80,6 +80,8 @@ pub enum Change<'a> {
     Release { tried: bool },
     /// Its webhook was removed, or an operator cancelled it.
     Cancel { reason: &'a str },
+    /// An operator lets a key go on without one of its deliveries that was given up.
+    Waive { reason: &'a str },
     /// An operator wants it now.
     Retry,
 }
@@ -114,8 +116,9 @@ pub fn next<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Op
         Change::Hold if matches!(before, Pending | Retrying) => rests(Held, Some("the webhook is disabled")),
         Change::Release { tried } if before == Held => waits(if tried { Retrying } else { Pending }, now),
         Change::Cancel { reason } if before.is_open() => rests(Cancelled, Some(reason)),
+        Change::Waive { reason } if before == Failed => rests(Cancelled, Some(reason)),
         Change::Retry => waits(if before == Pending { Pending } else { Retrying }, now),
-        Change::Hold | Change::Release { .. } | Change::Cancel { .. } => return None,
+        Change::Hold | Change::Release { .. } | Change::Cancel { .. } | Change::Waive { .. } => return None,
     })
 }
 
@@ -224,7 +227,7 @@ mod tests {
 
         #[test]
         fn what_waits_is_due_and_what_has_ended_stays_so_but_for_a_retry_by_hand(
-            changes in proptest::collection::vec((0..5_u8, any::<bool>(), settlements()), 1..60),
+            changes in proptest::collection::vec((0..6_u8, any::<bool>(), settlements()), 1..60),
         ) {
             let mut state = DeliveryState::Pending;
             for (kind, tried, settlement) in &changes {
@@ -233,6 +236,7 @@ mod tests {
                     1 => Change::Hold,
                     2 => Change::Release { tried: *tried },
                     3 => Change::Cancel { reason: "c" },
+                    4 => Change::Waive { reason: "w" },
                     _ => Change::Retry,
                 };
                 // Only what waits, or was cancelled under an attempt's feet, can be settled.

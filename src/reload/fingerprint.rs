@@ -11,12 +11,14 @@ use crate::transform::{self, Source};
 /// Hex digits shown; 64 bits tell configurations apart.
 const DIGITS: usize = 16;
 
-pub(super) fn of(loaded: &Loaded) -> String {
+/// `others`: modules that webhooks of the API use.
+pub(super) fn of(loaded: &Loaded, others: &BTreeSet<String>) -> String {
     let settings = &loaded.settings;
     let mut hash = Sha256::new();
     hash.update(loaded.fingerprint.as_bytes());
-    let used: BTreeSet<&str> =
+    let mut used: BTreeSet<&str> =
         settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.as_str()).collect();
+    used.extend(others.iter().map(String::as_str));
     for name in used {
         let path = settings.transformers.get(name).and_then(|declared| declared.path.as_deref());
         hash.update(name.as_bytes());

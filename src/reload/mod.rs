@@ -1,6 +1,7 @@
 //! From the files to the live snapshot: at start, and whenever they change. All or nothing: whatever is wrong, the
 //! old snapshot goes on, and the reason is logged and kept for everyone to see.
 
+mod change;
 mod fingerprint;
 mod watch;
 
@@ -9,18 +10,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
+use crate::control::Request;
 use crate::model::{NetworkPolicy, StorageKey, StorageKeys, WebhookId, WebhookKey};
 use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::signing::{LiveSecret, Scheme, Secret};
-use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot, Switchboard};
-use crate::store::{Store, StoreError};
+use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Snapshot, Switchboard};
+use crate::store::{ApiWebhook, Store, StoreError};
 use crate::telemetry::{ConfigReload, Metrics};
 use crate::transform::Host;
 
@@ -56,6 +59,10 @@ pub struct Reloader {
     switchboard: Arc<Switchboard>,
     /// Kept while `[network]` stays the same, and with it the open connections.
     client: Mutex<Option<(NetworkPolicy, Client)>>,
+    /// The last configuration that went live: what webhooks of the API are judged by, whatever the files say by now.
+    good: Mutex<Option<Arc<Loaded>>>,
+    /// Webhooks made by the API, as the store has them.
+    api: Mutex<Vec<ApiWebhook>>,
     /// What secrets in the store are sealed with; `None` before the first look.
     keys: Mutex<Option<StorageKeys>>,
 }
@@ -74,21 +81,30 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 
 impl Reloader {
     pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>, standing: Switchboard) -> Self {
-        let (client, keys) = (Mutex::new(None), Mutex::new(None));
-        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys }
+        let (client, keys) = (Mutex::default(), Mutex::default());
+        let (good, api) = (Mutex::default(), Mutex::default());
+        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys, good, api }
     }
 
     /// The first snapshot, of what [`load`] gave.
     pub async fn first(&self, loaded: Loaded) -> Result<Snapshot, ReloadError> {
         log_warnings(&loaded);
-        let fingerprint = fingerprint::of(&loaded);
-        let snapshot = self.build(loaded, fingerprint, 1).await?;
+        let kept = self.store.api_webhooks().await?;
+        self.edit_api(|webhooks| *webhooks = kept);
+        let fingerprint = fingerprint::of(&loaded, &change::modules(change::judge_quietly(&self.api(), &loaded).values()));
+        let snapshot = self.build(Arc::new(loaded), fingerprint, 1).await?;
         self.metrics.set_config_generation(1);
         Ok(snapshot)
     }
 
     /// Watches and reloads until `shutdown`.
-    pub async fn run(self: Arc<Self>, live: Arc<Live>, mut hangup: Hangup, shutdown: CancellationToken) {
+    pub async fn run(
+        self: Arc<Self>,
+        live: Arc<Live>,
+        mut hangup: Hangup,
+        mut requests: mpsc::Receiver<Request>,
+        shutdown: CancellationToken,
+    ) {
         let mut watcher = Watcher::start();
         let mut secret_changes = live.secret_changes();
         // What changed between the first load and the watch is seen by a look right away.
@@ -98,6 +114,10 @@ impl Reloader {
                 () = shutdown.cancelled() => return,
                 () = watcher.changed() => false,
                 () = hangup.received() => true,
+                Some(request) = requests.recv() => {
+                    self.answer(&live, request).await;
+                    continue;
+                }
                 Ok(()) = secret_changes.changed() => {
                     let changes = *secret_changes.borrow_and_update();
                     self.renew_secrets(&live, changes).await;
@@ -159,7 +179,7 @@ impl Reloader {
         }
         log_warnings(&loaded);
         warn_of_restarts(&current.settings, &loaded.settings);
-        match self.build(loaded, fingerprint, current.generation + 1).await {
+        match self.build(Arc::new(loaded), fingerprint, current.generation + 1).await {
             Ok(snapshot) => self.publish(live, snapshot).await,
             Err(ReloadError::Refused(problems)) => self.reject(live, &problems).await,
             Err(error) => {
@@ -175,7 +195,7 @@ impl Reloader {
     async fn renew_secrets(&self, live: &Live, changes: u64) {
         let current = live.snapshot();
         let keys = current.webhooks().iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
-        let renewed = match self.generated_secrets(&current.settings, &keys).await {
+        let renewed = match self.generated_secrets(&current.settings, &keys, None).await {
             Ok(secrets) => snapshot::resign(&current, &secrets).map_err(|(id, e)| format!("`{id}`: {e}")),
             Err(error) => Err(error.to_string()),
         };
@@ -211,10 +231,11 @@ impl Reloader {
     /// One look, off the runtime; with the fingerprint of what was seen, good or bad.
     async fn read(&self) -> Option<(Result<Loaded, Problems>, String)> {
         let path = self.path.clone();
+        let api = self.api();
         let read = tokio::task::spawn_blocking(move || {
             let loaded = load(&path);
             let fingerprint = match &loaded {
-                Ok(loaded) => fingerprint::of(loaded),
+                Ok(loaded) => fingerprint::of(loaded, &change::modules(change::judge_quietly(&api, loaded).values())),
                 Err(problems) => problems.fingerprint.clone(),
             };
             (loaded, fingerprint)
@@ -264,21 +285,34 @@ impl Reloader {
         }
     }
 
-    async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
-        let settings = loaded.settings.clone();
-        self.rekey(&settings.storage.keys).await?;
-        let client = self.client(&settings.network)?;
-        let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
-        let keys = self.store.intern(ids.clone()).await?;
-        let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
-        let secrets = self.generated_secrets(&settings, &keys).await?;
-        let switchboard = Arc::clone(&self.switchboard);
-        let loaded_at = self.clock.now();
-        let parts = Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard };
-        snapshot::build(parts, &self.host).await.map_err(|problems| {
+    async fn build(&self, loaded: Arc<Loaded>, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
+        let webhooks = self.api();
+        let mut settled = change::judge_all(&webhooks, &loaded);
+        let mut result =
+            snapshot::build(self.parts(&loaded, &settled, fingerprint.clone(), generation, None).await?, &self.host).await;
+        if let Err(problems) = &result
+            && change::suspend_refused(&mut settled, &webhooks, &loaded, problems)
+        {
+            result = snapshot::build(self.parts(&loaded, &settled, fingerprint, generation, None).await?, &self.host).await;
+        }
+        let snapshot = result.map_err(|problems| {
             let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
             ReloadError::Refused(loaded.refused(listed))
-        })
+        })?;
+        *self.good.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(snapshot)
+    }
+
+    fn good(&self) -> Option<Arc<Loaded>> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn api(&self) -> Vec<ApiWebhook> {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn edit_api(&self, edit: impl FnOnce(&mut Vec<ApiWebhook>)) {
+        edit(&mut self.api.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Secrets at rest are sealed with the keys of this configuration, when they are others than before.
@@ -307,17 +341,18 @@ impl Reloader {
         Ok(client)
     }
 
-    /// Secrets of webhooks that sign and have none: made once, kept in the store.
+    /// Secrets of webhooks that sign and have none: made once, kept in the store. `but` gets none.
     async fn generated_secrets(
         &self,
         settings: &Settings,
         keys: &HashMap<WebhookId, WebhookKey>,
+        but: Option<&WebhookId>,
     ) -> Result<HashMap<WebhookId, Vec<LiveSecret>>, StoreError> {
         let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
         let (ids, wanted): (Vec<&WebhookId>, Vec<(WebhookKey, fn() -> String)>) = settings
             .webhooks
             .values()
-            .filter(|webhook| !has_or_needs_none(webhook))
+            .filter(|webhook| !has_or_needs_none(webhook) && Some(&webhook.id) != but)
             .filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))))
             .unzip();
         if wanted.is_empty() {

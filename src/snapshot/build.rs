@@ -50,11 +50,16 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
             webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, pipeline }));
         }
     }
+    let tls = parts.settings.server.protection.tls.as_ref().map(super::tls::server).transpose();
+    let tls = tls.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     let modules = modules.loaded.into_iter().filter_map(|(name, module)| Some((name, module.ok()?))).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(assemble(parts, webhooks, modules))
+    Ok(Snapshot { tls, ..assemble(parts, webhooks, modules) })
 }
 
 /// All that sign, newest first.
@@ -75,6 +80,7 @@ fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, 
         loaded_at: parts.loaded_at,
         settings: Arc::new(parts.settings),
         client: parts.client,
+        tls: None,
         modules,
         switchboard: parts.switchboard,
         webhooks,
@@ -116,6 +122,7 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
         loaded_at: current.loaded_at,
         settings: Arc::clone(&current.settings),
         client: current.client.clone(),
+        tls: current.tls.clone(),
         modules: current.modules.clone(),
         switchboard: Arc::clone(&current.switchboard),
         webhooks,

@@ -4,6 +4,7 @@
 mod build;
 mod live;
 mod switchboard;
+mod tls;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub loaded_at: Timestamp,
     pub settings: Arc<Settings>,
     pub client: Client,
+    /// How the API's listener speaks TLS; `None`: it does not.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// By name: every module that a webhook uses, and those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
     /// Shared by all snapshots: how webhooks stand does not begin anew with a reload.
@@ -128,11 +131,12 @@ fn intake(settings: &WebhookSettings, input: &FilterInput<'_>) -> Option<Intake>
     if let Some(batch) = settings.lane.batch {
         return Some(Intake::Batched(batch));
     }
-    let key = match &settings.lane.order.as_ref()?.by {
+    let order = settings.lane.order.as_ref()?;
+    let key = match &order.by {
         OrderBy::Webhook => "*".to_owned(),
         OrderBy::Field(path) => path.key(input)?,
     };
-    Some(Intake::Ordered { key: key.into() })
+    Some(Intake::Ordered { key: key.into(), on_gap: order.on_gap })
 }
 
 fn refusal(settings: &WebhookSettings, event: &Event, input: &FilterInput<'_>) -> Option<String> {

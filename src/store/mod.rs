@@ -8,7 +8,18 @@
 //!   never lose one;
 //! - memory is bounded whatever the backlog: what does not fit waits on disk.
 
+macro_rules! forward {
+    ($self:ident, $method:ident ( $($arg:expr),* )) => {
+        match $self {
+            Store::Embedded(store) => store.$method($($arg),*).await,
+        }
+    };
+}
+
 mod embedded;
+mod follow;
+mod manage;
+mod once;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
@@ -24,6 +36,12 @@ use crate::model::{
     StorageKeys, Timestamp, Trigger, Unmatched, WebhookId, WebhookKey,
 };
 pub use embedded::{Embedded, Slot};
+pub use follow::{Place, Tail, Told, ToldAttempt};
+pub use manage::{
+    ApiWebhook, AuditEntry, AuditFilter, AuditRecord, FailureClass, Job, JobSpec, JobState, JobStep, SeenType, Subject, Waiting,
+    WebhookCounts,
+};
+pub use once::{Begun, KeptAnswer};
 
 /// What a failure of the store means to whoever asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -81,6 +99,8 @@ pub struct Lease {
     pub delivery: DeliveryId,
     pub webhook: WebhookKey,
     pub event: Arc<Event>,
+    /// Of a batch, all its events; `event` is the first.
+    pub batch: Option<Arc<[Arc<Event>]>>,
     /// Scheduled attempts made so far: what the retry budget counts.
     pub attempts_spent: u32,
     /// All attempts made so far.
@@ -154,6 +174,8 @@ pub enum Sweep {
     Release,
     /// Its webhook was removed.
     Cancel,
+    /// Its webhook no longer waits for what was given up.
+    Unblock,
 }
 
 /// What is to be kept of how a webhook stands.
@@ -172,6 +194,8 @@ pub struct KnownWebhook {
     /// Deliveries that are pending or retrying.
     pub waiting: u64,
     pub held: u64,
+    /// Whether something that is given up keeps others of its key waiting, or would.
+    pub blocks: bool,
 }
 
 /// A webhook's secret that the store keeps.
@@ -222,6 +246,8 @@ pub struct AttemptRecord {
 #[derive(Debug, Clone)]
 pub struct DeliveryDetail {
     pub record: DeliveryRecord,
+    /// Of a batch, in their order.
+    pub batch: Option<Vec<EventId>>,
     pub attempts: Vec<AttemptRecord>,
 }
 
@@ -304,24 +330,36 @@ pub struct Backlog {
     pub oldest_due: Option<Timestamp>,
 }
 
+/// What a look at the whole store came to.
+#[derive(Debug, Clone)]
+pub struct StoreCheck {
+    pub events: u64,
+    pub deliveries: u64,
+    pub attempts: u64,
+    /// Deliveries that are not finished.
+    pub open: u64,
+    /// Those of them that may be attempted now.
+    pub due: u64,
+    pub oldest_due: Option<Timestamp>,
+    /// Empty: every invariant holds.
+    pub problems: Vec<String>,
+}
+
 /// The store, one backend chosen at start. Cheap to clone.
 #[derive(Clone)]
 pub enum Store {
     Embedded(Embedded),
 }
 
-macro_rules! forward {
-    ($self:ident, $method:ident ( $($arg:expr),* )) => {
-        match $self {
-            Store::Embedded(store) => store.$method($($arg),*).await,
-        }
-    };
-}
-
 impl Store {
     /// Opens or makes the store, and takes up what a crash left.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         Embedded::open(options).await.map(Self::Embedded)
+    }
+
+    /// Proves the invariants of a store that need not be open; changes nothing.
+    pub async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        Embedded::check(directory, now).await
     }
 
     /// The numbers of these webhooks, given out when they are new.
@@ -360,9 +398,10 @@ impl Store {
         forward!(self, sweep(webhook, sweep))
     }
 
-    /// By hand, now; does not spend the automatic budget. `None`: no such delivery.
-    pub async fn retry(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
-        forward!(self, retry(delivery))
+    /// By hand, now; does not spend the automatic budget. With `retransform` the bytes are made anew, otherwise they are
+    /// those of before. `None`: no such delivery.
+    pub async fn retry(&self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, StoreError> {
+        forward!(self, retry(delivery, retransform))
     }
 
     /// Ends an open delivery; answers the state that it has then. `None`: no such delivery.
@@ -443,6 +482,33 @@ impl Store {
     /// Removes what is older than retention allows, in small commits; answers how many events went.
     pub async fn prune(&self, events_before: Timestamp, failed_before: Timestamp) -> Result<u64, StoreError> {
         forward!(self, prune(events_before, failed_before))
+    }
+
+    /// Claims a key for a request that must be done once. `since`: older uses of the key are forgotten.
+    pub async fn begin_once(&self, key: [u8; 32], request: [u8; 32], since: Timestamp) -> Result<Begun, StoreError> {
+        forward!(self, begin_once(key, request, since))
+    }
+
+    /// Keeps the answer to a request that [`Store::begin_once`] let through, or gives its key back.
+    pub async fn end_once(&self, key: [u8; 32], answer: Option<KeptAnswer>) -> Result<(), StoreError> {
+        forward!(self, end_once(key, answer))
+    }
+
+    /// Ticks after every commit, from now on.
+    pub fn commits(&self) -> watch::Receiver<()> {
+        match self {
+            Self::Embedded(store) => store.commits(),
+        }
+    }
+
+    /// Where [`Store::tail`] has nothing more to tell at the moment.
+    pub async fn here(&self) -> Result<Place, StoreError> {
+        forward!(self, here())
+    }
+
+    /// Events and attempts after a place, in their order, as far as one look goes.
+    pub async fn tail(&self, after: Place, limit: usize) -> Result<Tail, StoreError> {
+        forward!(self, tail(after, limit))
     }
 
     /// Whether a commit goes through right now.

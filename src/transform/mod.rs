@@ -5,6 +5,7 @@
 
 mod bindings;
 mod cache;
+pub mod cases;
 mod engine;
 mod error;
 mod host;

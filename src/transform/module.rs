@@ -119,15 +119,18 @@ impl Module {
     /// Runs the module over one event or a batch (oldest first), with options that [`Self::check`] took. What it returns
     /// is checked; an event of its making keeps the id and tenant of the first of these.
     pub async fn transform(&self, events: &[EventInput<'_>], options: &str) -> Transformed {
-        let Some(first) = events.first() else {
+        if events.is_empty() {
             return Transformed { result: Err(TransformError::NoStage), log: Vec::new(), duration: Duration::ZERO };
-        };
+        }
         let _permit = self.permit().await;
         let started = Instant::now();
         let mut store = self.store();
         let called = timeout(self.limits.cpu, self.code.guest.transform(&mut store, events, options)).await;
         let result = match self.settle("transform", called, &store) {
-            Ok(Ok(outcome)) => output::check(&self.name, outcome, first.original, self.limits.output),
+            Ok(Ok(outcome)) => {
+                let originals: Vec<_> = events.iter().map(|event| event.original).collect();
+                output::check(&self.name, outcome, &originals, self.limits.output)
+            }
             Ok(Err(message)) => {
                 Err(TransformError::Guest { module: self.name.clone(), message: printable(&message, MESSAGE_BYTES_MAX) })
             }

@@ -17,6 +17,8 @@ use crate::model::{Event, EventType, Timestamp};
 pub enum Output {
     /// Send this event's envelope.
     Event(Box<Event>),
+    /// Send the envelopes of these, as of a batch. Two at least.
+    Events(Vec<Event>),
     Request(RequestParts),
     /// Send nothing, for this reason.
     Drop {
@@ -62,14 +64,23 @@ const SIGNATURE_PREFIXES: [&str; 5] = ["webhook-", "x-webhook-signature", "x-ten
 /// Methods that carry a webhook's body or plausibly none; not CONNECT or TRACE.
 const METHODS: [Method; 6] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::GET, Method::HEAD];
 
-/// Checks what `module` returned for these events; `original` is the first of them.
-pub(super) fn check(module: &str, outcome: RawOutcome, original: &Event, bytes_max: usize) -> Result<Output, TransformError> {
+/// Checks what `module` returned for these events (never none).
+pub(super) fn check(module: &str, outcome: RawOutcome, originals: &[&Event], bytes_max: usize) -> Result<Output, TransformError> {
     match outcome {
         RawOutcome::Drop(reason) => Ok(Output::Drop { reason: printable(&reason, REASON_BYTES_MAX) }),
         RawOutcome::Event(event) => {
-            let size = event.data.len() + event.metadata.as_ref().map_or(0, String::len);
-            bounded(module, "an event", size, bytes_max)?;
-            check_event(event, original).map(|event| Output::Event(Box::new(event))).map_err(refuse(module))
+            bounded(module, "an event", payload_len(&event), bytes_max)?;
+            check_event(event, originals).map(|event| Output::Event(Box::new(event))).map_err(refuse(module))
+        }
+        RawOutcome::Events(events) => {
+            bounded(module, "events", events.iter().map(payload_len).sum(), bytes_max)?;
+            let checked = events.into_iter().map(|event| check_event(event, originals)).collect::<Result<Vec<_>, _>>();
+            let mut events = checked.map_err(refuse(module))?;
+            match events.len() {
+                0 => Err(refuse(module)("a list of no events; when nothing is left to send, it must drop them".to_owned())),
+                1 => Ok(Output::Event(Box::new(events.remove(0)))),
+                _ => Ok(Output::Events(events)),
+            }
         }
         RawOutcome::Request(request) => {
             let header_bytes: usize = request.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -77,6 +88,10 @@ pub(super) fn check(module: &str, outcome: RawOutcome, original: &Event, bytes_m
             check_request(request, header_bytes).map(Output::Request).map_err(refuse(module))
         }
     }
+}
+
+fn payload_len(event: &RawEvent) -> usize {
+    event.data.len() + event.metadata.as_ref().map_or(0, String::len)
 }
 
 fn bounded(module: &str, what: &str, size: usize, limit: usize) -> Result<(), TransformError> {
@@ -90,8 +105,11 @@ fn refuse(module: &str) -> impl Fn(String) -> TransformError {
     move |problem| TransformError::Refused { module: module.to_owned(), problem }
 }
 
-/// The original with what a module may change: type, timestamp, data and metadata.
-fn check_event(event: RawEvent, original: &Event) -> Result<Event, String> {
+/// The original with what a module may change: type, timestamp, data and metadata. The original is the one of the same
+/// id, or the first.
+fn check_event(event: RawEvent, originals: &[&Event]) -> Result<Event, String> {
+    let same = originals.iter().find(|original| original.id.as_str() == event.id);
+    let original = same.or(originals.first()).ok_or("an event for no event")?;
     let kind = EventType::parse(&event.kind).map_err(|error| format!("an event that cannot be: {error}"))?;
     if kind.is_reserved() && kind != original.kind {
         return Err(format!("an event of the reserved type `{kind}`: webhook.… and tenterhook.… are Tenterhook's own"));
@@ -205,12 +223,12 @@ mod tests {
     }
 
     fn error(outcome: RawOutcome) -> String {
-        check("m", outcome, &original(), 1_000_000).unwrap_err().to_string()
+        check("m", outcome, &[&original()], 1_000_000).unwrap_err().to_string()
     }
 
     #[test]
     fn a_content_type_and_own_headers_pass() {
-        let output = check("m", request(&[("Content-Type", "text/xml"), ("X-Key", "é")]), &original(), 100).unwrap();
+        let output = check("m", request(&[("Content-Type", "text/xml"), ("X-Key", "é")]), &[&original()], 100).unwrap();
         let Output::Request(parts) = output else { panic!("no request") };
         assert_eq!(parts.headers[0].0, "content-type");
     }
@@ -240,7 +258,7 @@ mod tests {
         assert!(error(request(&[("x-a", "1"); 101])).contains("101 headers, 100 are allowed"));
         let long = "v".repeat(20_000);
         assert!(error(request(&[("x-a", &long)])).contains("20003 bytes of headers, 16384 are allowed"));
-        let error = check("m", request(&[("x-a", &long)]), &original(), 1024).unwrap_err().to_string();
+        let error = check("m", request(&[("x-a", &long)]), &[&original()], 1024).unwrap_err().to_string();
         assert_eq!(error, "transformer `m` returned a request of 20004 bytes, more than its 1 KiB of output");
     }
 
@@ -258,20 +276,46 @@ mod tests {
     #[test]
     fn an_event_keeps_its_id_and_tenant() {
         let raw = RawEvent {
+            id: "evt_other".to_owned(),
             kind: "order.changed".to_owned(),
             timestamp: "2026-01-28T10:30:45Z".to_owned(),
             data: "[1]".to_owned(),
             metadata: Some("{}".to_owned()),
         };
-        let Output::Event(event) = check("m", RawOutcome::Event(raw), &original(), 100).unwrap() else { panic!("no event") };
+        let Output::Event(event) = check("m", RawOutcome::Event(raw), &[&original()], 100).unwrap() else { panic!("no event") };
         assert_eq!((event.id, event.tenant, event.received), (original().id, original().tenant, original().received));
         assert_eq!((event.kind.as_str(), &event.data[..]), ("order.changed", &b"[1]"[..]));
+    }
+
+    #[test]
+    fn several_events_keep_the_id_of_the_one_that_they_name() {
+        let second = Event { id: EventId::parse("evt_2").unwrap(), tenant: None, ..original() };
+        let raw = |id: &str| RawEvent {
+            id: id.to_owned(),
+            kind: "order.changed".to_owned(),
+            timestamp: "2026-01-28T10:30:45Z".to_owned(),
+            data: "1".to_owned(),
+            metadata: None,
+        };
+        let outcome = RawOutcome::Events(vec![raw("evt_2"), raw("evt_1"), raw("evt_9")]);
+        let Output::Events(events) = check("m", outcome, &[&original(), &second], 100).unwrap() else { panic!("no events") };
+        let ids: Vec<(&str, Option<&str>)> = events.iter().map(|event| (event.id.as_str(), event.tenant.as_deref())).collect();
+        assert_eq!(ids, [("evt_2", None), ("evt_1", Some("acme")), ("evt_1", Some("acme"))]);
+        assert!(matches!(check("m", RawOutcome::Events(vec![raw("evt_1")]), &[&original()], 100), Ok(Output::Event(_))));
+        assert!(
+            error(RawOutcome::Events(Vec::new()))
+                .ends_with("a list of no events; when nothing is left to send, it must drop them")
+        );
+        let many = RawOutcome::Events((0..200).map(|_| raw("evt_1")).collect());
+        let error = check("m", many, &[&original()], 100).unwrap_err().to_string();
+        assert_eq!(error, "transformer `m` returned events of 200 bytes, more than its 100 bytes of output");
     }
 
     #[test]
     fn events_that_cannot_be_are_refused() {
         let raw = |kind: &str, timestamp: &str, data: &str, metadata: Option<&str>| {
             RawOutcome::Event(RawEvent {
+                id: String::new(),
                 kind: kind.to_owned(),
                 timestamp: timestamp.to_owned(),
                 data: data.to_owned(),

@@ -13,8 +13,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Runs the stages over one event. A stage's event replaces it for the next one; a request must come from the last
-    /// stage; a drop ends. [`Output::Event`] means that the body is that event's envelope.
+    /// Runs the stages over one event. A stage's event (or events) replaces it for the next one; a request must come from
+    /// the last stage; a drop ends. [`Output::Event`] means that the body is that event's envelope.
     pub async fn run(&self, event: &Event) -> Transformed {
         self.run_stages(&[event]).await
     }
@@ -28,10 +28,10 @@ impl Pipeline {
     async fn run_stages(&self, events: &[&Event]) -> Transformed {
         let mut log = Vec::new();
         let mut duration = Duration::ZERO;
-        let mut current: Option<Box<Event>> = None;
+        let mut current: Option<Vec<Event>> = None;
         for (index, (module, options)) in self.stages.iter().enumerate() {
             let inputs: Vec<EventInput<'_>> = match &current {
-                Some(event) => vec![EventInput::from(&**event)],
+                Some(events) => events.iter().map(EventInput::from).collect(),
                 None => events.iter().map(|event| EventInput::from(*event)).collect(),
             };
             let done = module.transform(&inputs, options).await;
@@ -40,7 +40,11 @@ impl Pipeline {
             let next = self.stages.get(index + 1).map(|(next, _)| next);
             let result = match (done.result, next) {
                 (Ok(Output::Event(event)), Some(_)) => {
-                    current = Some(event);
+                    current = Some(vec![*event]);
+                    continue;
+                }
+                (Ok(Output::Events(events)), Some(_)) => {
+                    current = Some(events);
                     continue;
                 }
                 (Ok(Output::Request(_)), Some(next)) => {

@@ -236,6 +236,11 @@ impl Server {
         self.directory.path().join(name)
     }
 
+    /// For configurations with [tokens].
+    pub fn set_token(&mut self, token: &str) {
+        token.clone_into(&mut self.http.token);
+    }
+
     pub fn http(&self) -> &Http {
         &self.http
     }

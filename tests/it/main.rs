@@ -1,9 +1,14 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
+mod access;
+mod audit;
+mod batches;
 mod cli;
 mod crash;
 mod disk;
+mod erase;
+mod event_types;
 #[path = "../../src/transform/tests/guests.rs"]
 #[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
@@ -12,10 +17,16 @@ mod health;
 mod hostile;
 mod judges;
 mod lanes;
+mod manage;
+mod once;
+mod order;
 mod publish;
 mod reload;
+mod replay;
 mod signing;
 mod store_contract;
+mod stream;
 mod tc7;
 mod transform;
+mod trial;
 mod ui;

@@ -64,7 +64,7 @@ async fn a_retry_sends_the_bytes_of_the_first_attempt_also_when_the_module_chang
 }
 
 /// A component that turns every event into a request with this text.
-fn saying(text: &str) -> Vec<u8> {
+pub fn saying(text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).unwrap();
     // ok(request { body: text(text), headers: [], method: none, url: none })
     let words = [0, 1, 0, 8192, length, 0, 0, 0, 0, 0, 0, 0, 0];

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 
 use super::{Loaded, Problems, load_str};
 
+mod api;
+mod event_types;
 mod files;
 mod fuzz;
 mod lane;
 mod messages;
+mod protection;
 mod signing;
 mod values;
 mod webhook_messages;

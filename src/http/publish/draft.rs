@@ -32,6 +32,23 @@ pub(super) struct Defaults {
     pub(super) event_bytes_max: usize,
 }
 
+impl Draft {
+    pub(super) fn of_tenant(mut self, tenant: &Arc<str>, token: &str) -> Result<Self, Refusal> {
+        match &self.event.tenant {
+            Some(other) if other != tenant => {
+                let mut refusal = Refusal::default();
+                let detail = format!("the token `{token}` publishes for the tenant `{tenant}` only: leave `tenant` away");
+                refusal.add("tenant", detail);
+                Err(refusal)
+            }
+            _ => {
+                self.event.tenant = Some(Arc::clone(tenant));
+                Ok(self)
+            }
+        }
+    }
+}
+
 impl Refusal {
     pub(super) fn of(detail: impl Into<String>) -> Self {
         Self(vec![(None, detail.into())])

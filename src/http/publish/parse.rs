@@ -1,5 +1,7 @@
 //! From a body to events: which form it has, where one event ends and the next begins. Pure.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -38,6 +40,18 @@ pub(super) enum Parsed {
     All(Vec<Result<Draft, Refusal>>),
     /// Each for itself.
     Lines(Vec<Result<Draft, Refusal>>),
+}
+
+impl Parsed {
+    /// What a tenant's token publishes is that tenant's; what names another tenant is refused.
+    pub(super) fn of_tenant(self, tenant: &Arc<str>, token: &str) -> Self {
+        let own = |draft: Result<Draft, Refusal>| draft.and_then(|draft| draft.of_tenant(tenant, token));
+        match self {
+            Self::One(draft) => Self::One(own(draft)),
+            Self::All(drafts) => Self::All(drafts.into_iter().map(own).collect()),
+            Self::Lines(drafts) => Self::Lines(drafts.into_iter().map(own).collect()),
+        }
+    }
 }
 
 impl Format {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
+use super::ordered::PARKED;
 use super::writer::Writer;
-use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookKey};
+use crate::model::{DeliveryId, DeliveryState, Intake, Timestamp, Trigger, WebhookKey};
 use crate::store::{Accepted, Lease, NewEvent};
 
 /// What an id stands for already.
@@ -87,6 +88,7 @@ impl Writer {
                 unmatched,
                 &event.data[..],
             ])?;
+        self.seen.count(&event.kind, event.received);
         new.targets.iter().try_for_each(|webhook| self.insert_delivery(new, seq, *webhook))
     }
 
@@ -94,17 +96,20 @@ impl Writer {
         let event = &new.event;
         self.counters.delivery += 1;
         let number = self.counters.delivery;
-        let prev = self.tally.chain(&self.connection, webhook, number)?;
-        self.tally.moved(&self.connection, webhook, None, DeliveryState::Pending, event.received)?;
+        match new.apart.iter().find(|(apart, _)| *apart == webhook) {
+            Some((_, Intake::Batched(policy))) => return self.join_batch(new, seq, webhook, number, policy),
+            Some((_, Intake::Ordered { key, on_gap })) if self.line_up(webhook, key, *on_gap, number)? => {
+                return self.insert_row(number, seq, webhook, Some(PARKED), event.received);
+            }
+            Some((_, Intake::Ordered { .. })) | None => {}
+        }
         // With a place in memory it needs no entry among the due ones: only a crash sends us looking for it.
         let slot = self.handover.reserve(webhook, event.size());
         let due: Option<i64> = match slot {
             Some(_) => None,
             None => Some(event.received.as_millis()),
         };
-        self.connection
-            .prepare_cached("INSERT INTO deliveries(d, event, webhook, prev, state, due) VALUES(?1, ?2, ?3, ?4, 0, ?5)")?
-            .execute(params![number, seq, webhook.0, prev, due])?;
+        self.insert_row(number, seq, webhook, due, event.received)?;
         if slot.is_none() {
             self.handover.spill(webhook);
             self.effects.due.push((webhook, event.received));
@@ -114,12 +119,30 @@ impl Writer {
             delivery: DeliveryId { created: event.received, number },
             webhook,
             event: Arc::clone(event),
+            batch: None,
             attempts_spent: 0,
             attempt_count: 0,
             trigger: Trigger::Scheduled,
             made: None,
             slot,
         });
+        Ok(())
+    }
+
+    /// A new delivery, the newest of its webhook.
+    pub(super) fn insert_row(
+        &mut self,
+        number: i64,
+        event: i64,
+        webhook: WebhookKey,
+        due: Option<i64>,
+        now: Timestamp,
+    ) -> Result<(), rusqlite::Error> {
+        let prev = self.tally.chain(&self.connection, webhook, number)?;
+        self.tally.moved(&self.connection, webhook, None, DeliveryState::Pending, now)?;
+        self.connection
+            .prepare_cached("INSERT INTO deliveries(d, event, webhook, prev, state, due) VALUES(?1, ?2, ?3, ?4, 0, ?5)")?
+            .execute(params![number, event, webhook.0, prev, due])?;
         Ok(())
     }
 }

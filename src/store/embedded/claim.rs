@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::ordered::PARKED;
 use super::rows::{self, EVENT_COLUMNS};
 use super::settle::ENVELOPE;
 use crate::model::{DeliveryId, Event, Timestamp, Trigger, WebhookKey};
 use crate::store::{Claimed, Lease, Made};
+
+/// Event bytes read in one look: beyond it the rest is left to the next one.
+const CLAIM_BYTES_MAX: usize = 4 << 20;
 
 struct Due {
     number: i64,
@@ -35,18 +39,16 @@ pub(super) fn claim(
     let more = numbers.len() > limit;
     numbers.truncate(limit);
     let due = numbers.iter().filter_map(|number| read_due(connection, *number).transpose()).collect::<Result<Vec<_>, _>>()?;
-    let mut events: HashMap<i64, Arc<Event>> = HashMap::new();
+    let mut events = Events { connection, read: HashMap::new(), bytes: 0 };
     let mut leases = Vec::with_capacity(due.len());
+    let mut more = more;
     for row in due {
-        let event = match events.get(&row.event) {
-            Some(event) => Arc::clone(event),
-            None => {
-                let Some(event) = read_event(connection, row.event)? else { continue };
-                let event = Arc::new(event);
-                events.insert(row.event, Arc::clone(&event));
-                event
-            }
-        };
+        if events.bytes > CLAIM_BYTES_MAX {
+            more = true;
+            break;
+        }
+        let Some(event) = events.get(row.event)? else { continue };
+        let batch = events.batch(row.number)?;
         let made = match row.request {
             None => None,
             Some(ENVELOPE) => Some(Made::Envelope),
@@ -56,6 +58,7 @@ pub(super) fn claim(
             delivery: DeliveryId { created: event.received, number: row.number },
             webhook,
             event,
+            batch,
             attempts_spent: row.spent,
             attempt_count: row.count,
             trigger: row.trigger,
@@ -64,8 +67,8 @@ pub(super) fn claim(
         });
     }
     let next_due = connection
-        .prepare_cached("SELECT min(due) FROM deliveries WHERE webhook = ?1 AND due > ?2")?
-        .query_row(params![webhook.0, now.as_millis()], |row| row.get::<_, Option<i64>>(0))?
+        .prepare_cached("SELECT min(due) FROM deliveries WHERE webhook = ?1 AND due > ?2 AND due < ?3")?
+        .query_row(params![webhook.0, now.as_millis(), PARKED], |row| row.get::<_, Option<i64>>(0))?
         .map(Timestamp::from_millis);
     Ok(Claimed { leases, more, next_due })
 }
@@ -92,6 +95,37 @@ fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlit
         })
     });
     row.optional()
+}
+
+/// Events read for one look, each once.
+struct Events<'c> {
+    connection: &'c Connection,
+    read: HashMap<i64, Arc<Event>>,
+    bytes: usize,
+}
+
+impl Events<'_> {
+    fn get(&mut self, seq: i64) -> Result<Option<Arc<Event>>, rusqlite::Error> {
+        if let Some(event) = self.read.get(&seq) {
+            return Ok(Some(Arc::clone(event)));
+        }
+        let Some(event) = read_event(self.connection, seq)? else { return Ok(None) };
+        self.bytes += event.size();
+        let event = Arc::new(event);
+        self.read.insert(seq, Arc::clone(&event));
+        Ok(Some(event))
+    }
+
+    /// The events of a batch, in their order.
+    fn batch(&mut self, delivery: i64) -> Result<Option<Arc<[Arc<Event>]>>, rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached("SELECT event FROM members WHERE d = ?1 ORDER BY m")?;
+        let numbers = statement.query_map([delivery], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        let events = numbers.into_iter().filter_map(|seq| self.get(seq).transpose()).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(events.into()))
+    }
 }
 
 fn read_event(connection: &Connection, seq: i64) -> Result<Option<Event>, rusqlite::Error> {

@@ -2,10 +2,10 @@
 //! news that a webhook has work on disk. Bounded: a delivery that finds no room is written as due and read later.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::writer::Effects;
 use crate::model::WebhookKey;
@@ -17,6 +17,10 @@ const FRESH_PER_WEBHOOK_MAX: usize = 512;
 /// Event bytes in memory over all webhooks (an event counts once per delivery).
 const FRESH_BYTES_MAX: usize = 64 << 20;
 
+/// Once half of it is taken, each webhook may have this much: those whose endpoints hang cannot take the rest from those
+/// whose work only passes through.
+const FRESH_BYTES_SHARE: usize = 64 << 10;
+
 /// What a delivery costs beside its event's bytes.
 const LEASE_BYTES: usize = 512;
 
@@ -27,6 +31,10 @@ struct Room {
     spilled: AtomicU64,
     /// `spilled` as it was before the last look that found nothing due: equal means that the disk has none.
     drained: AtomicU64,
+    /// Whether events have been put together into batches since the start.
+    batches: AtomicBool,
+    /// Event bytes in memory.
+    bytes: AtomicUsize,
 }
 
 /// A place in memory, given back when dropped.
@@ -45,6 +53,7 @@ impl std::fmt::Debug for Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.room.fresh.fetch_sub(1, Ordering::AcqRel);
+        self.room.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
         self.total.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
@@ -55,6 +64,8 @@ pub(super) struct Handover {
     total: Arc<AtomicUsize>,
     ready: Mutex<Ready>,
     news: Notify,
+    /// Ticks with every commit, for those who follow.
+    pub(super) commits: watch::Sender<()>,
 }
 
 impl Handover {
@@ -64,12 +75,14 @@ impl Handover {
         let behind = room.spilled.load(Ordering::Acquire) != room.drained.load(Ordering::Acquire);
         let bytes = event_bytes + LEASE_BYTES;
         // Only the writer reserves, so a check before the addition cannot be overtaken by another addition.
-        let full = room.fresh.load(Ordering::Acquire) >= FRESH_PER_WEBHOOK_MAX
-            || self.total.load(Ordering::Acquire) + bytes > FRESH_BYTES_MAX;
+        let total = self.total.load(Ordering::Acquire);
+        let greedy = total > FRESH_BYTES_MAX / 2 && room.bytes.load(Ordering::Acquire) >= FRESH_BYTES_SHARE;
+        let full = room.fresh.load(Ordering::Acquire) >= FRESH_PER_WEBHOOK_MAX || total + bytes > FRESH_BYTES_MAX || greedy;
         if behind || full {
             return None;
         }
         room.fresh.fetch_add(1, Ordering::AcqRel);
+        room.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.total.fetch_add(bytes, Ordering::AcqRel);
         Some(Slot { room, total: Arc::clone(&self.total), bytes })
     }
@@ -77,6 +90,15 @@ impl Handover {
     /// Called before the commit that leaves due work on disk, so that no later delivery overtakes it in memory.
     pub(super) fn spill(&self, webhook: WebhookKey) {
         self.room(webhook).spilled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// From now on a claim of this webhook has to ask the writer first, see [`super::batches`].
+    pub(super) fn batches(&self, webhook: WebhookKey) {
+        self.room(webhook).batches.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_batches(&self, webhook: WebhookKey) -> bool {
+        self.room(webhook).batches.load(Ordering::Acquire)
     }
 
     /// To be read before looking at the disk, and given to [`Handover::drained`] when nothing more was due.
@@ -131,6 +153,23 @@ mod tests {
     use super::*;
 
     const KEY: WebhookKey = WebhookKey(1);
+
+    #[test]
+    fn webhooks_that_hang_leave_memory_for_those_that_do_not() {
+        let handover = Handover::default();
+        let event = 100 << 10;
+        let mut slots = Vec::new();
+        for n in 0..1000 {
+            slots.extend((0..10).map_while(|_| handover.reserve(WebhookKey(n), event)));
+        }
+        assert!(slots.iter().any(|slot| slot.bytes > 0));
+        drop(slots);
+        let hanging: Vec<_> = (0..100).flat_map(|n| (0..512).map_while(move |_| Some(n))).collect();
+        let slots: Vec<_> = hanging.into_iter().filter_map(|n| handover.reserve(WebhookKey(n), 2000)).collect();
+        assert!(handover.total.load(Ordering::Relaxed) < FRESH_BYTES_MAX / 4 * 3, "a hundred that hang");
+        assert!(handover.reserve(WebhookKey(1000), 2000).is_some());
+        drop(slots);
+    }
 
     #[test]
     fn memory_is_bounded_per_webhook_and_given_back() {

@@ -83,11 +83,11 @@ pub(super) fn deliveries(
     Ok(page)
 }
 
+/// All but the event, which the walk has seen to: of a batch only the first is in the record.
 fn matches(filter: &DeliveryFilter, record: &DeliveryRecord) -> bool {
     filter.webhook.as_ref().is_none_or(|webhook| *webhook == record.webhook)
         && filter.state.is_none_or(|state| state == record.state)
         && filter.event_type.as_ref().is_none_or(|kind| *kind == record.event_type)
-        && filter.event_id.as_ref().is_none_or(|id| *id == record.event_id)
         && filter.tenant.as_ref().is_none_or(|tenant| Some(tenant.as_str()) == record.tenant.as_deref())
         && filter.since.is_none_or(|since| record.created_at >= since)
         && filter.until.is_none_or(|until| record.created_at <= until)
@@ -108,6 +108,8 @@ enum Way {
         above: i64,
         narrow: String,
     },
+    /// These, the last first.
+    Numbers(Vec<i64>),
     /// One webhook's chain.
     Chain {
         next: i64,
@@ -122,7 +124,7 @@ impl<'a> Walk<'a> {
     fn new(connection: &'a Connection, filter: &DeliveryFilter, after: Option<Cursor>) -> Result<Self, rusqlite::Error> {
         let below = after.map_or(i64::MAX, |cursor| cursor.0);
         let way = if let Some(id) = &filter.event_id {
-            event_range(connection, id, below)?
+            of_event(connection, id, below)?
         } else {
             let webhook = match &filter.webhook {
                 Some(id) => {
@@ -158,13 +160,31 @@ impl<'a> Walk<'a> {
         }
         match &mut self.way {
             Way::End => Ok(None),
+            Way::Numbers(numbers) => {
+                let Some(number) = numbers.pop() else { return Ok(None) };
+                let sql = select("d.d = ?1");
+                self.connection.prepare_cached(&sql)?.query_row([number], rows::delivery).optional()
+            }
             Way::Chain { next: 0 } => Ok(None),
             Way::Chain { next } => {
                 let sql = select("d.d = ?1");
-                let found = self.connection.prepare_cached(&sql)?.query_row([*next], rows::delivery).optional()?;
-                // A chain only goes back; retention cuts it.
-                *next = found.as_ref().map_or(0, |listed| if listed.prev < *next { listed.prev } else { 0 });
-                Ok(found)
+                // Erased deliveries are links of the chain, and nothing else.
+                for _ in 0..LOOK_MAX {
+                    let found = self.connection.prepare_cached(&sql)?.query_row([*next], rows::delivery).optional()?;
+                    let prev = match &found {
+                        Some(listed) => Some(listed.prev),
+                        None => {
+                            let mut statement = self.connection.prepare_cached("SELECT prev FROM deliveries WHERE d = ?1")?;
+                            statement.query_row([*next], |row| row.get(0)).optional()?
+                        }
+                    };
+                    // A chain only goes back; retention cuts it.
+                    *next = prev.filter(|prev| prev < next).unwrap_or(0);
+                    if found.is_some() || *next == 0 {
+                        return Ok(found);
+                    }
+                }
+                Ok(None)
             }
             Way::Range { below, above, narrow } => {
                 let sql = select(&format!("d.d < ?1 AND d.d > ?2 {narrow} ORDER BY d.d DESC LIMIT {AHEAD}"));
@@ -186,14 +206,16 @@ fn select(condition: &str) -> String {
     )
 }
 
-fn event_range(connection: &Connection, id: &EventId, below: i64) -> Result<Way, rusqlite::Error> {
+/// An event's deliveries, and the batches that it is in.
+fn of_event(connection: &Connection, id: &EventId, below: i64) -> Result<Way, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT first, targets FROM events WHERE id = ?1")?;
     let found: Option<(i64, i64)> = statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    Ok(found.map_or(Way::End, |(first, targets)| Way::Range {
-        below: below.min(first + targets),
-        above: first - 1,
-        narrow: String::new(),
-    }))
+    let Some((first, targets)) = found else { return Ok(Way::End) };
+    let mut statement = connection.prepare_cached(
+        "SELECT d FROM deliveries WHERE d >= ?1 AND d < ?2 UNION SELECT d FROM members WHERE m >= ?1 AND m < ?2 ORDER BY 1",
+    )?;
+    let numbers = statement.query_map([first, first + targets], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+    Ok(Way::Numbers(numbers.into_iter().filter(|number| *number < below).collect()))
 }
 
 /// Where a webhook's chain goes on after the cursor's delivery; at its head without one.

@@ -1,20 +1,33 @@
 //! The embedded store: SQLite in one file, one writer thread with group commit, readers in a pool of their own.
 
+mod api_webhooks;
 mod append;
+mod audit;
+mod batches;
+mod check;
 mod claim;
+mod erase;
+mod failures;
 mod handover;
 mod histogram;
+mod idempotency;
 mod inbox;
+mod jobs;
 mod list;
 mod operate;
+mod ordered;
 mod prune;
 mod read;
 mod rows;
 mod schema;
 mod secrets;
+mod seen;
 mod settle;
 mod standings;
+mod tail;
 mod tally;
+mod watch;
+mod work;
 mod writer;
 
 use std::collections::HashMap;
@@ -24,7 +37,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch as tokio_watch};
 use zeroize::Zeroizing;
 
 use self::handover::Handover;
@@ -34,7 +47,7 @@ use self::settle::EncodedSettle;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
-    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreError, StoreOptions, Sweep,
+    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreCheck, StoreError, StoreOptions, Sweep,
 };
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
@@ -55,9 +68,10 @@ struct Shared {
     clock: Clock,
     commands: inbox::Sender,
     handover: Arc<Handover>,
+    watch: Arc<watch::Watch>,
     readers: Mutex<Vec<Connection>>,
     reading: Semaphore,
-    failed: watch::Receiver<Option<StoreError>>,
+    failed: tokio_watch::Receiver<Option<StoreError>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held for as long as the store is open: one process per data directory.
     _lock: File,
@@ -66,6 +80,15 @@ struct Shared {
 impl Embedded {
     pub(super) async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         blocking(move || Self::open_blocking(options)).await
+    }
+
+    pub(super) async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        let path = directory.join(FILE_NAME);
+        if !path.exists() {
+            let reason = format!("there is no {}: has a server run on this data directory?", path.display());
+            return Err(StoreError::Unavailable { reason });
+        }
+        blocking(move || check::check(&path, now).map_err(|e| writer::explain(&e, &path))).await
     }
 
     fn open_blocking(options: StoreOptions) -> Result<Self, StoreError> {
@@ -81,13 +104,15 @@ impl Embedded {
         let readers = (0..READERS_MAX).map(|_| schema::open_reader(&path)).collect::<Result<_, _>>().map_err(failed_to_open)?;
 
         let handover = Arc::new(Handover::default());
+        let settled = Arc::new(watch::Watch::default());
         let (commands, inbox) = inbox::new();
-        let (failure, failed) = watch::channel(None);
+        let (failure, failed) = tokio_watch::channel(None);
         let mut writer = Writer::new(
             writer_connection,
             path.clone(),
             options.clock.clone(),
             Arc::clone(&handover),
+            Arc::clone(&settled),
             failure,
             options.on_commit,
         );
@@ -104,6 +129,7 @@ impl Embedded {
                 clock: options.clock,
                 commands,
                 handover,
+                watch: settled,
                 readers: Mutex::new(readers),
                 reading: Semaphore::new(READERS_MAX),
                 failed,
@@ -173,9 +199,14 @@ impl Embedded {
     }
 
     pub(super) async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
+        let now = self.shared.clock.now();
+        if self.shared.handover.has_batches(webhook) {
+            // What is due at this moment takes nothing more, so that it is claimed whole.
+            self.command(|reply| Command::Seal { webhook, now, reply }).await?;
+        }
         self.read(move |reader, shared| {
             let seen = shared.handover.spilled(webhook);
-            let claimed = claim::claim(reader, webhook, shared.clock.now(), limit, &leased)?;
+            let claimed = claim::claim(reader, webhook, now, limit, &leased)?;
             if !claimed.more {
                 shared.handover.drained(webhook, seen);
             }
@@ -200,8 +231,8 @@ impl Embedded {
         }
     }
 
-    pub(super) async fn retry(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
-        self.command(|reply| Command::Retry { delivery, reply }).await
+    pub(super) async fn retry(&self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, StoreError> {
+        self.command(|reply| Command::Retry { delivery, retransform, reply }).await
     }
 
     pub(super) async fn cancel(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {

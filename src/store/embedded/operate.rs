@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::ordered::PARKED;
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
 use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookId, WebhookKey};
@@ -25,6 +26,9 @@ impl Writer {
     }
 
     pub(super) fn sweep(&mut self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, rusqlite::Error> {
+        if sweep == Sweep::Unblock {
+            return self.unblock(webhook);
+        }
         let now = self.clock.now();
         let waiting = "SELECT d, state, count FROM deliveries WHERE webhook = ?1 AND due IS NOT NULL LIMIT ?2";
         let held =
@@ -33,6 +37,7 @@ impl Writer {
             Sweep::Hold => self.sweepable(waiting, webhook)?,
             Sweep::Release => self.sweepable(held, webhook)?,
             Sweep::Cancel => self.sweepable(waiting, webhook)?,
+            Sweep::Unblock => Vec::new(),
         };
         if sweep == Sweep::Cancel && rows.is_empty() {
             rows = self.sweepable(held, webhook)?;
@@ -41,7 +46,7 @@ impl Writer {
             let change = match sweep {
                 Sweep::Hold => Change::Hold,
                 Sweep::Release => Change::Release { tried: *count > 0 },
-                Sweep::Cancel => Change::Cancel { reason: "the webhook was removed" },
+                Sweep::Cancel | Sweep::Unblock => Change::Cancel { reason: "the webhook was removed" },
             };
             self.change(*number, webhook, *before, change)?;
         }
@@ -58,27 +63,32 @@ impl Writer {
         rows.collect()
     }
 
-    pub(super) fn retry(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
+    pub(super) fn retry(&mut self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, rusqlite::Error> {
         let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
         let now = self.clock.now();
         let state = self.change(delivery.number, webhook, before, Change::Retry)?;
         self.connection
-            .prepare_cached("UPDATE deliveries SET trigger = ?2 WHERE d = ?1")?
-            .execute(params![delivery.number, Trigger::Manual as u8])?;
+            .prepare_cached("UPDATE deliveries SET trigger = ?2, request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1")?
+            .execute(params![delivery.number, Trigger::Manual as u8, retransform])?;
         self.make_due(webhook, now);
         Ok(Some(state))
     }
 
     pub(super) fn cancel(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
         let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
-        let state = self.change(delivery.number, webhook, before, Change::Cancel { reason: "cancelled by hand" })?;
+        let change = if before == DeliveryState::Failed && self.blocks(webhook, delivery.number)? {
+            Change::Waive { reason: "cancelled by hand, so that its key goes on" }
+        } else {
+            Change::Cancel { reason: "cancelled by hand" }
+        };
+        let state = self.change(delivery.number, webhook, before, change)?;
         if state != before {
             self.effects.cancelled.push((webhook, delivery.number));
         }
         Ok(Some(state))
     }
 
-    fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
+    pub(super) fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT d.webhook, d.state FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.d = ?1 AND e.received = ?2",
         )?;
@@ -90,7 +100,7 @@ impl Writer {
     }
 
     /// Writes what the change comes to; answers the state that it has then.
-    fn change(
+    pub(super) fn change(
         &mut self,
         number: i64,
         webhook: WebhookKey,
@@ -99,17 +109,25 @@ impl Writer {
     ) -> Result<DeliveryState, rusqlite::Error> {
         let now = self.clock.now();
         let Some(Next { state, due, reason }) = lifecycle::next(before, change, now) else { return Ok(before) };
+        let mut due = due.map(Timestamp::as_millis);
+        if matches!(change, Change::Release { .. }) && self.is_behind(webhook, number)? {
+            due = Some(PARKED);
+        }
+        self.seal_changed(webhook, number);
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached("UPDATE deliveries SET state = ?2, due = ?3, settled = ?4, reason = ?5 WHERE d = ?1")?
-            .execute(params![number, state as u8, due.map(Timestamp::as_millis), settled, reason])?;
+            .execute(params![number, state as u8, due, settled, reason])?;
         // From here on its row tells a restart all there is to know: the watermark need not wait for it.
         self.effects.settled.push(number);
         self.tally.moved(&self.connection, webhook, Some(before), state, now)?;
+        if !state.is_open() {
+            self.leave_line(webhook, number, state)?;
+        }
         Ok(state)
     }
 
-    fn make_due(&mut self, webhook: WebhookKey, at: Timestamp) {
+    pub(super) fn make_due(&mut self, webhook: WebhookKey, at: Timestamp) {
         self.handover.spill(webhook);
         self.effects.due.push((webhook, at));
     }

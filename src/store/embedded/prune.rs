@@ -37,6 +37,7 @@ impl Writer {
         let old = self.old_events(after, events_before)?;
         let Some(last) = old.last().map(|event| event.seq) else {
             self.prune_hours()?;
+            self.prune_erased()?;
             return Ok(PruneStep::default());
         };
         // Numbers never come back, also when the newest rows go.
@@ -73,7 +74,9 @@ impl Writer {
     fn is_spent(&self, event: &Old, failed_before: Timestamp) -> Result<bool, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT NOT EXISTS(SELECT 1 FROM deliveries WHERE d >= ?1 AND d < ?2
-             AND (state <= ?3 OR (state = ?4 AND settled >= ?5)))",
+             AND (state <= ?3 OR (state = ?4 AND settled >= ?5)))
+             AND NOT EXISTS(SELECT 1 FROM members m JOIN deliveries d ON d.d = m.d WHERE m.m >= ?1 AND m.m < ?2
+             AND (d.state <= ?3 OR (d.state = ?4 AND d.settled >= ?5)))",
         )?;
         let (held, failed) = (DeliveryState::Held as u8, DeliveryState::Failed as u8);
         let end = event.first + event.targets;
@@ -81,29 +84,57 @@ impl Writer {
     }
 
     fn remove(&mut self, event: &Old) -> Result<(), rusqlite::Error> {
-        for delivery in event.first..event.first + event.targets {
-            let mut last = self
-                .connection
-                .prepare_cached("SELECT last FROM deliveries WHERE d = ?1")?
-                .query_row([delivery], |row| row.get::<_, i64>(0))
-                .optional()?
-                .unwrap_or(0);
-            while last > 0 {
-                let (prev, request): (i64, Option<i64>) = self
-                    .connection
-                    .prepare_cached("DELETE FROM attempts WHERE a = ?1 RETURNING prev, request")?
-                    .query_row([last], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()?
-                    .unwrap_or((0, None));
-                if let Some(request) = request {
-                    self.connection.prepare_cached("DELETE FROM requests WHERE r = ?1")?.execute([request])?;
-                }
-                last = prev;
-            }
-        }
         let end = event.first + event.targets;
-        self.connection.prepare_cached("DELETE FROM deliveries WHERE d >= ?1 AND d < ?2")?.execute([event.first, end])?;
+        for delivery in self.own_deliveries(event)? {
+            self.remove_attempts(delivery)?;
+            self.connection.prepare_cached("DELETE FROM deliveries WHERE d = ?1")?.execute([delivery])?;
+            self.connection.prepare_cached("DELETE FROM ordered WHERE d = ?1")?.execute([delivery])?;
+        }
+        self.connection.prepare_cached("DELETE FROM members WHERE m >= ?1 AND m < ?2")?.execute([event.first, end])?;
         self.connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([event.seq])?;
+        Ok(())
+    }
+
+    /// Those of its own, and the batches that begin with it; others go with their first event.
+    fn own_deliveries(&self, event: &Old) -> Result<Vec<i64>, rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT d FROM deliveries WHERE d >= ?1 AND d < ?2
+             UNION SELECT m.d FROM members m JOIN deliveries d ON d.d = m.d WHERE m.m >= ?1 AND m.m < ?2 AND d.event = ?3",
+        )?;
+        let rows = statement.query_map([event.first, event.first + event.targets, event.seq], |row| row.get(0))?;
+        rows.collect()
+    }
+
+    /// Attempts of a delivery, with the requests that they sent.
+    pub(super) fn remove_attempts(&self, delivery: i64) -> Result<(), rusqlite::Error> {
+        let mut last = self
+            .connection
+            .prepare_cached("SELECT last FROM deliveries WHERE d = ?1")?
+            .query_row([delivery], |row| row.get::<_, i64>(0))
+            .optional()?
+            .unwrap_or(0);
+        while last > 0 {
+            let (prev, request): (i64, Option<i64>) = self
+                .connection
+                .prepare_cached("DELETE FROM attempts WHERE a = ?1 RETURNING prev, request")?
+                .query_row([last], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?
+                .unwrap_or((0, None));
+            if let Some(request) = request {
+                self.connection.prepare_cached("DELETE FROM requests WHERE r = ?1")?.execute([request])?;
+            }
+            last = prev;
+        }
+        Ok(())
+    }
+
+    /// What is left of erased deliveries older than every event.
+    fn prune_erased(&self) -> Result<(), rusqlite::Error> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM deliveries WHERE event = 0 AND d < coalesce((SELECT first FROM events ORDER BY seq LIMIT 1), 0)",
+            )?
+            .execute([])?;
         Ok(())
     }
 

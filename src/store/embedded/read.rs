@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::histogram::Histogram;
+use super::ordered::PARKED;
 use super::rows::{self, DELIVERY_COLUMNS, EVENT_COLUMNS};
 use super::tally::HOUR_MS;
 use crate::model::{DeliveryId, DeliveryState, EventId, Timestamp, WebhookId, WebhookKey};
@@ -12,10 +13,13 @@ use crate::store::{Backlog, DeliveryDetail, EventRecord, HourStats, KnownWebhook
 const HOURS_SHOWN: i64 = 24;
 
 pub(super) fn known_webhooks(connection: &Connection) -> Result<Vec<KnownWebhook>, rusqlite::Error> {
-    let mut statement = connection.prepare_cached("SELECT id, key, pending + retrying, held FROM webhooks")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT w.id, w.key, w.pending + w.retrying, w.held, EXISTS(SELECT 1 FROM ordered o WHERE o.webhook = w.key AND o.blocks)
+         FROM webhooks w",
+    )?;
     let rows = statement.query_map([], |row| {
         let id = WebhookId::parse(row.get_ref(0)?.as_str()?).map_err(|e| rows::invalid(0, e))?;
-        Ok(KnownWebhook { id, key: WebhookKey(row.get(1)?), waiting: row.get(2)?, held: row.get(3)? })
+        Ok(KnownWebhook { id, key: WebhookKey(row.get(1)?), waiting: row.get(2)?, held: row.get(3)?, blocks: row.get(4)? })
     })?;
     rows.collect()
 }
@@ -35,12 +39,14 @@ pub(super) fn event_record(connection: &Connection, row: &rusqlite::Row<'_>) -> 
         Some(json) => serde_json::from_str(json).map_err(|e| rows::invalid(9, e))?,
         None => Vec::new(),
     };
+    // Its own, and the batches that it is in.
     let mut statement = connection.prepare_cached(
-        "SELECT d.d, w.id, d.state FROM deliveries d JOIN webhooks w ON w.key = d.webhook WHERE d.d >= ?1 AND d.d < ?2 ORDER BY d.d",
+        "SELECT d.d, w.id, d.state, ?3 FROM deliveries d JOIN webhooks w ON w.key = d.webhook WHERE d.d >= ?1 AND d.d < ?2
+         UNION SELECT d.d, w.id, d.state, e.received FROM members m JOIN deliveries d ON d.d = m.d
+         JOIN webhooks w ON w.key = d.webhook JOIN events e ON e.seq = d.event WHERE m.m >= ?1 AND m.m < ?2 ORDER BY 1",
     )?;
-    let created = event.received;
-    let deliveries = statement.query_map([first, first + targets], |row| {
-        let id = DeliveryId { created, number: row.get(0)? };
+    let deliveries = statement.query_map([first, first + targets, event.received.as_millis()], |row| {
+        let id = DeliveryId { created: rows::timestamp(row, 3)?, number: row.get(0)? };
         let webhook = WebhookId::parse(row.get_ref(1)?.as_str()?).map_err(|e| rows::invalid(1, e))?;
         Ok((id, webhook, rows::state(row, 2)?))
     })?;
@@ -62,7 +68,12 @@ pub(super) fn delivery(connection: &Connection, id: DeliveryId) -> Result<Option
     let event = connection.prepare_cached(&sql)?.query_row([listed.event], |row| rows::event(row, 0))?;
     let mut attempts = rows::attempts(connection, last, &event.envelope())?;
     attempts.reverse();
-    Ok(Some(DeliveryDetail { record: listed.record, attempts }))
+    let mut statement =
+        connection.prepare_cached("SELECT e.id FROM members m JOIN events e ON e.seq = m.event WHERE m.d = ?1 ORDER BY m.m")?;
+    let ids =
+        statement.query_map([id.number], |row| EventId::parse(row.get_ref(0)?.as_str()?).map_err(|e| rows::invalid(0, e)))?;
+    let batch = ids.collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(DeliveryDetail { record: listed.record, batch: (!batch.is_empty()).then_some(batch), attempts }))
 }
 
 pub(super) fn stats(connection: &Connection, webhook: Option<&WebhookId>, now: Timestamp) -> Result<Stats, rusqlite::Error> {
@@ -95,12 +106,12 @@ pub(super) fn stats(connection: &Connection, webhook: Option<&WebhookId>, now: T
     })?;
     stats.hours = hours(connection, key, now)?;
     let next_due = match key {
-        Some(_) => "SELECT min(due) FROM deliveries WHERE webhook = ?1 AND due IS NOT NULL",
+        Some(_) => "SELECT min(due) FROM deliveries WHERE webhook = ?1 AND due < ?2",
         None => {
-            "SELECT min((SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL)) FROM webhooks w WHERE ?1 IS NULL"
+            "SELECT min((SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?2)) FROM webhooks w WHERE ?1 IS NULL"
         }
     };
-    let next_due: Option<i64> = connection.prepare_cached(next_due)?.query_row([key], |row| row.get(0))?;
+    let next_due: Option<i64> = connection.prepare_cached(next_due)?.query_row(params![key, PARKED], |row| row.get(0))?;
     stats.next_due = next_due.map(Timestamp::from_millis);
     Ok(stats)
 }
@@ -136,10 +147,10 @@ fn hours(connection: &Connection, key: Option<i64>, now: Timestamp) -> Result<Ve
 
 pub(super) fn backlog(connection: &Connection) -> Result<Backlog, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT total(pending + retrying + held), min((SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL))
+        "SELECT total(pending + retrying + held), min((SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1))
          FROM webhooks w",
     )?;
-    statement.query_row([], |row| {
+    statement.query_row([PARKED], |row| {
         let oldest: Option<i64> = row.get(1)?;
         Ok(Backlog { open: whole(row.get(0)?), oldest_due: oldest.map(Timestamp::from_millis) })
     })

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::ordered::PARKED;
 use super::settle::{Detail, ENVELOPE, MadeHead};
 use crate::model::{
     Attempt, AttemptId, AttemptOutcome, DeliveryId, DeliveryState, Event, EventId, EventType, ReceivedResponse, Timestamp,
@@ -75,6 +76,8 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
         attempt_count: row.get(8)?,
         created_at,
         next_attempt_at: match state {
+            // Nobody knows when the one before it ends.
+            DeliveryState::Pending | DeliveryState::Retrying if due == Some(PARKED) => None,
             DeliveryState::Pending | DeliveryState::Retrying => Some(due.map_or(created_at, Timestamp::from_millis)),
             _ => None,
         },

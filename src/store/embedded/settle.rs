@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
-use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Timings, Trigger};
+use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timings, Trigger};
 use crate::store::{Made, MadeRequest, Settle};
 
 /// What of an attempt is kept as JSON.
@@ -119,9 +119,11 @@ impl Writer {
         if let Some(attempt) = &settle.attempt {
             last = self.insert_attempt(number, before.last, attempt, &encoded.detail, request)?;
             count += 1;
-            spent += u32::from(attempt.trigger == Trigger::Scheduled);
+            // A batch that was too large was not tried yet, in any of its halves.
+            spent += u32::from(attempt.trigger == Trigger::Scheduled && settle.settlement != Settlement::Halve);
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
             self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
+            self.count_failure(settle.webhook, attempt, now)?;
         }
         let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref() };
         let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(()) };
@@ -135,6 +137,12 @@ impl Writer {
         if state != before.state {
             self.tally.moved(&self.connection, settle.webhook, Some(before.state), state, now)?;
         }
+        if !state.is_open() {
+            self.leave_line(settle.webhook, number, state)?;
+        }
+        if settle.settlement == Settlement::Halve && state.is_open() {
+            self.halve(settle.webhook, number, now)?;
+        }
         if let Some(at) = due {
             if at <= now {
                 self.handover.spill(settle.webhook);
@@ -145,8 +153,9 @@ impl Writer {
     }
 
     fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT state, spent, count, last, request FROM deliveries WHERE d = ?1")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT state, spent, count, last, request FROM deliveries WHERE d = ?1 AND event != 0")?;
         statement
             .query_row([number], |row| {
                 Ok(Before {

@@ -1,7 +1,7 @@
 //! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
@@ -11,33 +11,93 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::{oneshot, watch};
 use zeroize::Zeroizing;
 
+use super::batches::OpenBatch;
 use super::handover::Handover;
+use super::idempotency;
 use super::inbox;
+use super::ordered::PARKED;
 use super::prune::PruneStep;
 use super::secrets::Keyring;
+use super::seen::Seen;
 use super::settle::EncodedSettle;
 use super::tally::Tally;
+use super::watch::Watch;
+use super::work::Work;
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
+use crate::store::{Accepted, Begun, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the writer can be asked for.
 pub(super) enum Command {
-    Append { events: Vec<NewEvent>, reply: Reply<Vec<Accepted>> },
-    Settle { settle: Box<EncodedSettle>, reply: Reply<()> },
-    Intern { ids: Vec<WebhookId>, reply: Reply<Vec<WebhookKey>> },
-    Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
-    Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
-    Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
-    Secrets { webhooks: Vec<(WebhookKey, fn() -> String)>, reply: Reply<Vec<Vec<KeptSecret>>> },
-    RotateSecret { webhook: WebhookKey, text: Zeroizing<String>, overlap: Duration, reply: Reply<Vec<KeptSecret>> },
-    Rekey { keys: StorageKeys, reply: Reply<u64> },
-    Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
-    Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
-    Probe { reply: Reply<()> },
-    Close { reply: Reply<()> },
+    Append {
+        events: Vec<NewEvent>,
+        reply: Reply<Vec<Accepted>>,
+    },
+    Settle {
+        settle: Box<EncodedSettle>,
+        reply: Reply<()>,
+    },
+    Intern {
+        ids: Vec<WebhookId>,
+        reply: Reply<Vec<WebhookKey>>,
+    },
+    Sweep {
+        webhook: WebhookKey,
+        sweep: Sweep,
+        reply: Reply<u64>,
+    },
+    Seal {
+        webhook: WebhookKey,
+        now: Timestamp,
+        reply: Reply<()>,
+    },
+    Retry {
+        delivery: DeliveryId,
+        retransform: bool,
+        reply: Reply<Option<DeliveryState>>,
+    },
+    Cancel {
+        delivery: DeliveryId,
+        reply: Reply<Option<DeliveryState>>,
+    },
+    Secrets {
+        webhooks: Vec<(WebhookKey, fn() -> String)>,
+        reply: Reply<Vec<Vec<KeptSecret>>>,
+    },
+    RotateSecret {
+        webhook: WebhookKey,
+        text: Zeroizing<String>,
+        overlap: Duration,
+        reply: Reply<Vec<KeptSecret>>,
+    },
+    Rekey {
+        keys: StorageKeys,
+        reply: Reply<u64>,
+    },
+    Prune {
+        after: i64,
+        events_before: Timestamp,
+        failed_before: Timestamp,
+        reply: Reply<PruneStep>,
+    },
+    Stand {
+        changes: Vec<(WebhookKey, StandingChange)>,
+        reply: Reply<()>,
+    },
+    Once {
+        step: idempotency::Step,
+        reply: Reply<Begun>,
+    },
+    Probe {
+        reply: Reply<()>,
+    },
+    /// What is asked for seldom, in the commit of its group like everything else.
+    Work(Work),
+    Close {
+        reply: Reply<()>,
+    },
 }
 
 /// What a command came to, until the commit.
@@ -48,6 +108,7 @@ enum Done {
     State(Option<DeliveryState>),
     Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
+    Begun(Begun),
     Nothing,
 }
 
@@ -83,16 +144,24 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     pub(super) handover: Arc<Handover>,
     pub(super) keyring: Keyring,
+    watch: Arc<Watch>,
     failure: watch::Sender<Option<StoreError>>,
     on_commit: Option<CommitObserver>,
     pub(super) counters: Counters,
     pub(super) tally: Tally,
+    pub(super) seen: Seen,
+    /// Webhooks that have deliveries in order, or had since the start.
+    pub(super) lines: HashSet<WebhookKey>,
+    /// Batches that still take events.
+    pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
     outstanding: BTreeSet<i64>,
     watermark: i64,
     /// Pages of log at which the writer waits for the copying to be whole.
     restart_at: u32,
+    /// What was erased still stands in the log: nothing of the log is to stay on disk.
+    pub(super) forget_log: bool,
 }
 
 /// The last numbers given out.
@@ -110,6 +179,7 @@ impl Writer {
         path: PathBuf,
         clock: Clock,
         handover: Arc<Handover>,
+        watch: Arc<Watch>,
         failure: watch::Sender<Option<StoreError>>,
         on_commit: Option<CommitObserver>,
     ) -> Self {
@@ -120,14 +190,20 @@ impl Writer {
             clock,
             handover,
             keyring: Keyring::default(),
+            watch,
             failure,
             on_commit,
             counters,
             tally: Tally::default(),
+            seen: Seen::default(),
+            lines: HashSet::new(),
+            batches: HashMap::new(),
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
             watermark: 0,
             restart_at: RESTART_PAGES,
+            // An erasure may have ended right before the last process did.
+            forget_log: true,
         }
     }
 
@@ -145,11 +221,13 @@ impl Writer {
         };
         self.counters = Counters {
             event: last("events", "seq", &self.connection)?,
-            delivery: last("deliveries", "d", &self.connection)?,
+            // The event of a batch has a number of its own, and no delivery of that number.
+            delivery: last("deliveries", "d", &self.connection)?.max(last("members", "m", &self.connection)?),
             attempt: last("attempts", "a", &self.connection)?,
             request: last("requests", "r", &self.connection)?,
         };
         self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        idempotency::recover(&self.connection)?;
         let recovered = self.connection.execute(
             "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
              WHERE d >= ?1 AND state = 0 AND due IS NULL",
@@ -158,11 +236,12 @@ impl Writer {
         if recovered > 0 {
             tracing::info!(deliveries = recovered, "taking up deliveries that were in memory when the last process ended");
         }
+        self.recover_lines()?;
         let mut statement = self.connection.prepare(
-            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) AS first
+            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1) AS first
              FROM webhooks w WHERE first IS NOT NULL",
         )?;
-        let rows = statement.query_map([], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
+        let rows = statement.query_map([PARKED], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
         let due = rows.collect::<Result<Vec<_>, _>>()?;
         due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
         self.handover.publish(&mut Effects { due, ..Effects::default() });
@@ -233,6 +312,8 @@ impl Writer {
         result.map_err(|e| {
             self.effects = Effects::default();
             self.tally.forget();
+            self.seen.forget();
+            self.batches.clear();
             if !self.connection.is_autocommit()
                 && let Err(e) = self.connection.execute_batch("ROLLBACK")
             {
@@ -247,6 +328,7 @@ impl Writer {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let done = group.iter().map(|command| self.run_command(command)).collect::<Result<Vec<_>, _>>()?;
         self.tally.write(&self.connection)?;
+        self.seen.write(&self.connection)?;
         self.keep_watermark(WATERMARK_STEP)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         for lease in &self.effects.fresh {
@@ -254,8 +336,13 @@ impl Writer {
         }
         for delivery in self.effects.settled.drain(..) {
             self.outstanding.remove(&delivery);
+            self.watch.settled(delivery);
         }
         self.handover.publish(&mut self.effects);
+        // Whoever subscribes after this look sees the commit in the file.
+        if self.handover.commits.receiver_count() > 0 {
+            self.handover.commits.send_replace(());
+        }
         Ok(done)
     }
 
@@ -265,7 +352,11 @@ impl Writer {
             Command::Settle { settle, .. } => self.settle(settle).map(|()| Done::Nothing)?,
             Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
-            Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
+            Command::Seal { webhook, now, .. } => {
+                self.seal(*webhook, *now);
+                Done::Nothing
+            }
+            Command::Retry { delivery, retransform, .. } => Done::State(self.retry(*delivery, *retransform)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
             Command::Secrets { webhooks, .. } => {
                 Done::Secrets(webhooks.iter().map(|(webhook, make)| self.secrets(*webhook, *make)).collect::<Result<_, _>>()?)
@@ -278,8 +369,10 @@ impl Writer {
                 Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
             }
             Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
+            Command::Once { step, .. } => Done::Begun(self.once(step)?),
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
+            Command::Work(work) => (work.run)(self).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
         })
     }
@@ -303,6 +396,15 @@ impl Writer {
 
     /// Has the log copied in the background, and waits for it only when it has grown far beyond.
     fn bound_log(&mut self, checkpoints: &Checkpointer) {
+        if self.forget_log {
+            match truncate_log(&self.connection) {
+                Ok(()) => {
+                    LOG_PAGES.set(0);
+                    self.forget_log = false;
+                }
+                Err(e) => tracing::debug!("the log could not be emptied yet: {e}"),
+            }
+        }
         let pages = LOG_PAGES.get();
         if pages >= self.restart_at {
             match restart_log(&self.connection) {
@@ -342,11 +444,19 @@ impl Command {
                 send(reply, Ok(secrets.into_iter().next().unwrap_or_default()));
             }
             (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
+            (Self::Work(work), result) => (work.answer)(result.map(|_| ())),
             (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
-            (Self::Settle { reply, .. } | Self::Stand { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
-                send(reply, result.map(|_| ()))
-            }
+            (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
+            (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
+            (
+                Self::Settle { reply, .. }
+                | Self::Seal { reply, .. }
+                | Self::Stand { reply, .. }
+                | Self::Probe { reply }
+                | Self::Close { reply },
+                result,
+            ) => send(reply, result.map(|_| ())),
         }
     }
 }
@@ -374,16 +484,19 @@ fn count_log_pages(_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int) -> Resu
 
 /// Copies what is left of the log and begins it anew. `Err` when a reader holds it; the next group tries again.
 fn restart_log(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(RESTART_WAIT)?;
-    let busy = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0));
-    connection.busy_timeout(super::schema::BUSY_WAIT)?;
-    let busy = busy?;
-    if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+    checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)")
 }
 
 /// As [`restart_log`], and nothing of the old log stays on disk.
 fn truncate_log(connection: &Connection) -> Result<(), rusqlite::Error> {
-    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+    checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+fn checkpoint(connection: &Connection, pragma: &str) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(RESTART_WAIT)?;
+    let busy = connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(super::schema::BUSY_WAIT)?;
+    let busy = busy?;
     if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
 }
 

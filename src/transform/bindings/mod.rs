@@ -2,6 +2,7 @@
 //! into those here. A new version is a new file and a new variant of [`Guest`]; the old ones stay.
 
 mod v1_0;
+mod v1_1;
 
 use std::borrow::Cow;
 
@@ -51,13 +52,15 @@ impl<'a> From<&'a Event> for EventInput<'a> {
 #[derive(Debug)]
 pub(super) enum RawOutcome {
     Event(RawEvent),
+    Events(Vec<RawEvent>),
     Request(RawRequest),
     Drop(String),
 }
 
-/// Without id and tenant: a module cannot change them.
+/// Without tenant: a module cannot change it. Nor can it change the id, which only says which of the events it is.
 #[derive(Debug)]
 pub(super) struct RawEvent {
+    pub(super) id: String,
     pub(super) kind: String,
     pub(super) timestamp: String,
     pub(super) data: String,
@@ -75,32 +78,40 @@ pub(super) struct RawRequest {
 /// A compiled module with its imports bound, whatever version it speaks.
 pub(super) enum Guest {
     V1_0(v1_0::Guest),
+    V1_1(v1_1::Guest),
 }
 
 const PACKAGE: &str = "tenterhook:transformer/";
 
-/// The versions in `wit/`. A module for 1.0.x or an older 1.y works with the newest 1.y.
-const SPOKEN: [&str; 1] = ["1.0.0"];
+/// The versions in `wit/`, each served as it was published.
+pub(super) const SPOKEN: [&str; 2] = ["1.0.0", "1.1.0"];
 
 /// What every version of the world exports.
 const EXPORTS: [&str; 3] = ["describe", "check", "transform"];
 
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    v1_0::add_to_linker(linker)
+    v1_0::add_to_linker(linker)?;
+    v1_1::add_to_linker(linker)
+}
+
+/// The version that a module was built for, as its imports say.
+fn version_of(component: &Component) -> Option<String> {
+    let (engine, shape) = (component.engine(), component.component_type());
+    let version = |import: &str| Some(import.strip_prefix(PACKAGE)?.split_once('@')?.1.to_owned());
+    shape.imports(engine).find_map(|(import, _)| version(import))
 }
 
 impl Guest {
     /// Recognises the version and binds the imports; nothing of the module runs yet.
     pub(super) fn bind(name: &str, component: &Component, linker: &Linker<State>) -> Result<Self, LoadError> {
         let (engine, shape) = (component.engine(), component.component_type());
-        for (import, _) in shape.imports(engine) {
-            if let Some(version) = import.strip_prefix(PACKAGE).and_then(|rest| rest.split_once('@')).map(|(_, version)| version)
-                && !version.starts_with("1.0.")
-            {
-                let found = format!("tenterhook:transformer@{version}");
-                return Err(LoadError::Version { module: name.to_owned(), found, spoken: SPOKEN.to_vec() });
-            }
+        let version = version_of(component);
+        // A patch of a version changes nothing but words.
+        let known = version.as_deref().map(|version| version.rsplit_once('.').map_or(version, |(minor, _)| minor).to_owned());
+        if known.as_deref().is_some_and(|known| !SPOKEN.iter().any(|spoken| spoken.strip_suffix(".0") == Some(known))) {
+            let found = format!("tenterhook:transformer@{}", version.unwrap_or_default());
+            return Err(LoadError::Version { module: name.to_owned(), found, spoken: SPOKEN.to_vec() });
         }
         for export in EXPORTS {
             if !matches!(shape.get_export(engine, export).map(|found| found.ty), Some(ComponentItem::ComponentFunc(_))) {
@@ -109,18 +120,32 @@ impl Guest {
         }
         let misfit = |error: wasmtime::Error| LoadError::Imports { module: name.to_owned(), cause: format!("{error:#}") };
         let pre = linker.instantiate_pre(component).map_err(misfit)?;
-        Ok(Self::V1_0(v1_0::Guest::new(pre).map_err(misfit)?))
+        match known.as_deref() {
+            Some("1.0") => v1_0::Guest::new(pre).map(Self::V1_0).map_err(misfit),
+            // Who imports nothing of ours uses none of its types.
+            _ => v1_1::Guest::new(pre).map(Self::V1_1).map_err(misfit),
+        }
+    }
+
+    /// The published version of the interface that it speaks.
+    pub(super) fn version(&self) -> &'static str {
+        match self {
+            Self::V1_0(_) => "1.0.0",
+            Self::V1_1(_) => "1.1.0",
+        }
     }
 
     pub(super) async fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Description> {
         match self {
             Self::V1_0(guest) => guest.describe(store).await,
+            Self::V1_1(guest) => guest.describe(store).await,
         }
     }
 
     pub(super) async fn check(&self, store: &mut Store<State>, options: &str) -> wasmtime::Result<Result<(), String>> {
         match self {
             Self::V1_0(guest) => guest.check(store, options).await,
+            Self::V1_1(guest) => guest.check(store, options).await,
         }
     }
 
@@ -132,6 +157,7 @@ impl Guest {
     ) -> wasmtime::Result<Result<RawOutcome, String>> {
         match self {
             Self::V1_0(guest) => guest.transform(store, events, options).await,
+            Self::V1_1(guest) => guest.transform(store, events, options).await,
         }
     }
 }

@@ -89,6 +89,7 @@ fn lower<'a>(event: &'a EventInput<'_>) -> types::EventParam<'a> {
 fn lift(outcome: types::Outcome) -> RawOutcome {
     match outcome {
         types::Outcome::Event(event) => RawOutcome::Event(RawEvent {
+            id: event.id,
             kind: event.type_,
             timestamp: event.timestamp,
             data: event.data,

@@ -196,7 +196,7 @@ async fn what_is_no_transformer_is_refused_with_how_to_make_one() {
     assert!(error_of_import.contains("does not fit the world `transformer`") && error_of_import.contains("acme:db/query@1.0.0"));
     let newer = guest(&dropping()).replace("transformer/types@1.0.0", "transformer/types@2.3.0");
     let error = try_load(&host, &newer, patient()).await.unwrap_err().to_string();
-    assert_eq!(error, "transformer `guest` was built for `tenterhook:transformer@2.3.0`; this Tenterhook speaks 1.0.0");
+    assert_eq!(error, "transformer `guest` was built for `tenterhook:transformer@2.3.0`; this Tenterhook speaks 1.0.0, 1.1.0");
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
 //! The embedded modules through the host. What their messages look like is tested beside them, natively; here is that the
 //! border carries them unharmed.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::{event, host, patient};
+use crate::transform::cases::{self, Case};
 use crate::transform::{EventInput, Host, Module, Output, Source};
 
 async fn prebuilt(host: &Host, name: &str) -> Arc<Module> {
@@ -109,7 +111,39 @@ async fn every_prebuilt_module_describes_its_options_and_refuses_a_misspelt_one(
         assert_eq!(module.description().name, name);
         let schema: Value = serde_json::from_str(&module.description().options_schema).unwrap();
         assert_eq!(schema["additionalProperties"], false, "{name}");
-        let error = module.check(r#"{"titel":"x"}"#).await.unwrap_err().to_string();
-        assert!(error.starts_with(&format!("transformer `{name}`: unknown option `titel`, did you mean `title`?")), "{error}");
+        // The first option there is, with a letter too many.
+        let option = schema["properties"].as_object().unwrap().keys().next().unwrap().clone();
+        let error = module.check(&json!({ format!("{option}x"): "y" }).to_string()).await.unwrap_err().to_string();
+        let expected = format!("transformer `{name}`: unknown option `{option}x`, did you mean `{option}`?");
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
+
+/// Cases lie beside each transformer: `transformers/NAME/cases/*.json`. With `UPDATE_CASES=1` in the environment what they
+/// expect is written anew.
+#[tokio::test]
+async fn every_prebuilt_module_makes_what_its_golden_cases_say() {
+    let host = host();
+    for name in crate::transform::prebuilt_names() {
+        let module = prebuilt(&host, name).await;
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("transformers").join(name).join("cases");
+        let mut paths: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "{} has no cases", dir.display());
+        for path in paths {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let case = Case::read(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            module.check(&case.options).await.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let inputs: Vec<EventInput<'_>> = case.events.iter().map(EventInput::from).collect();
+            let actual = cases::show(&module.transform(&inputs, &case.options).await.result);
+            if std::env::var_os("UPDATE_CASES").is_some() {
+                let updated = cases::with_expectation(&text, &actual).unwrap();
+                std::fs::write(&path, updated).unwrap();
+                continue;
+            }
+            let expected = case.expect.unwrap_or_else(|| panic!("{} expects nothing", path.display()));
+            let differences = cases::differences(&expected, &actual);
+            assert!(differences.is_empty(), "{}:\n{}", path.display(), differences.join("\n"));
+        }
     }
 }

@@ -6,7 +6,7 @@ mod message;
 mod render;
 
 use serde::Deserialize;
-use tenterhook_message::{Path, Rules, Severity, Template, blank, units};
+use tenterhook_message::{BySeverity, Color, Layout, Link, Path, Rules, Severity, Template, blank, check_links, units};
 use tenterhook_transformer::{Description, Event, Outcome, Request, Transformer, export};
 
 /// The transformer.
@@ -19,11 +19,19 @@ pub struct Options {
     username: Option<String>,
     icon: Option<String>,
     title: Option<Template>,
+    text: Option<Template>,
     fields: Option<Vec<Path>>,
+    layout: Layout,
     link: Option<Template>,
+    links: Vec<Link>,
     severity: Rules<Severity>,
+    emoji: Option<BySeverity<String>>,
+    colors: BySeverity<Color>,
     details: Option<bool>,
 }
+
+/// They share the description with everything else.
+const LINKS_MAX: usize = 5;
 
 /// <https://docs.discord.com/developers/resources/user#usernames-and-nicknames>
 const USERNAME_UNITS_MAX: usize = 80;
@@ -56,12 +64,7 @@ impl Transformer for Discord {
         if options.icon.as_deref().is_some_and(|icon| !icon.starts_with("https://")) {
             return Err("option `icon` must be the https URL of a picture".to_owned());
         }
-        match &options.link {
-            Some(link) if !(link.starts_with("https://") || link.starts_with("http://")) => {
-                Err("option `link` must begin with https:// or http://".to_owned())
-            }
-            _ => Ok(()),
-        }
+        check_links(options.link.as_ref(), &options.links, LINKS_MAX)
     }
 
     fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {

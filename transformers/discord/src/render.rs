@@ -1,6 +1,6 @@
 //! From content to an embed, within Discord's limits.
 
-use tenterhook_message::{Content, Digest, Lines, Style, cut, units};
+use tenterhook_message::{BySeverity, Content, Digest, Layout, Lines, Severity, Style, color, cut, symbol, units};
 use tenterhook_transformer::Event;
 
 use crate::Options;
@@ -33,7 +33,7 @@ const DESCRIPTION_RESERVE: usize = 1_500;
 /// One event: title, lead and details as the description, and fields.
 pub fn single<'a>(event: &'a Event, options: &'a Options) -> Message<'a> {
     let content = Content::new(event, &style(options));
-    let title = visible(&content.title, Lines::One, TITLE_UNITS_MAX);
+    let title = visible(&(title_symbol(content.severity, options) + &content.title), Lines::One, TITLE_UNITS_MAX);
     let footer = footer(event);
     let mut room = EMBED_UNITS_MAX - units(&title) - units(&footer);
     let mut fields = Vec::new();
@@ -45,14 +45,19 @@ pub fn single<'a>(event: &'a Event, options: &'a Options) -> Message<'a> {
             break;
         }
         room -= size;
-        fields.push(Field { inline: size <= INLINE_UNITS_MAX, name, value });
+        let inline = match options.layout {
+            Layout::Auto => size <= INLINE_UNITS_MAX,
+            Layout::Columns => true,
+            Layout::Rows => false,
+        };
+        fields.push(Field { name, value, inline });
     }
     let url = content.link.as_deref().filter(|link| units(link) <= URL_UNITS_MAX).map(str::to_owned);
     let embed = Embed {
         title,
         url,
         description: description(&content, room.min(DESCRIPTION_UNITS_MAX)),
-        color: content.severity.color(),
+        color: color(content.severity, &options.colors),
         fields,
         footer: Footer { text: footer },
         timestamp: &event.timestamp,
@@ -60,27 +65,53 @@ pub fn single<'a>(event: &'a Event, options: &'a Options) -> Message<'a> {
     message(options, embed)
 }
 
-/// The lead, then the rest as code in what room it leaves.
+/// Before a title only if the options say so: the colour says it already.
+fn title_symbol(severity: Severity, options: &Options) -> String {
+    options.emoji.as_ref().map(|emoji| symbol(severity, emoji)).unwrap_or_default()
+}
+
+/// The lead, the links, then the rest as code in what room they leave.
 fn description(content: &Content<'_>, units_max: usize) -> String {
-    let lead = content.lead.as_deref().map(|lead| text(lead.trim(), Lines::Many, units_max / 2)).unwrap_or_default();
-    if content.rest.is_empty() {
-        return lead;
+    let mut out = content.lead.as_deref().map(|lead| text(lead.trim(), Lines::Many, units_max / 2)).unwrap_or_default();
+    let links = links(content, units_max / 3);
+    if !links.is_empty() {
+        out.push_str(if out.is_empty() { "" } else { "\n" });
+        out.push_str(&links);
     }
-    let gap = if lead.is_empty() { "" } else { "\n" };
-    let code = code(&content.rest, units_max - units(&lead) - gap.len());
-    format!("{lead}{gap}{code}")
+    if content.rest.is_empty() {
+        return out;
+    }
+    let gap = if out.is_empty() { "" } else { "\n" };
+    let code = code(&content.rest, units_max - units(&out) - gap.len());
+    format!("{out}{gap}{code}")
+}
+
+/// `[Runbook](<https://…>)`, those for which there is room; the title has a link of its own.
+fn links(content: &Content<'_>, units_max: usize) -> String {
+    let mut line = String::new();
+    for link in content.links.iter().filter(|link| !link.url.contains(['<', '>', ' ', '\n'])) {
+        let name = visible(&link.text, Lines::One, 80);
+        let gap = if line.is_empty() { "" } else { " · " };
+        let written = format!("{gap}[{name}](<{}>)", link.url);
+        if units(&line) + units(&written) <= units_max {
+            line.push_str(&written);
+        }
+    }
+    line
 }
 
 /// Several events: how many of what, then a field for each.
 pub fn digest<'a>(events: &'a [Event], options: &'a Options) -> Message<'a> {
     let digest = Digest::new(events, &style(options), FIELDS_MAX);
-    let title = visible(&digest.title, Lines::One, TITLE_UNITS_MAX);
+    let title = visible(&(title_symbol(digest.severity, options) + &digest.title), Lines::One, TITLE_UNITS_MAX);
     let footer = events.last().map(footer).unwrap_or_default();
     let counts = text(&digest.counts_line(), Lines::One, DESCRIPTION_RESERVE - 50);
     let mut room = EMBED_UNITS_MAX - units(&title) - units(&footer) - DESCRIPTION_RESERVE;
     let mut fields = Vec::new();
+    let usual = BySeverity::default();
     for content in &digest.shown {
-        let headline = format!("{} {}", content.severity.emoji(), cut(&content.title, 120));
+        let symbols = options.emoji.as_ref().unwrap_or(&usual);
+        let headline = symbol(content.severity, symbols) + &cut(&content.title, 120);
         let name = visible(&headline, Lines::One, NAME_UNITS_MAX);
         let value = visible(&content.line(), Lines::One, 300);
         let Some(left) = room.checked_sub(units(&name) + units(&value)) else { break };
@@ -93,7 +124,7 @@ pub fn digest<'a>(events: &'a [Event], options: &'a Options) -> Message<'a> {
         title,
         url: None,
         description: counts + &more,
-        color: digest.severity.color(),
+        color: color(digest.severity, &options.colors),
         fields,
         footer: Footer { text: footer },
         timestamp: events.last().map_or("", |event| &event.timestamp),
@@ -104,8 +135,10 @@ pub fn digest<'a>(events: &'a [Event], options: &'a Options) -> Message<'a> {
 fn style(options: &Options) -> Style<'_> {
     Style {
         title: options.title.as_ref(),
+        text: options.text.as_ref(),
         fields: options.fields.as_deref(),
         link: options.link.as_ref(),
+        links: &options.links,
         severity: &options.severity,
         details: options.details.unwrap_or(true),
         fields_max: if options.fields.is_some() { FIELDS_MAX } else { FIELDS_DEFAULT_MAX },

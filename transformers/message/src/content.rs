@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use tenterhook_transformer::Event;
 
+use crate::look::{Link, Rendered};
 use crate::text::{Lines, blank, cut, humanize, tidy, units};
 use crate::{Json, Member, Path, Rules, Severity, Template, View};
 
@@ -12,8 +13,11 @@ use crate::{Json, Member, Path, Rules, Severity, Template, View};
 #[derive(Debug, Clone, Copy)]
 pub struct Style<'o> {
     pub title: Option<&'o Template>,
+    /// In place of the sentence that the event brings along.
+    pub text: Option<&'o Template>,
     pub fields: Option<&'o [Path]>,
     pub link: Option<&'o Template>,
+    pub links: &'o [Link],
     pub severity: &'o Rules<Severity>,
     /// Whether to show what is not a field as a code block.
     pub details: bool,
@@ -30,12 +34,14 @@ pub struct Content<'a> {
     pub severity: Severity,
     /// Never blank.
     pub title: String,
-    /// The sentence that the event brings along: its `message`, `reason`, …
+    /// The sentence of the options, or that the event brings along: its `message`, `reason`, …
     pub lead: Option<Cow<'a, str>>,
     pub fields: Vec<Field<'a>>,
     /// Pretty-printed JSON of what is in neither lead nor fields; empty when that is nothing.
     pub rest: String,
     pub link: Option<String>,
+    /// The links of the options beside that one.
+    pub links: Vec<Rendered>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +66,16 @@ impl<'a> Content<'a> {
             fields: Vec::new(),
             rest: String::new(),
             link: style.link.map(|link| link.render_url(&view)),
+            links: style.links.iter().map(|link| link.render(&view)).collect(),
             view,
         };
         match style.fields {
             Some(paths) => content.take_named_fields(paths, style),
             None => content.take_all_fields(style),
+        }
+        if let Some(text) = style.text {
+            let text = text.render(&content.view);
+            content.lead = (!blank(&text)).then(|| Cow::Owned(tidy(&text, Lines::Many).into_owned()));
         }
         content
     }
@@ -120,6 +131,12 @@ impl<'a> Content<'a> {
             self.lead = text.filter(|text| !blank(text)).map(tidy_cow);
             self.lead.is_some()
         })
+    }
+
+    /// `link` under the name "Open", and the others.
+    pub fn all_links(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = self.link.iter().map(|url| ("Open", url.as_str()));
+        own.chain(self.links.iter().map(|link| (link.text.as_str(), link.url.as_str())))
     }
 
     /// One line that stands for the event where there is no room for more: its lead, or its first fields.
@@ -236,7 +253,17 @@ mod tests {
     }
 
     fn style() -> Style<'static> {
-        Style { title: None, fields: None, link: None, severity: NO_RULES, details: true, fields_max: 3, rest_bytes_max: 3_000 }
+        Style {
+            title: None,
+            text: None,
+            fields: None,
+            link: None,
+            links: &[],
+            severity: NO_RULES,
+            details: true,
+            fields_max: 3,
+            rest_bytes_max: 3_000,
+        }
     }
 
     #[test]
@@ -259,6 +286,15 @@ mod tests {
         let fields: Vec<_> = content.fields.iter().map(|f| (f.label.as_str(), f.value.as_ref())).collect();
         assert_eq!(fields, [("C", "deep"), ("A", "1")]);
         assert_eq!(content.rest, "{\n  \"b\": {\n    \"c\": \"deep\"\n  },\n  \"d\": 2\n}");
+    }
+
+    #[test]
+    fn a_text_of_the_options_leads_in_place_of_the_event_s() {
+        let event = event(r#"{"message":"it broke","x":1}"#);
+        let text = Template::parse("x is {data.x}").unwrap();
+        assert_eq!(Content::new(&event, &Style { text: Some(&text), ..style() }).lead.as_deref(), Some("x is 1"));
+        let empty = Template::parse("{data.nope}").unwrap();
+        assert_eq!(Content::new(&event, &Style { text: Some(&empty), ..style() }).lead, None);
     }
 
     #[test]

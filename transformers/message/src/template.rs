@@ -76,6 +76,14 @@ impl Template {
         out
     }
 
+    /// The path of a text that is one place and nothing else.
+    pub fn only_path(&self) -> Option<&Path> {
+        match self.parts.as_slice() {
+            [Part::Value(path)] => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether the text begins so, whatever the event.
     pub fn starts_with(&self, prefix: &str) -> bool {
         matches!(self.parts.first(), Some(Part::Text(text)) if text.starts_with(prefix))

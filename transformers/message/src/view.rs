@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use tenterhook_transformer::Event;
 
-use crate::{Json, Kind, Path, humanize};
+use crate::{Json, Kind, Path, humanize, write_string};
 
 /// An event with its payload at hand, not copied, and looked through once.
 #[derive(Debug, Clone)]
@@ -50,6 +50,21 @@ impl<'a> View<'a> {
                 _ => dig(self.data, keys)?.display(),
             },
             Path::Metadata(keys) => dig(self.metadata?, keys)?.display(),
+        }
+    }
+
+    /// As JSON text: data and metadata byte for byte as they were published, null included; all else as strings. `None`
+    /// for what is not there.
+    pub fn json(&self, path: &Path) -> Option<Cow<'a, str>> {
+        let borrowed = |json: Json<'a>| Cow::Borrowed(json.text());
+        match path {
+            Path::Data(keys) => dig(self.data, keys).map(borrowed),
+            Path::Metadata(keys) => dig(self.metadata?, keys).map(borrowed),
+            Path::Id | Path::Type | Path::Title | Path::Timestamp | Path::Tenant => {
+                let mut quoted = String::new();
+                write_string(&mut quoted, &self.value(path)?);
+                Some(Cow::Owned(quoted))
+            }
         }
     }
 }

@@ -1,17 +1,13 @@
 //! `pagerduty`: events as incidents, by the Events API v2. Owns what triggers and what resolves, the key that both share,
 //! and the API's limits; refuses to send what would page nobody or open an incident that nothing closes.
 
-mod action;
 mod details;
-mod key;
 mod message;
 mod render;
 
 use serde::Deserialize;
-use tenterhook_message::{Path, Rules, Severity, Template, blank};
+use tenterhook_message::{Action, KeyOptions, Link, Path, Rules, Severity, Template, blank, check_links};
 use tenterhook_transformer::{Description, Event, Outcome, Transformer, export};
-
-use action::Action;
 
 /// The transformer.
 pub struct PagerDuty;
@@ -33,6 +29,19 @@ pub struct Options {
     severity: Rules<Severity>,
     fields: Option<Vec<Path>>,
     link: Option<Template>,
+    links: Vec<Link>,
+}
+
+/// <https://developer.pagerduty.com/docs/send-alert-event>
+const KEY_UNITS_MAX: usize = 255;
+
+/// More than a responder looks at.
+const LINKS_MAX: usize = 10;
+
+impl Options {
+    fn key(&self) -> KeyOptions<'_> {
+        KeyOptions { template: self.dedup_key.as_ref(), fields: self.dedup_fields.as_deref(), units_max: KEY_UNITS_MAX }
+    }
 }
 
 /// An integration key: 32 letters and digits.
@@ -72,12 +81,7 @@ impl Transformer for PagerDuty {
         if options.dedup_key.is_some() && options.dedup_fields.is_some() {
             return Err("options `dedup_key` and `dedup_fields` exclude each other: the template is the whole key".to_owned());
         }
-        match &options.link {
-            Some(link) if !(link.starts_with("https://") || link.starts_with("http://")) => {
-                Err("option `link` must begin with https:// or http://".to_owned())
-            }
-            _ => Ok(()),
-        }
+        check_links(options.link.as_ref(), &options.links, LINKS_MAX)
     }
 
     fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {

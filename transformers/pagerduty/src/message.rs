@@ -2,9 +2,7 @@
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use tenterhook_message::Severity;
-
-use crate::action::Action;
+use tenterhook_message::{Action, Severity};
 
 /// <https://developer.pagerduty.com/docs/send-alert-event>
 #[derive(Debug, Serialize)]
@@ -24,7 +22,7 @@ pub struct Message<'a> {
 #[derive(Debug, Serialize)]
 pub struct Link {
     pub href: String,
-    pub text: &'static str,
+    pub text: String,
 }
 
 #[derive(Debug, Serialize)]

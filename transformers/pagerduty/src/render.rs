@@ -1,13 +1,12 @@
 //! From events to one request of the Events API v2.
 
 use serde_json::value::RawValue;
-use tenterhook_message::{Content, Digest, Lines, Severity, Style, Template, View, cut, tidy};
+use tenterhook_message::{Action, Batch, Content, Digest, Lines, Severity, Style, Template, View, cut, incident_key, tidy};
 use tenterhook_transformer::{Event, Outcome, Request};
 
-use crate::action::{self, Action};
+use crate::Options;
 use crate::details::Details;
 use crate::message::{Link, Message, Payload};
-use crate::{Options, key};
 
 // <https://developer.pagerduty.com/docs/send-alert-event>
 const SUMMARY_UNITS_MAX: usize = 1_024;
@@ -17,7 +16,7 @@ const MESSAGE_BYTES_MAX: usize = 512 * 1024;
 const LINE_UNITS_MAX: usize = 255;
 
 /// Everything but the details: summary, key, lines and links, at most six bytes for a character.
-const FRAME_BYTES_MAX: usize = 40 * 1024;
+const FRAME_BYTES_MAX: usize = 80 * 1024;
 
 /// A longer URL is not taken for a link.
 const LINK_UNITS_MAX: usize = 2_048;
@@ -30,7 +29,7 @@ const COMPONENT_KEYS: [&str; 2] = ["component", "service"];
 const DIGEST_EVENTS_MAX: usize = 50;
 
 pub fn single(event: &Event, options: &Options) -> Result<Outcome, String> {
-    let action = action::of(&event.type_, &options.actions);
+    let action = Action::of(&event.type_, &options.actions);
     if action == Action::Ignore {
         return Ok(Outcome::Drop(format!("`{}` neither triggers nor resolves an incident", event.type_)));
     }
@@ -46,51 +45,38 @@ pub fn single(event: &Event, options: &Options) -> Result<Outcome, String> {
         None => details.add_all(&content.view),
     }
     let summary = summary(&content, options);
-    let key = key::of(&content.view, options);
-    send(&content.view, options, Head { action, key, summary, severity: content.severity }, details)
+    let key = incident_key(&content.view, &options.key());
+    let links = links(&content);
+    send(&content.view, options, Head { action, key, summary, severity: content.severity, links }, details)
 }
 
 /// A request can be about one incident only. Events of one incident become its last state; of several, the incidents that
 /// are open at the end become one. Only if none is, there is nothing that one request could say.
 pub fn digest(events: &[Event], options: &Options) -> Result<Outcome, String> {
-    let mut incidents: Vec<(String, Action, &Event)> = Vec::new();
-    for event in events {
-        let action = action::of(&event.type_, &options.actions);
-        if action == Action::Ignore {
-            continue;
-        }
-        let key = key::of(&View::new(event), options);
-        match incidents.iter_mut().find(|(known, ..)| *known == key) {
-            Some(known) => (known.1, known.2) = (action, event),
-            None => incidents.push((key, action, event)),
-        }
-    }
-    match incidents.as_slice() {
-        [] => return Ok(Outcome::Drop(format!("none of the {} events triggers or resolves an incident", events.len()))),
-        [(_, _, event)] => return single(event, options),
-        _ => {}
-    }
-    let open: Vec<&(String, Action, &Event)> = incidents.iter().filter(|(_, action, _)| *action == Action::Trigger).collect();
-    match open.as_slice() {
-        [] => Err(format!(
-            "a batch resolves {} incidents, and a request to PagerDuty can resolve one: remove `batch` from this webhook",
-            incidents.len()
+    match Batch::of(events, &options.actions, &options.key()) {
+        Batch::Nothing => Ok(Outcome::Drop(format!("none of the {} events triggers or resolves an incident", events.len()))),
+        Batch::One(event) => single(event, options),
+        Batch::Ends(count) => Err(format!(
+            "a batch resolves {count} incidents, and a request to PagerDuty can resolve one: remove `batch` from this webhook"
         )),
-        [(_, _, event)] => single(event, options),
-        [(_, _, first), ..] => {
+        Batch::Open { first, key } => {
             let view = View::new(first);
             let digest = Digest::new(events, &style(options), DIGEST_EVENTS_MAX);
             let mut details = Details::new(MESSAGE_BYTES_MAX - FRAME_BYTES_MAX);
             for content in &digest.shown {
                 details.add_text(&content.view.event.id, &format!("{}: {}", content.title, content.line()));
             }
-            let mut keys: Vec<&str> = open.iter().map(|(key, ..)| key.as_str()).collect();
-            keys.sort_unstable();
             let summary = format!("{}: {}", digest.title, digest.counts_line());
-            let key = key::bounded(format!("batch|{}", keys.join("|")));
-            send(&view, options, Head { action: Action::Trigger, key, summary, severity: digest.severity }, details)
+            let links = digest.shown.first().map(links).unwrap_or_default();
+            send(&view, options, Head { action: Action::Trigger, key, summary, severity: digest.severity, links }, details)
         }
     }
+}
+
+/// Those that are short enough to be taken for links.
+fn links(content: &Content<'_>) -> Vec<Link> {
+    let fits = |(_, url): &(&str, &str)| url.len() <= LINK_UNITS_MAX;
+    content.all_links().filter(fits).map(|(text, url)| Link { href: url.to_owned(), text: line(text) }).collect()
 }
 
 /// What a request says in one line.
@@ -99,6 +85,7 @@ struct Head {
     key: String,
     summary: String,
     severity: Severity,
+    links: Vec<Link>,
 }
 
 fn send(view: &View<'_>, options: &Options, head: Head, details: Details) -> Result<Outcome, String> {
@@ -110,7 +97,6 @@ fn send(view: &View<'_>, options: &Options, head: Head, details: Details) -> Res
         .or_else(|| first_of(&SOURCE_KEYS).map(|text| line(&text)).filter(|text| !text.is_empty()))
         .or_else(|| view.event.tenant.as_deref().map(line))
         .unwrap_or_else(|| "tenterhook".to_owned());
-    let link = options.link.as_ref().map(|link| link.render_url(view)).filter(|link| link.len() <= LINK_UNITS_MAX);
     let custom_details =
         RawValue::from_string(details.finish()).map_err(|error| format!("the event's data is no JSON: {error}"))?;
     let message = Message {
@@ -118,8 +104,8 @@ fn send(view: &View<'_>, options: &Options, head: Head, details: Details) -> Res
         event_action: head.action,
         dedup_key: head.key,
         client: "Tenterhook",
-        client_url: link.clone(),
-        links: link.map(|href| Link { href, text: "Open" }).into_iter().collect(),
+        client_url: head.links.first().map(|link| link.href.clone()),
+        links: head.links,
         payload: Payload {
             summary: cut(&tidy(&head.summary, Lines::One), SUMMARY_UNITS_MAX).into_owned(),
             source,
@@ -144,8 +130,10 @@ fn summary(content: &Content<'_>, options: &Options) -> String {
 fn style(options: &Options) -> Style<'_> {
     Style {
         title: options.title.as_ref(),
+        text: None,
         fields: options.fields.as_deref(),
-        link: None,
+        link: options.link.as_ref(),
+        links: &options.links,
         severity: &options.severity,
         details: false,
         fields_max: if options.fields.is_some() { 100 } else { 4 },

@@ -43,13 +43,14 @@ use serde::de::DeserializeOwned;
 
 mod options;
 
-/// What `wit-bindgen` makes of `wit/1.0.0`. Use it through the names below.
+/// What `wit-bindgen` makes of `wit/1.1.0`. Use it through the names below.
 #[doc(hidden)]
 pub mod bindings {
     wit_bindgen::generate!({
-        path: "../../wit/1.0.0",
+        path: "../../wit/1.1.0",
         world: "transformer",
         pub_export_macro: true,
+        additional_derives: [PartialEq],
         export_macro_name: "export_component",
         default_bindings_module: "tenterhook_transformer::bindings",
     });

@@ -3,10 +3,9 @@
 
 mod message;
 mod render;
-mod time;
 
 use serde::Deserialize;
-use tenterhook_message::{Path, Rules, Severity, Template};
+use tenterhook_message::{BySeverity, Color, Layout, Link, Path, Rules, Severity, Template, check_links};
 use tenterhook_transformer::{Description, Event, Outcome, Request, Transformer, export};
 
 /// The transformer.
@@ -20,11 +19,19 @@ pub struct Options {
     username: Option<String>,
     icon: Option<String>,
     title: Option<Template>,
+    text: Option<Template>,
     fields: Option<Vec<Path>>,
+    layout: Layout,
     link: Option<Template>,
+    links: Vec<Link>,
     severity: Rules<Severity>,
+    emoji: BySeverity<String>,
+    colors: Option<BySeverity<Color>>,
     details: Option<bool>,
 }
+
+/// More would be no help to anyone, and a section holds them.
+const LINKS_MAX: usize = 10;
 
 impl Transformer for Slack {
     type Options = Options;
@@ -51,12 +58,7 @@ impl Transformer for Slack {
                 ));
             }
         }
-        match &options.link {
-            Some(link) if !(link.starts_with("https://") || link.starts_with("http://")) => {
-                Err("option `link` must begin with https:// or http://".to_owned())
-            }
-            _ => Ok(()),
-        }
+        check_links(options.link.as_ref(), &options.links, LINKS_MAX)
     }
 
     fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {

@@ -15,6 +15,16 @@ pub struct Message<'a> {
     pub icon_url: Option<&'a str>,
     /// For notifications and clients without blocks.
     pub text: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<[Attachment; 1]>,
+}
+
+/// Blocks with a coloured bar beside them. <https://docs.slack.dev/messaging/formatting-message-text#attachments>
+#[derive(Debug, Serialize)]
+pub struct Attachment {
+    pub color: String,
     pub blocks: Vec<Block>,
 }
 

@@ -1,11 +1,12 @@
 //! From content to blocks, within Slack's limits.
 
-use tenterhook_message::{Content, Digest, Escape, Field, Lines, Style, cut, escaped, tidy, units};
+use tenterhook_message::{
+    Content, Digest, Escape, Field, Layout, Lines, Severity, Style, color, cut, escaped, symbol, tidy, units, unix_seconds,
+};
 use tenterhook_transformer::Event;
 
 use crate::Options;
-use crate::message::{Block, Message, Text};
-use crate::time::unix_seconds;
+use crate::message::{Attachment, Block, Message, Text};
 
 // <https://docs.slack.dev/reference/block-kit/blocks>; Slack counts escapes as they are written.
 const HEADER_UNITS_MAX: usize = 150;
@@ -19,55 +20,63 @@ const DIGEST_EVENTS_MAX: usize = 20;
 /// A notification shows the first line or two.
 const FALLBACK_UNITS_MAX: usize = 300;
 
-/// A URL is shown whole or not at all.
-const LINK_UNITS_MAX: usize = 2_800;
+/// A link's name.
+const LINK_TEXT_UNITS_MAX: usize = 75;
+
+/// Ten rows with their labels fit into a section.
+const ROW_UNITS_MAX: usize = SECTION_UNITS_MAX / FIELDS_MAX - HEADER_UNITS_MAX - 10;
 
 /// One event: headline, lead, fields, the rest as code, a link, and where it comes from.
 pub fn single<'o>(event: &Event, options: &'o Options) -> Message<'o> {
     let content = Content::new(event, &style(options));
-    let headline = format!("{} {}", content.severity.emoji(), content.title);
+    let headline = symbol(content.severity, &options.emoji) + &content.title;
     let mut blocks = vec![Block::header(escape(&headline, HEADER_UNITS_MAX))];
     if let Some(lead) = &content.lead {
         blocks.push(Block::section(escape(lead, SECTION_UNITS_MAX)));
     }
-    if !content.fields.is_empty() {
-        blocks.push(Block::Section { text: None, fields: content.fields.iter().map(field).collect() });
+    match options.layout {
+        _ if content.fields.is_empty() => {}
+        Layout::Auto | Layout::Columns => {
+            blocks.push(Block::Section { text: None, fields: content.fields.iter().map(field).collect() });
+        }
+        Layout::Rows => blocks.extend(rows(&content.fields)),
     }
     if !content.rest.is_empty() {
         blocks.push(Block::section(code(&content.rest)));
     }
-    if let Some(link) = content.link.as_deref().and_then(link) {
-        blocks.push(Block::section(link));
-    }
+    blocks.extend(links(&content));
     blocks.push(origin(event));
     let line = content.line();
     let fallback = if line.is_empty() { headline } else { format!("{headline}: {line}") };
-    message(options, &fallback, blocks)
+    message(options, &fallback, content.severity, blocks)
 }
 
 /// Several events: how many of what, then a section for each.
 pub fn digest<'o>(events: &[Event], options: &'o Options) -> Message<'o> {
     let digest = Digest::new(events, &style(options), DIGEST_EVENTS_MAX);
-    let headline = format!("{} {}", digest.severity.emoji(), digest.title);
+    let headline = symbol(digest.severity, &options.emoji) + &digest.title;
     let counts = digest.counts_line();
     let mut blocks = vec![Block::header(escape(&headline, HEADER_UNITS_MAX)), Block::section(escape(&counts, SECTION_UNITS_MAX))];
     for content in &digest.shown {
         let title = escape(&content.title, HEADER_UNITS_MAX);
-        let head = format!("{} *{title}* {}", content.severity.emoji(), when(&content.view.event.timestamp));
+        let symbol = escape(&symbol(content.severity, &options.emoji), HEADER_UNITS_MAX);
+        let head = format!("{symbol}*{title}* {}", when(&content.view.event.timestamp));
         let line = escape(&content.line(), SECTION_UNITS_MAX - units(&head) - 1);
         blocks.push(Block::section(if line.is_empty() { head } else { format!("{head}\n{line}") }));
     }
     if digest.hidden > 0 {
         blocks.push(Block::Context { elements: vec![Text::markdown(format!("… and {} more", digest.hidden))] });
     }
-    message(options, &format!("{headline}: {counts}"), blocks)
+    message(options, &format!("{headline}: {counts}"), digest.severity, blocks)
 }
 
 fn style(options: &Options) -> Style<'_> {
     Style {
         title: options.title.as_ref(),
+        text: options.text.as_ref(),
         fields: options.fields.as_deref(),
         link: options.link.as_ref(),
+        links: &options.links,
         severity: &options.severity,
         details: options.details.unwrap_or(true),
         fields_max: FIELDS_MAX,
@@ -75,8 +84,12 @@ fn style(options: &Options) -> Style<'_> {
     }
 }
 
-fn message<'o>(options: &'o Options, fallback: &str, blocks: Vec<Block>) -> Message<'o> {
+fn message<'o>(options: &'o Options, fallback: &str, severity: Severity, blocks: Vec<Block>) -> Message<'o> {
     let icon = options.icon.as_deref();
+    let (blocks, attachments) = match &options.colors {
+        None => (blocks, None),
+        Some(colors) => (Vec::new(), Some([Attachment { color: format!("#{:06X}", color(severity, colors)), blocks }])),
+    };
     Message {
         channel: options.channel.as_deref(),
         username: options.username.as_deref(),
@@ -84,7 +97,20 @@ fn message<'o>(options: &'o Options, fallback: &str, blocks: Vec<Block>) -> Mess
         icon_url: icon.filter(|icon| !icon.starts_with(':')),
         text: escape(&tidy(fallback, Lines::One), FALLBACK_UNITS_MAX),
         blocks,
+        attachments,
     }
+}
+
+/// One below the other, as many as there is room for in a section.
+fn rows(fields: &[Field<'_>]) -> Option<Block> {
+    let mut lines = String::new();
+    for field in fields {
+        let label = escape(&tidy(&field.label, Lines::One), HEADER_UNITS_MAX);
+        let value = escape(&field.value, ROW_UNITS_MAX);
+        let gap = if lines.is_empty() { "" } else { "\n" };
+        lines.push_str(&format!("{gap}*{label}:* {}", if value.trim().is_empty() { "—" } else { &value }));
+    }
+    (!lines.is_empty()).then(|| Block::section(lines))
 }
 
 fn field(field: &Field<'_>) -> Text {
@@ -113,10 +139,22 @@ fn code(text: &str) -> String {
     format!("{FENCE}{}{FENCE}", escape(&harmless, SECTION_UNITS_MAX - 2 * FENCE.len()))
 }
 
-/// `None` for a URL that Slack would not take.
-fn link(url: &str) -> Option<String> {
-    let fits = url.len() <= LINK_UNITS_MAX && !url.contains(['|', '<', '>', ' ', '\n']);
-    fits.then(|| format!("<{}|Open ↗>", escape(url, LINK_UNITS_MAX)))
+/// Those that Slack takes, in one line.
+fn links(content: &Content<'_>) -> Option<Block> {
+    let mut line = String::new();
+    for (text, url) in content.all_links() {
+        if url.contains(['|', '<', '>', ' ', '\n']) {
+            continue;
+        }
+        let text = escape(&tidy(text, Lines::One).replace('|', "\u{2223}"), LINK_TEXT_UNITS_MAX);
+        let link = format!("<{}|{text} ↗>", escape(url, usize::MAX));
+        let gap = if line.is_empty() { "" } else { " · " };
+        if units(&line) + units(gap) + units(&link) <= SECTION_UNITS_MAX {
+            line.push_str(gap);
+            line.push_str(&link);
+        }
+    }
+    (!line.is_empty()).then(|| Block::section(line))
 }
 
 /// Type, time and id, in small print.

@@ -1,6 +1,14 @@
-//! RFC 3339 to Unix seconds: Slack shows a time in its reader's own zone when it is told the seconds.
+//! RFC 3339 to Unix time.
 
-/// The seconds of `2026-01-28T10:30:45.123Z`; `None` for anything else, other offsets included (Tenterhook writes UTC).
+/// The milliseconds of `2026-01-28T10:30:45.123Z`; `None` for anything else, other offsets included (Tenterhook writes UTC).
+pub fn unix_millis(text: &str) -> Option<i64> {
+    let seconds = unix_seconds(text)?;
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction.trim_end_matches('Z'));
+    let digits: String = fraction.chars().chain("000".chars()).take(3).collect();
+    Some(seconds * 1_000 + digits.parse::<i64>().ok()?)
+}
+
+/// The seconds of it.
 pub fn unix_seconds(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let shape = bytes.len() >= 20
@@ -40,6 +48,13 @@ mod tests {
         assert_eq!(unix_seconds("1970-01-01T00:00:00.000Z"), Some(0));
         assert_eq!(unix_seconds("2000-02-29T12:00:00Z"), Some(951_825_600));
         assert_eq!(unix_seconds("2026-01-28T10:30:45.123Z"), Some(1_769_596_245));
+    }
+
+    #[test]
+    fn fractions_are_milliseconds() {
+        assert_eq!(unix_millis("1970-01-01T00:00:01Z"), Some(1_000));
+        assert_eq!(unix_millis("2026-01-28T10:30:45.123Z"), Some(1_769_596_245_123));
+        assert_eq!(unix_millis("1970-01-01T00:00:00.0401Z"), Some(40));
     }
 
     #[test]

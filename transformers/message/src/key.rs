@@ -3,12 +3,17 @@
 
 use std::borrow::Cow;
 
-use tenterhook_message::{FIRING, Json, Kind, RECOVERED, Template, View, units};
+use crate::{FIRING, Json, Kind, Path, RECOVERED, Template, View, units};
 
-use crate::Options;
-
-/// <https://developer.pagerduty.com/docs/send-alert-event>
-const KEY_UNITS_MAX: usize = 255;
+/// What the options say about the key.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyOptions<'o> {
+    /// The whole key.
+    pub template: Option<&'o Template>,
+    /// The values that say which, in place of the usual ones.
+    pub fields: Option<&'o [Path]>,
+    pub units_max: usize,
+}
 
 /// Keys of data that say which thing an event is about, not what became of it; compared without `_`, `-` and case.
 /// Their order here is their order in the key, so that it does not depend on the data's.
@@ -58,11 +63,9 @@ const WHICH: [&str; 42] = [
 ];
 
 /// The template of the options; else subject, tenant, and the values that say which.
-pub fn of(view: &View<'_>, options: &Options) -> String {
-    if let Some(key) =
-        options.dedup_key.as_ref().map(|template: &Template| template.render(view)).filter(|key| !key.trim().is_empty())
-    {
-        return bounded(key);
+pub fn of(view: &View<'_>, options: &KeyOptions<'_>) -> String {
+    if let Some(key) = options.template.map(|template| template.render(view)).filter(|key| !key.trim().is_empty()) {
+        return bounded(key, options.units_max);
     }
     let mut key = subject(&view.event.type_);
     let mut add = |name: &str, value: &str| {
@@ -73,7 +76,7 @@ pub fn of(view: &View<'_>, options: &Options) -> String {
     if let Some(tenant) = &view.event.tenant {
         add("tenant", tenant);
     }
-    match &options.dedup_fields {
+    match options.fields {
         Some(paths) => {
             for path in paths {
                 add(path.name(), &view.value(path).unwrap_or_default());
@@ -88,7 +91,7 @@ pub fn of(view: &View<'_>, options: &Options) -> String {
             }
         }
     }
-    bounded(key)
+    bounded(key, options.units_max)
 }
 
 /// The place of a key in [`WHICH`], and the value to tell it by: of an object, its id or name.
@@ -105,7 +108,7 @@ fn which<'a>(name: &str, value: Json<'a>) -> Option<(usize, Cow<'a, str>)> {
 
 /// The type without the words that say what became of it: `circuit_breaker` of `circuit_breaker.opened`, `health.check`
 /// of `health.check_failed`.
-pub fn subject(event_type: &str) -> String {
+fn subject(event_type: &str) -> String {
     let (head, last) = event_type.rsplit_once('.').unwrap_or(("", event_type));
     let mut words: Vec<&str> = last.split(['_', '-']).collect();
     if words == ["half", "open"] || words == ["half", "opened"] {
@@ -128,16 +131,16 @@ pub fn subject(event_type: &str) -> String {
 }
 
 /// A key that is too long keeps its beginning, to be recognised by, and ends with a hash of the whole.
-pub fn bounded(key: String) -> String {
+pub fn bounded(key: String, units_max: usize) -> String {
     const HASH_LEN: usize = 33;
     let key: String = key.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if units(&key) <= KEY_UNITS_MAX {
+    if units(&key) <= units_max {
         return key;
     }
     let mut used = 0;
     let fits = |c: &char| {
         used += c.len_utf16();
-        used <= KEY_UNITS_MAX - HASH_LEN
+        used <= units_max - HASH_LEN
     };
     let head: String = key.chars().take_while(fits).collect();
     format!("{head}~{:032x}", fnv1a(key.as_bytes()))
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
     use tenterhook_transformer::Event;
 
-    fn key_of(event_type: &str, data: &str, options: &str) -> String {
+    fn key_of(event_type: &str, data: &str, template: Option<&str>, fields: Option<&[&str]>) -> String {
         let event = Event {
             id: "evt_1".to_owned(),
             type_: event_type.to_owned(),
@@ -164,20 +167,23 @@ mod tests {
             metadata: None,
             tenant: None,
         };
-        of(&View::new(&event), &serde_json::from_str(options).unwrap())
+        let template = template.map(|text| Template::parse(text).unwrap());
+        let fields: Option<Vec<Path>> = fields.map(|paths| paths.iter().map(|path| Path::parse(path).unwrap()).collect());
+        let options = KeyOptions { template: template.as_ref(), fields: fields.as_deref(), units_max: 255 };
+        of(&View::new(&event), &options)
     }
 
     #[test]
     fn trigger_and_resolve_have_one_key_whatever_else_their_data_says() {
-        let opened = key_of("circuit_breaker.opened", r#"{"route_id":7,"service":"api","failures":5}"#, "{}");
-        let half = key_of("circuit_breaker.half_open", r#"{"service":"api","routeId":7}"#, "{}");
-        let closed = key_of("circuit_breaker.closed", r#"{"downtime":"3m","service":"api","routeId":7}"#, "{}");
+        let opened = key_of("circuit_breaker.opened", r#"{"route_id":7,"service":"api","failures":5}"#, None, None);
+        let half = key_of("circuit_breaker.half_open", r#"{"service":"api","routeId":7}"#, None, None);
+        let closed = key_of("circuit_breaker.closed", r#"{"downtime":"3m","service":"api","routeId":7}"#, None, None);
         assert_eq!(opened, "circuit_breaker|routeid=7|service=api");
         assert_eq!((&half, &closed), (&opened, &opened));
-        let failed = key_of("health.check_failed", r#"{"upstream":{"id":"u1","ip":"::1"}}"#, "{}");
+        let failed = key_of("health.check_failed", r#"{"upstream":{"id":"u1","ip":"::1"}}"#, None, None);
         assert_eq!(failed, "health.check|upstream=u1");
-        assert_eq!(key_of("health.check_recovered", r#"{"upstream":{"id":"u1"}}"#, "{}"), failed);
-        assert_ne!(key_of("health.check_failed", r#"{"upstream":"u2"}"#, "{}"), failed);
+        assert_eq!(key_of("health.check_recovered", r#"{"upstream":{"id":"u1"}}"#, None, None), failed);
+        assert_ne!(key_of("health.check_failed", r#"{"upstream":"u2"}"#, None, None), failed);
     }
 
     #[test]
@@ -198,14 +204,14 @@ mod tests {
     #[test]
     fn options_replace_the_fields_or_the_key() {
         let data = r#"{"service":"api","shard":3}"#;
-        assert_eq!(key_of("a.failed", data, r#"{"dedup_fields":["data.shard"]}"#), "a|shard=3");
-        assert_eq!(key_of("a.failed", data, r#"{"dedup_key":"x-{data.shard}"}"#), "x-3");
-        assert_eq!(key_of("a.failed", data, r#"{"dedup_key":"{data.nope}"}"#), "a|service=api");
+        assert_eq!(key_of("a.failed", data, None, Some(&["data.shard"])), "a|shard=3");
+        assert_eq!(key_of("a.failed", data, Some("x-{data.shard}"), None), "x-3");
+        assert_eq!(key_of("a.failed", data, Some("{data.nope}"), None), "a|service=api");
     }
 
     #[test]
     fn a_long_key_is_bounded_and_stays_distinct() {
-        let long = |end: &str| key_of("a.failed", &format!(r#"{{"service":"{}{end}"}}"#, "😀".repeat(300)), "{}");
+        let long = |end: &str| key_of("a.failed", &format!(r#"{{"service":"{}{end}"}}"#, "😀".repeat(300)), None, None);
         assert!(units(&long("x")) <= 255);
         assert_eq!(long("x"), long("x"));
         assert_ne!(long("x"), long("y"));

@@ -1,0 +1,116 @@
+//! Requests that must not be done twice: what each key was used for, and the answer that it got.
+//!
+//! A row without an answer is a request under way. What a crash leaves of those is removed at the next start: whether
+//! such a request was done is not known, and whoever sends it again is served.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::Embedded;
+use super::writer::{Command, Writer};
+use crate::model::Timestamp;
+use crate::store::{Begun, KeptAnswer, StoreError};
+
+pub(super) const MIGRATION: &str = "
+CREATE TABLE idempotency(
+  key BLOB PRIMARY KEY, request BLOB NOT NULL, at INTEGER NOT NULL, status INTEGER, headers TEXT, body BLOB
+) WITHOUT ROWID;
+CREATE INDEX idempotency_at ON idempotency(at);
+";
+
+/// Old rows that go with each new one: they cannot pile up.
+const REMOVED_AT_ONCE: u32 = 16;
+
+/// No request takes so long: what is under way since then lost its end (a full disk), and is as good as never begun.
+const UNDER_WAY_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// What is asked of the writer.
+pub(super) enum Step {
+    Begin {
+        key: [u8; 32],
+        /// Digest of the request.
+        request: [u8; 32],
+        /// Older rows count as absent.
+        since: Timestamp,
+    },
+    /// Without an answer: as if it had never been asked.
+    End { key: [u8; 32], answer: Option<KeptAnswer> },
+}
+
+impl Embedded {
+    pub(in crate::store) async fn begin_once(
+        &self,
+        key: [u8; 32],
+        request: [u8; 32],
+        since: Timestamp,
+    ) -> Result<Begun, StoreError> {
+        self.command(|reply| Command::Once { step: Step::Begin { key, request, since }, reply }).await
+    }
+
+    pub(in crate::store) async fn end_once(&self, key: [u8; 32], answer: Option<KeptAnswer>) -> Result<(), StoreError> {
+        self.command(|reply| Command::Once { step: Step::End { key, answer }, reply }).await.map(|_| ())
+    }
+}
+
+impl Writer {
+    pub(super) fn once(&self, step: &Step) -> Result<Begun, rusqlite::Error> {
+        match step {
+            Step::Begin { key, request, since } => self.begin_once(key, request, *since),
+            Step::End { key, answer: Some(answer) } => {
+                let headers = serde_json::to_string(&answer.headers).unwrap_or_default();
+                self.connection
+                    .prepare_cached("UPDATE idempotency SET status = ?2, headers = ?3, body = ?4 WHERE key = ?1")?
+                    .execute(params![key, answer.status, headers, &answer.body[..]])?;
+                Ok(Begun::New)
+            }
+            Step::End { key, answer: None } => {
+                self.connection.prepare_cached("DELETE FROM idempotency WHERE key = ?1")?.execute([key])?;
+                Ok(Begun::New)
+            }
+        }
+    }
+
+    fn begin_once(&self, key: &[u8; 32], request: &[u8; 32], since: Timestamp) -> Result<Begun, rusqlite::Error> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM idempotency WHERE key IN (SELECT key FROM idempotency WHERE at < ?1 ORDER BY at LIMIT ?2)",
+            )?
+            .execute(params![since.as_millis(), REMOVED_AT_ONCE])?;
+        if let Some(found) = self.found(key, request, since)? {
+            return Ok(found);
+        }
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO idempotency(key, request, at) VALUES(?1, ?2, ?3)")?
+            .execute(params![key, request, self.clock.now().as_millis()])?;
+        Ok(Begun::New)
+    }
+
+    fn found(&self, key: &[u8; 32], request: &[u8; 32], since: Timestamp) -> Result<Option<Begun>, rusqlite::Error> {
+        let lost = self.clock.now().before(UNDER_WAY_MAX);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT request, status, headers, body FROM idempotency
+             WHERE key = ?1 AND at >= ?2 AND (status IS NOT NULL OR at >= ?3)",
+        )?;
+        statement
+            .query_row(params![key, since.as_millis(), lost.as_millis()], |row| {
+                if row.get_ref(0)?.as_blob()? != request {
+                    return Ok(Begun::OtherRequest);
+                }
+                let Some(status) = row.get(1)? else { return Ok(Begun::UnderWay) };
+                let headers = serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| super::rows::invalid(2, e))?;
+                let body = bytes::Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?);
+                Ok(Begun::Done(KeptAnswer { status, headers, body }))
+            })
+            .optional()
+    }
+}
+
+/// At start: nothing is under way.
+pub(super) fn recover(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let left = connection.execute("DELETE FROM idempotency WHERE status IS NULL", [])?;
+    if left > 0 {
+        tracing::info!(requests = left, "requests with an Idempotency-Key were under way when the last process ended");
+    }
+    Ok(())
+}

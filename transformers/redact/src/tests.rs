@@ -1,0 +1,135 @@
+//! What is gone is gone, and what is not stays as it was.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tenterhook_transformer::{Event, Outcome, Transformer, check_options};
+
+use super::Redact;
+
+fn event(data: &str, metadata: Option<&str>) -> Event {
+    Event {
+        id: "evt_0198".to_owned(),
+        type_: "user.created".to_owned(),
+        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
+        data: data.to_owned(),
+        metadata: metadata.map(str::to_owned),
+        tenant: None,
+    }
+}
+
+fn redact(data: &str, metadata: Option<&str>, options: &Value) -> Event {
+    let options = check_options::<Redact>(&options.to_string()).unwrap();
+    let Outcome::Event(event) = Redact::transform(&[event(data, metadata)], &options).unwrap() else { panic!("no event") };
+    event
+}
+
+#[test]
+fn values_are_dropped_masked_and_hashed_and_the_rest_stays_byte_for_byte() {
+    let data = r#"{"user":{"email":"a@b.test","Pass_Word":"x","n": 1.00},"card":{"number":"4111 1111 1111 1234"},"hosts":[{"ip":"1.2.3.4"},{"ip":"::1","x":1}],"e":"\u00e9"}"#;
+    let options = json!({
+        "drop": ["password", "/data/hosts/0"], "mask": ["/data/card/number"], "hash": ["/data/user/email"], "keep_last": 4, "hash_key": "k",
+    });
+    let hash = crate::sha256::hex(Some(b"k"), b"a@b.test");
+    let expected = format!(
+        r#"{{"user":{{"email":"sha256:{hash}","n":1.00}},"card":{{"number":"***1234"}},"hosts":[{{"ip":"::1","x":1}}],"e":"\u00e9"}}"#
+    );
+    assert_eq!(redact(data, None, &options).data, expected);
+}
+
+#[test]
+fn keys_are_found_at_any_depth_and_in_metadata() {
+    let event = redact(r#"[{"a":{"apiKey":{"x":[1]}}}]"#, Some(r#"{"api_key":"s","b":1}"#), &json!({ "mask": ["API-Key"] }));
+    assert_eq!(event.data, r#"[{"a":{"apiKey":"***"}}]"#);
+    assert_eq!(event.metadata.unwrap(), r#"{"api_key":"***","b":1}"#);
+}
+
+#[test]
+fn stars_stand_for_any_key_or_index() {
+    let options = json!({ "mask": ["/data/users/*/ssn"], "drop": ["/metadata/*"] });
+    let event = redact(r#"{"users":[{"ssn":1},{"ssn":null}],"ssn":2}"#, Some(r#"{"a":1}"#), &options);
+    assert_eq!(event.data, r#"{"users":[{"ssn":"***"},{"ssn":null}],"ssn":2}"#);
+    assert_eq!(event.metadata.unwrap(), "{}");
+}
+
+#[test]
+fn all_of_the_data_or_metadata_can_go() {
+    let event = redact("[1]", Some("{}"), &json!({ "drop": ["/data", "/metadata"] }));
+    assert_eq!((event.data.as_str(), event.metadata), ("null", None));
+    let event = redact("[1]", Some("{}"), &json!({ "hash": ["/data"], "mask": ["/metadata"] }));
+    assert!(event.data.starts_with("\"sha256:"));
+    assert_eq!(event.metadata, None);
+}
+
+#[test]
+fn little_of_a_short_value_is_shown() {
+    let masked = |value: &str| {
+        redact(&format!("{{\"k\":{value}}}"), None, &json!({ "mask": ["k"], "keep_last": 4, "mask_with": "•" })).data
+    };
+    assert_eq!(masked("\"12345678\""), r#"{"k":"•5678"}"#);
+    assert_eq!(masked("\"1234567\""), r#"{"k":"•"}"#);
+    assert_eq!(masked("123456789"), r#"{"k":"•6789"}"#);
+    assert_eq!(masked("[1234567890]"), r#"{"k":"•"}"#);
+}
+
+#[test]
+fn a_batch_stays_a_batch() {
+    let options = check_options::<Redact>(r#"{"mask":["k"]}"#).unwrap();
+    let events = [event(r#"{"k":1}"#, None), event(r#"{"k":2}"#, None)];
+    let Outcome::Events(events) = Redact::transform(&events, &options).unwrap() else { panic!("no events") };
+    assert_eq!(events.len(), 2);
+    assert!(events.iter().all(|event| event.data == r#"{"k":"***"}"#));
+}
+
+#[test]
+fn mistakes_in_options_are_named() {
+    let error = |options: Value| check_options::<Redact>(&options.to_string()).unwrap_err();
+    assert!(error(json!({})).starts_with("nothing would be redacted"));
+    assert!(error(json!({ "drop": ["/card"] })).starts_with("option `drop`: the pointer `/card` must begin with /data"));
+    assert!(error(json!({ "drop": ["a"], "keep_last": 9 })).contains("`keep_last` is 9, 8 are allowed"));
+    assert!(error(json!({ "drop": ["a"], "hash_key": "x" })).contains("nothing to `hash`"));
+    assert!(error(json!({ "dorp": ["a"] })).contains("did you mean `drop`?"));
+}
+
+#[test]
+fn the_schema_names_the_options_that_there_are() {
+    let schema: Value = serde_json::from_str(&Redact::describe().options_schema).unwrap();
+    let error = check_options::<Redact>(r#"{"?":1}"#).unwrap_err();
+    let (_, known) = error.split_once("there are: ").unwrap();
+    let mut known: Vec<&str> = known.split(", ").collect();
+    known.sort_unstable();
+    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+    described.sort_unstable();
+    assert_eq!(described, known);
+}
+
+fn data() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from), any::<String>().prop_map(Value::from)];
+    leaf.prop_recursive(5, 60, 8, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..8).prop_map(Value::from),
+            prop::collection::btree_map("secret|a|b|[a-z]{0,3}|\\PC{0,4}", inner, 0..8)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// The same in the plainest way.
+fn without(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .filter(|(key, _)| crate::place::plain(key) != "secret")
+            .map(|(key, value)| (key.clone(), without(value)))
+            .collect(),
+        Value::Array(list) => list.iter().map(without).collect(),
+        other => other.clone(),
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_dropped_key_is_nowhere_and_all_else_is_as_it_was(data in data()) {
+        let event = redact(&data.to_string(), None, &json!({ "drop": ["secret"] }));
+        prop_assert_eq!(serde_json::from_str::<Value>(&event.data).unwrap(), without(&data));
+    }
+}
