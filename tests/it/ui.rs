@@ -73,6 +73,40 @@ async fn the_acceptance_scenarios_work_in_a_browser() {
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[tokio::test]
+async fn the_page_and_its_files_are_guarded_compressed_and_cached() {
+    let server = Server::start(&head()).await;
+    let get = async |path: &str, headers: &[(&str, &str)]| server.http().raw("GET", path, headers, bytes::Bytes::new()).await;
+    let html = [("accept", "text/html,application/xhtml+xml;q=0.9")];
+    for path in ["/", "/webhooks", "/webhooks/ops", "/deliveries/dlv_1", "/events", "/transformers/slack", "/config"] {
+        let (status, headers, body) = get(path, &html).await;
+        assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"), "{path}");
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers["cache-control"], "no-cache");
+        assert!(body.starts_with(b"<!doctype html>"), "{path}");
+    }
+    // Who is no browser reads a few words.
+    let (_, headers, body) = get("/", &[("accept", "*/*")]).await;
+    assert!(body.starts_with(b"Tenterhook "), "{headers:?}");
+
+    let (_, _, page) = get("/", &html).await;
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    let script = page.split('"').find(|text| text.ends_with("/app.js")).unwrap().to_owned();
+    let (status, headers, plain) = get(&script, &[]).await;
+    assert_eq!((status, headers["content-type"].to_str().unwrap()), (200, "text/javascript; charset=utf-8"));
+    assert_eq!(headers["cache-control"], "public, max-age=31536000, immutable");
+    let (_, zipped, packed) = get(&script, &[("accept-encoding", "br, gzip")]).await;
+    assert_eq!(zipped["content-encoding"], "gzip");
+    assert!(packed.len() * 2 < plain.len(), "{} of {}", packed.len(), plain.len());
+    let tag = headers["etag"].to_str().unwrap();
+    assert_eq!(get(&script, &[("if-none-match", tag)]).await.0, 304);
+    assert_eq!(get(&script, &[("if-none-match", "\"other\"")]).await.0, 200);
+    assert_eq!(get(&script.replace("app.js", "none.js"), &[]).await.0, 404);
+    assert_eq!(get("/ui/0123456789abcdef/app.js", &[]).await.0, 404);
+}
+
 /// Writes `docs/pictures`. By hand, when the pages have changed: `cargo test --test it -- --ignored pictures`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes the README's pictures; judges nothing"]

@@ -199,7 +199,7 @@ step("TC7.11 the statistics are those of the log", async () => {
   const times = details.flatMap((one) => one.attempts).map((attempt) => attempt.duration_ms);
   const average = times.reduce((sum, time) => sum + time, 0) / times.length;
   const shown = parseFloat(await row("first").locator(".average").textContent());
-  assert.ok(Math.abs(shown - average) <= Math.max(0.1, average * 0.02), `average ${shown} of ${average}`);
+  assert.ok(Math.abs(shown - average) <= Math.max(0.06, average * 0.05), `average ${shown} of ${average}`);
 });
 
 step("TC7.6 only what is subscribed arrives", async () => {
@@ -235,8 +235,8 @@ step("TC7.9 disabled it gets nothing, enabled it does again", async () => {
   const control = row("first").getByRole("switch");
   await control.click();
   await row("first").getByText("Disabled").waitFor();
-  await publish("circuit_breaker.opened", { while: "disabled" });
-  // A second webhook gets the same event: by then the first one would have, too.
+  const event = await publish("circuit_breaker.opened", { while: "disabled" });
+  await until("its delivery is held", async () => (await api("GET", `/v1/events/${event}`)).deliveries.find((one) => one.webhook === "first")?.state === "held");
   assert.equal(receiver.at("/moved").length, 1);
   await row("first").getByRole("switch").click();
   await row("first").getByText("Enabled").waitFor();
@@ -307,6 +307,12 @@ step("TC7.8 delete: cancel keeps it, confirm removes it with its log", async () 
 });
 
 step("rotate the secret, and replay after a preview", async () => {
+  await row("first").getByRole("button", { name: "More for first" }).click();
+  await page.getByRole("menuitem", { name: "Rotate secret…" }).click();
+  await dialog().getByRole("button", { name: "Rotate", exact: true }).click();
+  await notice("Secret rotated").waitFor();
+  const rotated = await page.evaluate(() => navigator.clipboard.readText());
+  assert.ok(rotated.startsWith("whsec_") && rotated !== state.secret);
   await row("first").getByRole("button", { name: "More for first" }).click();
   await page.getByRole("menuitem", { name: "Deliver again…" }).click();
   await dialog().getByLabel("Which").selectOption("");

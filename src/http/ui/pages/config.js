@@ -71,7 +71,7 @@ function refused(error) {
 function problem(one) {
   if (!one.rendered) return h("div", null, h("p", { class: "error-text" }, `${one.file}:${one.line}:${one.column}: ${one.message}`), one.help && h("p", { class: "muted" }, one.help));
   const lines = one.rendered.trimEnd().split("\n").map((line, at) => {
-    const kind = at === 0 ? "d-title" : /^\s*(\d+ )?\|?\s*[-^]+/.test(line.replace(/^\s*\|/, "|").replace(/^\|/, "")) ? "d-mark" : /^\s*(-->|:::|╭▸)/.test(line) ? "d-place" : /^\s*=|^help/.test(line) ? "d-help" : "";
+    const kind = at === 0 ? "d-title" : /^\s*(-->|:::)/.test(line) ? "d-place" : /^\s*\|\s*[-^]/.test(line) ? "d-mark" : /^\s*=|^help/.test(line) ? "d-help" : "";
     return h("span", { class: kind }, `${line}\n`);
   });
   return h("pre", { class: "code diagnostic", tabindex: "0", role: "region", "aria-label": `${one.file}, line ${one.line}: ${one.message}` }, lines);

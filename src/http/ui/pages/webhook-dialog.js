@@ -138,10 +138,7 @@ function urlProblem(url) {
   return null;
 }
 
-/**
- * Asks the server what it thinks of it, without saving. One that has no dry runs refuses `dry_run` as an unknown key,
- * and names everything else that is wrong besides: that is as good. Where there is no server's word, the browser's.
- */
+/** Asks the server what it thinks of it, without saving. Where there is no server's word, the browser's. */
 async function check(read, say, webhook, touched) {
   const body = { ...read(), dry_run: true };
   let errors = [];
@@ -150,6 +147,7 @@ async function check(read, say, webhook, touched) {
     else await post("/v1/webhooks", body);
   } catch (problem) {
     if (problem.status === 422 && problem.errors.length > 0) errors = problem.errors.filter((one) => touched.has(fieldName(one.field)));
+    else if (problem.status === 409) errors = [{ field: "/id", message: problem.message }];
     else if (touched.has("url")) errors = [{ field: "/url", message: urlProblem(body.url) }].filter((one) => one.message);
   }
   say({ errors, message: "" });

@@ -163,7 +163,7 @@ export const legend = (series) =>
   h("div", { class: "legend" }, series.map((one) => h("span", null, h("i", { class: `key ${one.tone}` }), one.name)));
 
 /** Two dozen hours in the width of a table cell: what went well and what did not. */
-export function sparkline(hours, { width = 96, height = 24 } = {}) {
+export function sparkline(hours, { width = 84, height = 24 } = {}) {
   const max = Math.max(1, ...hours.map((hour) => hour.attempts));
   const slot = width / Math.max(1, hours.length);
   const attempts = hours.reduce((sum, hour) => sum + hour.attempts, 0);
