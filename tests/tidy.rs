@@ -40,7 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("dispatch", &["*", "http", "reload", "cli", "app"]),
     ("http", &["*", "dispatch", "reload", "cli", "app"]),
     ("app", &["*", "cli"]),
-    ("cli", &["app", "clock", "config", "model", "outbound", "reload", "signing", "telemetry", "transform"]),
+    ("cli", &["app", "clock", "config", "model", "outbound", "reload", "routing", "signing", "telemetry", "transform"]),
 ];
 
 const FILE_LINES_MAX: usize = 500;

@@ -2,7 +2,9 @@
 
 mod check;
 mod local;
+mod picture;
 mod retention;
+mod service;
 mod token;
 
 use std::net::SocketAddr;
@@ -29,6 +31,8 @@ use crate::transform::{Host, HostError, HostOptions};
 pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, data_directory, local_server};
+pub use picture::{Picture, picture};
+pub use service::ServiceManager;
 pub use token::AdminToken;
 
 pub struct AppOptions {

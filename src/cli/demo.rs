@@ -58,7 +58,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let (ready, address) = oneshot::channel();
     let options = ListenOptions {
         port: 0,
-        secrets: vec![KnownSecret { name: "demo".to_owned(), secret: secret.clone() }],
+        secrets: vec![KnownSecret::new("demo", secret.clone())],
         status: http::StatusCode::OK,
         fail_first: 0,
         delay: Duration::ZERO,

@@ -33,6 +33,7 @@ const MERGED: [&str; 9] =
 pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>, report: &mut Report) -> Gathered {
     let interpolator = Interpolator { files, env, files_read: Vec::new(), fingerprint: Fingerprint::default() };
     let mut gatherer = Gatherer {
+        dir: path.parent().unwrap_or(Path::new("")),
         interpolator,
         root: Table::new(Form::Header),
         queue: vec![(path.to_owned(), None)],
@@ -57,6 +58,8 @@ pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Optio
 }
 
 struct Gatherer<'a> {
+    /// Of config.toml.
+    dir: &'a Path,
     interpolator: Interpolator<'a>,
     root: Table,
     /// Files to read, with the `include` that named them.
@@ -70,7 +73,9 @@ impl Gatherer<'_> {
     fn file(&mut self, path: PathBuf, from: Option<Span>, report: &mut Report) {
         self.files.push(path.clone());
         let fingerprint = &mut self.interpolator.fingerprint;
-        fingerprint.add(path.as_os_str().as_encoded_bytes());
+        // However the first file is called and wherever it lies, the same configuration has the same fingerprint.
+        let name = if from.is_none() { Path::new("") } else { path.strip_prefix(self.dir).unwrap_or(&path) };
+        fingerprint.add(name.as_os_str().as_encoded_bytes());
         let text = self.interpolator.files.read(&path, FILE_BYTES_MAX);
         fingerprint.add(&[u8::from(text.is_ok())]);
         let text = match text {

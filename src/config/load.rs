@@ -88,7 +88,7 @@ fn settings(
     let tokens = document.tokens(server.listen, report);
     let storage = document.storage(config_dir, report);
     let retention = document.retention(report);
-    let (network, network_is_whole) = document.network(report);
+    let (network, network_egress, network_is_whole) = document.network(report);
     let defaults = match document.table("defaults", "[defaults]", report) {
         Some(table) => webhook::defaults(table, report),
         None => Policy::default(),
@@ -114,6 +114,7 @@ fn settings(
         storage,
         retention,
         network,
+        network_egress,
         webhooks,
         transformers,
         event_types,

@@ -6,6 +6,7 @@
 
 mod api;
 mod document;
+mod egress;
 mod event_types;
 mod files;
 mod gather;
@@ -21,6 +22,7 @@ mod protection;
 mod read;
 mod report;
 mod retry;
+mod schema;
 mod settings;
 mod sources;
 mod syntax;
@@ -36,9 +38,9 @@ pub use event_types::{EventTypeSettings, Schema};
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
 pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
-pub(crate) use units::parse_duration;
-
+pub use schema::schema;
 pub use settings::{
     LanePolicy, OrderBy, OrderPolicy, Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings,
     TokenSettings, TransformerSettings, WebhookSettings,
 };
+pub(crate) use units::parse_duration;

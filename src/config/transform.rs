@@ -11,7 +11,7 @@ use super::settings::{Place, TransformerSettings};
 use super::tree::{Entry, Node, Table, Value};
 use crate::model::{Limits, TransformStep};
 
-const STEP: Keys = Keys {
+pub(super) const STEP: Keys = Keys {
     table: "a stage of `transform`",
     known: &["use", "options"],
     later: &[],
@@ -20,7 +20,7 @@ const STEP: Keys = Keys {
     aliases: &[("name", "use"), ("transformer", "use"), ("module", "use"), ("config", "options"), ("with", "options")],
 };
 
-const TRANSFORMER: Keys = Keys {
+pub(super) const TRANSFORMER: Keys = Keys {
     table: "a transformer",
     known: &["path", "sha256", "limits"],
     later: &[],
@@ -29,7 +29,7 @@ const TRANSFORMER: Keys = Keys {
     aliases: &[("file", "path"), ("hash", "sha256"), ("checksum", "sha256"), ("options", "limits")],
 };
 
-const LIMITS: Keys = Keys {
+pub(super) const LIMITS: Keys = Keys {
     table: "`limits`",
     known: &["memory", "cpu", "output"],
     later: &[],

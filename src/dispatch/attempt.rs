@@ -185,7 +185,7 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
                 connect_timeout: webhook.settings.connect_timeout,
                 response_bytes_max: RESPONSE_BYTES_MAX,
             };
-            let answer = snapshot.client.send(*request, limits).await;
+            let answer = snapshot.client.send_with(&webhook.egress, *request, limits).await;
             (classify::answer(&webhook.settings.retry, answer, context.clock.now()), Some(sent), kept)
         }
         MadeNow::Drop { reason } => (Verdict::dropped(reason), None, None),
@@ -217,7 +217,7 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         events: lease.batch.as_ref().map_or(1, |events| events.len()),
     };
     let settlement = lifetime(webhook).after(&over, context.clock.now(), &mut rand::rng());
-    let news = News::of(webhook, &outcome, asked, lease.event.kind.is_reserved());
+    let news = News::of(webhook, &outcome, asked, tried.duration, lease.event.kind.is_reserved());
     let is_transform = matches!(&outcome, Outcome::Failed(Failure { cause: Cause::Transform, .. }));
     let shown = match &outcome {
         Outcome::Delivered { .. } => AttemptOutcome::Succeeded,

@@ -17,6 +17,9 @@ use crate::store::StandingChange;
 /// worth a write for each.
 const KEEP_FAILING_AFTER: Duration = Duration::from_secs(60);
 
+/// An attempt that takes as long as this keeps a place from a hundred others.
+const SLOW: Duration = Duration::from_secs(1);
+
 /// What an attempt says about its webhook.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct News {
@@ -26,13 +29,15 @@ pub(super) struct News {
     disable: Option<DisabledBy>,
     /// The attempt was about an operational event: nothing that follows from it is told as another.
     quiet: bool,
+    /// Whether it took its time; `None` when nothing was sent.
+    pub(super) slow: Option<bool>,
 }
 
 impl News {
     /// Nothing was tried.
-    pub(super) const NONE: Self = Self { evidence: Evidence::Nothing, arrived: None, disable: None, quiet: true };
+    pub(super) const NONE: Self = Self { evidence: Evidence::Nothing, arrived: None, disable: None, quiet: true, slow: None };
 
-    pub(super) fn of(webhook: &Webhook, outcome: &Outcome, asked: Option<Asked>, quiet: bool) -> Self {
+    pub(super) fn of(webhook: &Webhook, outcome: &Outcome, asked: Option<Asked>, took: Duration, quiet: bool) -> Self {
         let gone = matches!(outcome, Outcome::Failed(Failure { cause: Cause::Status(410), .. }));
         let disable = match asked {
             Some(Asked::Disable) => Some(DisabledBy::Asked),
@@ -44,7 +49,7 @@ impl News {
             (_, Evidence::Nothing) => None,
             _ => Some(false),
         };
-        Self { evidence, arrived, disable, quiet }
+        Self { evidence, arrived, disable, quiet, slow: arrived.map(|_| took >= SLOW) }
     }
 }
 

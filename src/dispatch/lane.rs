@@ -20,6 +20,8 @@ pub(super) struct Lane {
     claiming: bool,
     on_disk: bool,
     queued: bool,
+    /// Its endpoint took its time the last time it was asked.
+    slow: bool,
 }
 
 impl Lane {
@@ -33,7 +35,20 @@ impl Lane {
             claiming: false,
             on_disk: false,
             queued: false,
+            slow: false,
         }
+    }
+
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow
+    }
+
+    pub(super) fn set_slow(&mut self, slow: bool) {
+        self.slow = slow;
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
     }
 
     pub(super) fn push(&mut self, lease: Lease) {

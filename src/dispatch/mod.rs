@@ -39,6 +39,10 @@ const ATTEMPTS_MAX: usize = 4096;
 /// take every place.
 const SHARED_FROM: usize = ATTEMPTS_MAX / 2;
 
+/// Requests under way to endpoints that took their time before: however many of them hang, the rest of the places is for
+/// those that do not.
+const SLOW_MAX: usize = ATTEMPTS_MAX / 4 * 3;
+
 /// Deliveries read from disk for one lane at once: amortises the look, and bounds what waits in memory. A lane that may
 /// have few under way is given few.
 const CLAIM_MAX: usize = 256;
@@ -69,6 +73,8 @@ pub struct Dispatcher {
     started: Instant,
     /// Attempts whose places are taken.
     attempts: usize,
+    /// Requests under way in slow lanes.
+    slow: usize,
     running: JoinSet<()>,
     claims: JoinSet<(WebhookKey, Result<Claimed, StoreError>)>,
     events: mpsc::Receiver<Event>,
@@ -91,6 +97,7 @@ impl Dispatcher {
             keeping: false,
             started: Instant::now(),
             attempts: 0,
+            slow: 0,
             running: JoinSet::new(),
             claims: JoinSet::new(),
             events,
@@ -209,7 +216,16 @@ impl Dispatcher {
         };
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         match event {
-            Event::Sent { .. } | Event::Broke { .. } => lane.sent(),
+            Event::Sent { .. } | Event::Broke { .. } => {
+                self.slow -= usize::from(lane.is_slow());
+                lane.sent();
+                if let Event::Sent { news: News { slow: Some(slow), .. }, .. } = event
+                    && slow != lane.is_slow()
+                {
+                    lane.set_slow(slow);
+                    self.slow = if slow { self.slow + lane.in_flight() } else { self.slow - lane.in_flight() };
+                }
+            }
             Event::Released { .. } | Event::Kept => {}
             Event::Settled { delivery, .. } => {
                 self.attempts -= 1;
@@ -292,7 +308,8 @@ impl Dispatcher {
                 0
             }
         };
-        while self.attempts < ATTEMPTS_MAX && lane.may_start(allowed) {
+        let has_place = |attempts, slow, lane: &Lane| attempts < ATTEMPTS_MAX && !(lane.is_slow() && slow >= SLOW_MAX);
+        while has_place(self.attempts, self.slow, lane) && lane.may_start(allowed) {
             let rate = webhook.and_then(|webhook| webhook.settings.lane.rate_limit);
             let now = self.started.elapsed();
             if webhook.is_some()
@@ -303,9 +320,10 @@ impl Dispatcher {
             }
             let Some(lease) = lane.start(allowed) else { break };
             self.attempts += 1;
+            self.slow += usize::from(lane.is_slow());
             self.running.spawn(attempt::run(Arc::clone(&self.context), lease));
         }
-        if self.attempts >= ATTEMPTS_MAX && lane.has_queue() {
+        if !has_place(self.attempts, self.slow, lane) && lane.has_queue() {
             self.runnable.extend(lane.queue_up());
         }
         if lane.wants_claim(allowed) && self.claims.len() < CLAIMS_MAX {

@@ -31,6 +31,7 @@ fn shape(shared: &Shared, snapshot: &Snapshot) -> Value {
         "generation": snapshot.generation,
         "loaded_at": snapshot.loaded_at,
         "webhooks": snapshot.webhooks().len(),
+        "settings": super::settings_shape(&snapshot.settings),
         "last_error": shared.api.live.last_error(),
     })
 }

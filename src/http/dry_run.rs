@@ -14,6 +14,7 @@ use super::auth::Manager;
 use super::problem::{Kind, Problem};
 use super::shape::millis;
 use super::{PathId, Shared, fields, publish};
+use crate::model::Event;
 use crate::transform::{Output, Pipeline, RequestParts};
 
 /// Characters of a name; more is none of ours.
@@ -56,9 +57,10 @@ pub(super) async fn run(
     let done = Pipeline { stages: vec![(module, Arc::from(options))] }.run(&event).await;
     let mut answer = match done.result {
         Ok(Output::Request(parts)) => request(&parts),
-        Ok(Output::Event(event)) => {
-            let envelope: Box<RawValue> = serde_json::from_slice(&event.envelope()).unwrap_or_else(|_| RawValue::NULL.to_owned());
-            json!({"outcome": "event", "event": envelope})
+        Ok(Output::Event(event)) => json!({"outcome": "event", "event": envelope(&event)}),
+        Ok(Output::Events(events)) => {
+            let envelopes: Vec<Box<RawValue>> = events.iter().map(envelope).collect();
+            json!({"outcome": "events", "events": envelopes})
         }
         Ok(Output::Drop { reason }) => json!({"outcome": "drop", "reason": reason}),
         Err(error) => json!({"outcome": "error", "error": error.to_string()}),
@@ -67,6 +69,10 @@ pub(super) async fn run(
     answer["duration_ms"] = json!(millis(done.duration));
     answer["log"] = json!(done.log);
     Ok(Json(answer))
+}
+
+fn envelope(event: &Event) -> Box<RawValue> {
+    serde_json::from_slice(&event.envelope()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 fn request(parts: &RequestParts) -> Value {

@@ -24,6 +24,7 @@ mod query;
 mod replay;
 mod rotate;
 mod serve;
+mod settings_shape;
 mod shape;
 mod stats;
 mod status;
@@ -55,9 +56,10 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 use auth::TokenTable;
 use problem::{Kind, Problem};
-
 use serve::Closing;
 pub use serve::{Peer, TlsOfTheMoment, serve};
+pub use settings_shape::settings_shape;
+pub use webhook_shape::declared as webhook_shape;
 
 /// What the API needs of the rest.
 #[derive(Clone)]

@@ -46,7 +46,7 @@ pub(super) async fn rotate(
     let text = Zeroizing::new(secret.expose().to_owned());
     let kept = shared.api.store.rotate_secret(webhook.key, text, asked.overlap).await?;
     tracing::info!(target: "audit", token = &*caller.token, webhook = %webhook.settings.id, "secret rotated");
-    if !shared.api.live.secrets_changed().await {
+    if !shared.api.live.secret_changed(webhook.settings.id.clone()).await {
         tracing::warn!(webhook = %webhook.settings.id, "the new secret is stored but does not sign yet: a reload is under way");
     }
     let until: Option<Timestamp> = kept.get(1).and_then(|previous| previous.until);

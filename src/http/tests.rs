@@ -19,8 +19,10 @@ use crate::config::{
     Origin, Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
     WebhookSettings,
 };
-use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookId};
-use crate::outbound::{Client, ClientOptions, Roots};
+use crate::model::{
+    EndpointUrl, NetworkEgress, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookEgress, WebhookId,
+};
+use crate::outbound::{Client, ClientOptions};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{Scheme, Secret, SignatureSpec};
 use crate::snapshot::{self, Live, Parts};
@@ -83,6 +85,7 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
             disable_after: None,
             expire_after: None,
         },
+        egress: WebhookEgress::default(),
         metadata: serde_json::Map::new(),
         place: place(),
         origin: Origin::Config,
@@ -120,6 +123,7 @@ fn settings() -> Settings {
             audit: Duration::from_secs(3600),
         },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
+        network_egress: NetworkEgress::default(),
         webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),
         transformers: BTreeMap::new(),
         event_types: BTreeMap::new(),
@@ -135,10 +139,9 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
     let keys = store.intern(ids.clone()).await.unwrap();
     let client = Client::new(ClientOptions {
-        network: settings.network.clone(),
-        roots: Roots::System,
         idle_per_host_max: 1,
         idle_timeout: Duration::from_secs(1),
+        ..ClientOptions::new(settings.network.clone())
     });
     let parts = Parts {
         settings,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::config::{LanePolicy, OrderBy, Origin, WebhookSettings};
-use crate::model::{OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep};
+use crate::model::{EndpointAuth, OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep, WebhookEgress, WebhookTls};
 use crate::signing::{Scheme, SignatureSpec};
 use crate::snapshot::{Snapshot, Webhook};
 
@@ -60,7 +60,8 @@ fn status(settings: &WebhookSettings, standing: &Standing) -> &'static str {
     }
 }
 
-fn declared(settings: &WebhookSettings) -> Map<String, Value> {
+/// The keys of config.toml as far as they can be shown, and `id`.
+pub fn declared(settings: &WebhookSettings) -> Map<String, Value> {
     let events: Vec<&str> = settings.events.iter().map(|pattern| pattern.as_str()).collect();
     let headers: Map<String, Value> = settings
         .headers
@@ -92,7 +93,38 @@ fn declared(settings: &WebhookSettings) -> Map<String, Value> {
         ("expire_after", json!(settings.lane.expire_after.map(duration))),
         ("metadata", settings.metadata.clone().into()),
     ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    fields.into_iter().chain(egress(&settings.egress)).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// What is set of `network`, `tls` and `auth`, without anything secret.
+fn egress(egress: &WebhookEgress) -> Vec<(&'static str, Value)> {
+    let mut fields = Vec::new();
+    if !egress.allow.is_empty() {
+        let ranges: Vec<String> = egress.allow.iter().map(ToString::to_string).collect();
+        fields.push(("network", json!({"allow": ranges})));
+    }
+    let tls = &egress.tls;
+    if *tls != WebhookTls::default() {
+        let shown = json!({
+            "ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file, "server_name": tls.server_name,
+            "min_version": tls.min_version.map(|version| version.name()),
+        });
+        let set = shown.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        fields.push(("tls", set.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>().into()));
+    }
+    fields.extend(egress.auth.as_ref().map(|auth| ("auth", shown_auth(auth))));
+    fields
+}
+
+fn shown_auth(auth: &EndpointAuth) -> Value {
+    match auth {
+        EndpointAuth::Bearer { token } => json!({"bearer": hidden(token.expose())}),
+        EndpointAuth::Basic { username, .. } => json!({"basic": {"username": username, "password": "…"}}),
+        EndpointAuth::OAuth2(oauth2) => json!({"oauth2": {
+            "token_url": oauth2.token_url.masked(), "client_id": oauth2.client_id, "client_secret": "…",
+            "scopes": oauth2.scopes,
+        }}),
+    }
 }
 
 fn batch(lane: &LanePolicy) -> Value {
@@ -262,7 +294,7 @@ fn statuses(set: &StatusSet) -> Vec<String> {
 }
 
 /// In the greatest unit that needs no fraction: `500ms`, `15s`, `2m`, `1h`, `7d`.
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
     match units.into_iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit)) {

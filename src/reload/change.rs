@@ -270,12 +270,12 @@ impl Reloader {
     ) -> Result<Parts, ReloadError> {
         let settings = loaded.with_api(settled.values().cloned());
         self.rekey(&settings.storage.keys).await?;
-        let client = self.client(&settings.network)?;
+        let client = self.client(&settings)?;
         let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
         let keys = self.store.intern(ids.clone()).await?;
         let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
         let but = given.as_ref().map(|(id, _)| id);
-        let mut secrets = self.generated_secrets(&settings, &keys, but).await?;
+        let mut secrets = self.generated_secrets(settings.webhooks.values().map(|webhook| &**webhook), &keys, but).await?;
         secrets.extend(given.map(|(id, secret)| (id, vec![LiveSecret::lasting(secret)])));
         let (switchboard, loaded_at) = (Arc::clone(&self.switchboard), self.clock.now());
         Ok(Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard })

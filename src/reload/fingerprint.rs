@@ -1,4 +1,4 @@
-//! What makes one configuration the same as another: its files, and the modules that it uses.
+//! What makes one configuration the same as another: its files, and the modules and certificates that it uses.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -29,6 +29,10 @@ pub(super) fn of(loaded: &Loaded, others: &BTreeSet<String>) -> String {
         {
             hash.update(Sha256::digest(&module));
         }
+    }
+    for path in settings.certificate_files() {
+        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update(Sha256::digest(std::fs::read(path).unwrap_or_default()));
     }
     let mut hex = String::with_capacity(DIGITS);
     for byte in hash.finalize().iter().take(DIGITS / 2) {

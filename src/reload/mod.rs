@@ -5,7 +5,7 @@ mod change;
 mod fingerprint;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
 use crate::control::Request;
-use crate::model::{NetworkPolicy, StorageKey, StorageKeys, WebhookId, WebhookKey};
+use crate::model::{StorageKey, StorageKeys, WebhookId, WebhookKey};
 use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::signing::{LiveSecret, Scheme, Secret};
@@ -58,7 +58,7 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     switchboard: Arc<Switchboard>,
     /// Kept while `[network]` stays the same, and with it the open connections.
-    client: Mutex<Option<(NetworkPolicy, Client)>>,
+    client: Mutex<Option<(ClientOptions, Client)>>,
     /// The last configuration that went live: what webhooks of the API are judged by, whatever the files say by now.
     good: Mutex<Option<Arc<Loaded>>>,
     /// Webhooks made by the API, as the store has them.
@@ -72,6 +72,11 @@ pub struct Reloader {
 struct Watched {
     files: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
+}
+
+/// What makes one configuration the same as another, as `GET /v1/config` shows it.
+pub fn fingerprint(loaded: &Loaded) -> String {
+    fingerprint::of(loaded, &BTreeSet::new())
 }
 
 /// Reads the configuration as the process sees it.
@@ -171,6 +176,7 @@ impl Reloader {
         let dirs = self.watched_dirs(&loaded.include_dirs, &current);
         let mut files = loaded.files.clone();
         files.extend(loaded.settings.transformers.values().filter_map(|transformer| transformer.path.clone()));
+        files.extend(loaded.settings.certificate_files().cloned());
         let watched = Watched { files, dirs };
         if fingerprint == current.fingerprint {
             live.unchanged();
@@ -191,11 +197,13 @@ impl Reloader {
         watched
     }
 
-    /// Makes the secrets live that the store keeps now.
+    /// Makes the secrets live that the store keeps now, of the webhooks whose have changed.
     async fn renew_secrets(&self, live: &Live, changes: u64) {
         let current = live.snapshot();
-        let keys = current.webhooks().iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
-        let renewed = match self.generated_secrets(&current.settings, &keys, None).await {
+        let changed = live.take_changed();
+        let webhooks: Vec<_> = changed.iter().filter_map(|id| current.webhook(id)).collect();
+        let keys = webhooks.iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
+        let renewed = match self.generated_secrets(webhooks.iter().map(|webhook| &*webhook.settings), &keys, None).await {
             Ok(secrets) => snapshot::resign(&current, &secrets).map_err(|(id, e)| format!("`{id}`: {e}")),
             Err(error) => Err(error.to_string()),
         };
@@ -205,7 +213,10 @@ impl Reloader {
                 live.replace(snapshot);
                 live.secrets_are_live(changes);
             }
-            Err(error) => tracing::error!(error, "changed secrets cannot go live; the next reload tries again"),
+            Err(error) => {
+                live.put_back(changed);
+                tracing::error!(error, "changed secrets cannot go live; the next change of one, or the next reload, tries again");
+            }
         }
     }
 
@@ -329,32 +340,30 @@ impl Reloader {
         Ok(())
     }
 
-    fn client(&self, policy: &NetworkPolicy) -> Result<Client, OutboundError> {
+    fn client(&self, settings: &Settings) -> Result<Client, OutboundError> {
+        let options = ClientOptions::read(settings.network.clone(), &settings.network_egress)?;
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, client)) = &*kept
-            && known == policy
+            && *known == options
         {
             return Ok(client.clone());
         }
-        let client = Client::new(ClientOptions::new(policy.clone()))?;
-        *kept = Some((policy.clone(), client.clone()));
+        let client = Client::new(options.clone())?;
+        *kept = Some((options, client.clone()));
         Ok(client)
     }
 
     /// Secrets of webhooks that sign and have none: made once, kept in the store. `but` gets none.
     async fn generated_secrets(
         &self,
-        settings: &Settings,
+        webhooks: impl Iterator<Item = &WebhookSettings>,
         keys: &HashMap<WebhookId, WebhookKey>,
         but: Option<&WebhookId>,
     ) -> Result<HashMap<WebhookId, Vec<LiveSecret>>, StoreError> {
         let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
-        let (ids, wanted): (Vec<&WebhookId>, Vec<(WebhookKey, fn() -> String)>) = settings
-            .webhooks
-            .values()
-            .filter(|webhook| !has_or_needs_none(webhook) && Some(&webhook.id) != but)
-            .filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))))
-            .unzip();
+        let wanting = webhooks.filter(|webhook| !has_or_needs_none(webhook) && Some(&webhook.id) != but);
+        let known = wanting.filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))));
+        let (ids, wanted): (Vec<_>, Vec<_>) = known.unzip();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }

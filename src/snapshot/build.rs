@@ -43,11 +43,15 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
         let mut secrets = live_secrets(settings, &parts.secrets);
         let signer = Signer::new(&settings.signature, &secrets)
             .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
+        let egress = parts
+            .client
+            .egress(&settings.egress)
+            .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
         let pipeline = modules.pipeline(settings, &mut problems).await;
-        if let Ok(signer) = signer {
+        if let (Ok(signer), Ok(egress)) = (signer, egress) {
             let secret = (!secrets.is_empty()).then(|| secrets.remove(0).secret);
             let settings = Arc::clone(settings);
-            webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, pipeline }));
+            webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, egress, pipeline }));
         }
     }
     let tls = parts.settings.server.protection.tls.as_ref().map(super::tls::server).transpose();
@@ -113,6 +117,7 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
             secret: kept.next().map(|newest| newest.secret),
             previous: kept.collect(),
             signer,
+            egress: webhook.egress.clone(),
             pipeline: webhook.pipeline.clone(),
         }));
     }

@@ -15,7 +15,7 @@ pub use switchboard::Switchboard;
 
 use crate::config::{OrderBy, Settings, WebhookSettings};
 use crate::model::{Event, Intake, Timestamp, Unmatched, WebhookId, WebhookKey};
-use crate::outbound::Client;
+use crate::outbound::{Client, Egress};
 use crate::routing::{FilterInput, Index};
 use crate::signing::{LiveSecret, Secret, Signer};
 use crate::transform::{Module, Pipeline};
@@ -32,6 +32,8 @@ pub struct Webhook {
     /// Those that it replaces and that still sign.
     pub previous: Vec<LiveSecret>,
     pub signer: Signer,
+    /// What its requests leave with.
+    pub egress: Egress,
     pub pipeline: Option<Pipeline>,
 }
 

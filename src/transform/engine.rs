@@ -1,14 +1,8 @@
 //! The wasmtime engine: one for all modules. Instances come from a pool, time is counted in epochs.
 
-use std::thread;
-use std::time::Duration;
-
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::HostError;
-
-/// How often a running guest gives way to the other tasks of its thread, and how far beyond its limit it can run.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Parts of one component: the smallest numbers that the JavaScript and Python toolchains' components load with, doubled.
 const CORE_INSTANCES_MAX: u32 = 128;
@@ -29,21 +23,17 @@ const TABLE_KEEP_RESIDENT: usize = 256 << 10;
 /// With a pool of `instances_max` slots; without one where the system does not let so much address space be reserved.
 pub(super) fn build(instances_max: u32) -> Result<Engine, HostError> {
     let pooled = config(Some(instances_max));
-    let engine = match Engine::new(&pooled) {
-        Ok(engine) => engine,
+    match Engine::new(&pooled) {
+        Ok(engine) => Ok(engine),
         Err(error) => {
             tracing::warn!(%error, "cannot reserve the transformers' pool of instances, going on without: calls take longer");
-            return build_without_pool();
+            build_without_pool()
         }
-    };
-    start_ticker(&engine)?;
-    Ok(engine)
+    }
 }
 
 pub(super) fn build_without_pool() -> Result<Engine, HostError> {
-    let engine = Engine::new(&config(None)).map_err(|error| HostError::Engine(format!("{error:#}")))?;
-    start_ticker(&engine)?;
-    Ok(engine)
+    Engine::new(&config(None)).map_err(|error| HostError::Engine(format!("{error:#}")))
 }
 
 fn config(instances_max: Option<u32>) -> Config {
@@ -79,39 +69,4 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
         .table_keep_resident(TABLE_KEEP_RESIDENT)
         .pagemap_scan(Enabled::Auto);
     pool
-}
-
-/// A thread of its own, so that the epoch advances while every worker is busy with guests. It holds the engine weakly and
-/// ends with it.
-#[expect(clippy::disallowed_methods, reason = "the thread is its own, not the runtime's")]
-fn start_ticker(engine: &Engine) -> Result<(), HostError> {
-    let engine = engine.weak();
-    let tick = move || {
-        loop {
-            thread::sleep(TICK);
-            match engine.upgrade() {
-                Some(engine) => engine.increment_epoch(),
-                None => return,
-            }
-        }
-    };
-    thread::Builder::new().name("transform-ticker".to_owned()).spawn(tick).map_err(HostError::Ticker)?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ticker_ends_with_its_engine() {
-        let engine = Engine::new(&config(None)).unwrap();
-        let weak = engine.weak();
-        start_ticker(&engine).unwrap();
-        drop(engine);
-        // The thread holds it for an instant per tick at most.
-        while weak.upgrade().is_some() {
-            thread::yield_now();
-        }
-    }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
@@ -19,6 +19,7 @@ use super::bindings::{self, Guest};
 use super::cache::{Cache, Key};
 use super::resolve::{Source, prebuilt_bytes};
 use super::state::State;
+use super::ticker::{Ticker, Ticking};
 use super::{HostError, LoadError, Module, engine};
 use crate::model::Limits;
 
@@ -52,6 +53,7 @@ impl Default for HostOptions {
 
 struct Inner {
     engine: Engine,
+    ticker: Ticker,
     linker: Linker<State>,
     cache: Option<Cache>,
     permits: Arc<Semaphore>,
@@ -81,6 +83,12 @@ pub(super) struct Code {
     pub(super) size: usize,
 }
 
+/// A guest may run.
+pub(super) struct Permit<'h> {
+    _permit: SemaphorePermit<'h>,
+    _ticking: Ticking,
+}
+
 impl Host {
     /// # Errors
     /// The engine does not work on this machine. An address space too small for the pool of instances, or a cache
@@ -93,8 +101,10 @@ impl Host {
     fn with_engine(engine: Engine, instances_max: u32, cache_dir: Option<&Path>) -> Result<Self, HostError> {
         let mut linker = Linker::new(&engine);
         bindings::add_to_linker(&mut linker).map_err(|error| HostError::Engine(format!("{error:#}")))?;
+        let ticker = Ticker::start(&engine)?;
         Ok(Self(Arc::new(Inner {
             engine,
+            ticker,
             linker,
             cache: cache_dir.and_then(Cache::open),
             permits: Arc::new(Semaphore::new(instances_max as usize)),
@@ -151,8 +161,10 @@ impl Host {
         &self.0.engine
     }
 
-    pub(super) fn permits(&self) -> &Arc<Semaphore> {
-        &self.0.permits
+    /// Waits for its turn to run a guest; until it is dropped the guests' clock runs.
+    pub(super) async fn permit(&self) -> Permit<'_> {
+        let permit = self.0.permits.acquire().await.expect("the host never closes its semaphore");
+        Permit { _permit: permit, _ticking: self.0.ticker.begin() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Loaded> {

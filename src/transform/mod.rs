@@ -14,6 +14,7 @@ mod output;
 mod pipeline;
 mod resolve;
 mod state;
+mod ticker;
 
 #[cfg(test)]
 mod tests;

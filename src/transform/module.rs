@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::de::IgnoredAny;
-use tokio::sync::{OnceCell, SemaphorePermit};
+use tokio::sync::OnceCell;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
-use super::host::Code;
+use super::host::{Code, Permit};
 use super::state::{State, printable};
 use super::{CheckError, Description, EventInput, Host, LoadError, Output, TransformError, output};
 use crate::model::{Limits, LogLine};
@@ -142,8 +142,8 @@ impl Module {
         Transformed { result, log: log.take(), duration: started.elapsed() }
     }
 
-    async fn permit(&self) -> SemaphorePermit<'_> {
-        self.host.permits().acquire().await.expect("the host never closes its semaphore")
+    async fn permit(&self) -> Permit<'_> {
+        self.host.permit().await
     }
 
     fn store(&self) -> Store<State> {

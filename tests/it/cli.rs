@@ -18,7 +18,7 @@ fn tenterhook(directory: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-async fn run(directory: &Path, args: &[&str]) -> (i32, String, String) {
+pub async fn run(directory: &Path, args: &[&str]) -> (i32, String, String) {
     let (directory, args) = (directory.to_owned(), args.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
     let output =
         tokio::task::spawn_blocking(move || tenterhook(&directory, &args.iter().map(String::as_str).collect::<Vec<_>>()));

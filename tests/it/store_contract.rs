@@ -452,3 +452,53 @@ async fn a_closed_store_says_so() {
     let message = bench.store.probe().await.unwrap_err().to_string();
     assert!(message.contains("shutting down"), "{message}");
 }
+
+#[tokio::test]
+async fn what_stays_in_memory_for_long_does_not_keep_a_restart_looking() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let (paced, busy) = (webhook(&store, "paced").await, webhook(&store, "busy").await);
+    store.append(vec![new_event("evt_paced", &[paced])]).await.unwrap();
+    let held = store.ready().await.fresh.remove(0);
+    for chunk in 0..18 {
+        store.append((0..1000).map(|n| new_event(&format!("evt_{chunk}_{n}"), &[busy])).collect()).await.unwrap();
+    }
+    // It is on disk by now, and still ours: who claims passes over it, and it is settled as ever.
+    let claimed = store.claim(paced, 10, vec![]).await.unwrap();
+    assert_eq!(claimed.leases.len(), 1, "written as due");
+    assert!(store.claim(paced, 10, vec![held.delivery.number]).await.unwrap().leases.is_empty());
+    store.settle(Arc::new(settle(&held, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
+    assert!(store.claim(paced, 10, vec![]).await.unwrap().leases.is_empty());
+    store.close().await;
+    let checked = Store::check(directory.path().to_owned(), clock.now()).await.unwrap();
+    assert_eq!(checked.problems, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn how_webhooks_stand_is_kept() {
+    use tenterhook::model::{Condition, Disabled, DisabledBy, Open, Standing};
+    use tenterhook::store::StandingChange;
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let (a, b) = (webhook(&store, "a").await, webhook(&store, "b").await);
+    let disabled = Disabled { by: DisabledBy::Gone, reason: "410".to_owned(), at: clock.now(), endpoint: Some(7) };
+    let open_until = Open { since: clock.now(), until: clock.now().after(Duration::from_secs(30)) };
+    let condition = Condition { failing_since: Some(clock.now()), open: Some(open_until), endpoint: Some(u64::MAX) };
+    let changes = vec![
+        (a, StandingChange::Disabled(Some(disabled.clone()))),
+        (a, StandingChange::Condition(condition)),
+        (b, StandingChange::Condition(condition)),
+        (b, StandingChange::Condition(Condition::default())),
+    ];
+    store.stand(changes).await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = open(directory.path(), &clock).await;
+    let standings = store.standings().await.unwrap();
+    assert_eq!(standings.len(), 1, "what is well is not kept");
+    assert_eq!(standings[&a], Standing { disabled: Some(disabled), condition });
+    store.stand(vec![(a, StandingChange::Disabled(None)), (a, StandingChange::Condition(Condition::default()))]).await.unwrap();
+    assert!(store.standings().await.unwrap().is_empty());
+}

@@ -179,15 +179,12 @@ fn keys_of_later_versions_are_refused_by_name() {
         let name = key.split('.').next().unwrap();
         assert_eq!(one(&format!("{key} = \"x\"")), format!("1:1 `{name}` is not available in this version | {HELP}"));
     }
-    for (table, keys) in [("storage", "url"), ("network", "proxy ca_file")] {
+    for (table, keys) in [("storage", "url")] {
         for key in keys.split(' ') {
             let text = format!("[{table}]\n{key} = \"x\"");
             assert_eq!(one(&text), format!("2:1 `{key}` is not available in this version | {HELP}"));
         }
     }
-    let message = format!("`network` is not available in this version | {HELP}");
-    assert_eq!(one("[defaults]\nnetwork = \"x\""), format!("2:1 {message}"));
-    assert_eq!(one(&webhook("network = \"x\"")), format!("4:1 {message}"));
 }
 
 #[test]

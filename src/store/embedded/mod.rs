@@ -13,6 +13,7 @@ mod histogram;
 mod idempotency;
 mod inbox;
 mod jobs;
+mod laggards;
 mod list;
 mod operate;
 mod ordered;

@@ -156,7 +156,7 @@ pub(super) struct Writer {
     pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
-    outstanding: BTreeSet<i64>,
+    pub(super) outstanding: BTreeSet<i64>,
     watermark: i64,
     /// Pages of log at which the writer waits for the copying to be whole.
     restart_at: u32,
@@ -329,6 +329,7 @@ impl Writer {
         let done = group.iter().map(|command| self.run_command(command)).collect::<Result<Vec<_>, _>>()?;
         self.tally.write(&self.connection)?;
         self.seen.write(&self.connection)?;
+        self.write_laggards()?;
         self.keep_watermark(WATERMARK_STEP)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         for lease in &self.effects.fresh {
