@@ -45,7 +45,15 @@ impl Change {
     }
 }
 
-/// It is live.
+/// What a change is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    Live,
+    /// Judged, with the same words, and left at that.
+    DryRun,
+}
+
+/// It is live (or would be, of a dry run).
 pub struct Changed {
     pub snapshot: Arc<Snapshot>,
     pub is_new: bool,
@@ -75,6 +83,7 @@ pub type Reply<T> = oneshot::Sender<T>;
 pub enum Request {
     Change {
         change: Change,
+        effect: Effect,
         reply: Reply<Result<Changed, ChangeError>>,
     },
     /// Answered when the files have been looked at; what came of it is in the live snapshot.
@@ -106,8 +115,8 @@ pub fn channel() -> (Control, mpsc::Receiver<Request>) {
 impl Control {
     /// # Errors
     /// Why it is not live; then nothing has changed.
-    pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
-        let asked = self.ask(|reply| Request::Change { change, reply }).await;
+    pub async fn change(&self, change: Change, effect: Effect) -> Result<Changed, ChangeError> {
+        let asked = self.ask(|reply| Request::Change { change, effect, reply }).await;
         asked.unwrap_or_else(|gone| Err(ChangeError::Unavailable(gone.to_string())))
     }
 

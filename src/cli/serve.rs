@@ -69,6 +69,8 @@ fn greet(global: &Global, app: &App) {
     }
     anstream::eprintln!("\nTenterhook {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     anstream::eprintln!("  config    {} ({} webhooks; save it and it is live)", global.config.display(), webhooks.len());
+    let fragment = app.admin_token().filter(|token| token.is_new()).map(|token| format!("#token={}", token.secret().expose()));
+    anstream::eprintln!("  web UI    http://{address}/{}", fragment.unwrap_or_default());
     if let Some(token) = app.admin_token() {
         if token.is_new() {
             anstream::eprintln!("  token     {}  (an admin's; printed this once)", token.secret().expose());

@@ -1,6 +1,7 @@
 //! The HTTP API: routes, tokens, problem details, bodies and shapes. It hands events to the store and shows what the
 //! store has; what happens in between is not its business: refuses to know of dispatch, reload and the command line.
 
+mod assets;
 mod audit;
 mod auth;
 mod body;
@@ -104,8 +105,10 @@ pub fn router(api: Api) -> Router {
         work: TaskTracker::new(),
         api,
     });
-    Router::new()
-        .route("/", get(health::index))
+    let pages = assets::PAGES.iter().fold(Router::new(), |router, path| router.route(path, get(assets::page)));
+    pages
+        .route("/", get(assets::index))
+        .route("/ui/{fingerprint}/{*path}", get(assets::file))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::auth::{Caller, TenantManager};
 use super::problem::{Kind, Problem};
 use super::{PathId, Shared, fields, webhook_shape, webhooks};
-use crate::control::{Change, ChangeError, Changed};
+use crate::control::{Change, ChangeError, Changed, Effect};
 use crate::model::WebhookId;
 use crate::snapshot::{Snapshot, Webhook};
 
@@ -44,6 +44,7 @@ pub(super) async fn create(
     body: Body,
 ) -> Result<Response, Problem> {
     let mut body = fields::object(&shared, &headers, body).await?;
+    let effect = effect(&mut body)?;
     let id = match body.remove("id") {
         None | Some(Value::Null) => new_id(),
         Some(Value::String(text)) => text,
@@ -52,7 +53,10 @@ pub(super) async fn create(
     let id = parse_id(&id)?;
     let mut body = writable(body, current(&caller, &id)?)?;
     confine(&caller, &mut body)?;
-    let changed = apply(&shared, Change::Create { id: id.clone(), body }).await?;
+    let changed = apply(&shared, Change::Create { id: id.clone(), body }, effect).await?;
+    if effect == Effect::DryRun {
+        return Ok(judged());
+    }
     created(&changed.snapshot, &id)
 }
 
@@ -64,10 +68,14 @@ pub(super) async fn replace(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = parse_id(&id)?;
-    let body = fields::object(&shared, &headers, body).await?;
+    let mut body = fields::object(&shared, &headers, body).await?;
+    let effect = effect(&mut body)?;
     let mut body = writable(body, current(&caller, &id)?)?;
     confine(&caller, &mut body)?;
-    let changed = apply(&shared, Change::Replace { id: id.clone(), body }).await?;
+    let changed = apply(&shared, Change::Replace { id: id.clone(), body }, effect).await?;
+    if effect == Effect::DryRun {
+        return Ok(judged());
+    }
     if changed.is_new { created(&changed.snapshot, &id) } else { shown(&changed.snapshot, &id) }
 }
 
@@ -79,10 +87,14 @@ pub(super) async fn patch(
     body: Body,
 ) -> Result<Response, Problem> {
     let id = WebhookId::parse(&id).map_err(|_| Problem::not_found("webhook", &id))?;
-    let patch = fields::object(&shared, &headers, body).await?;
+    let mut patch = fields::object(&shared, &headers, body).await?;
+    let effect = effect(&mut patch)?;
     let mut patch = writable(patch, Some(webhooks::find(&caller, id.as_str())?))?;
     confine(&caller, &mut patch)?;
-    let changed = apply(&shared, Change::Patch { id: id.clone(), patch }).await?;
+    let changed = apply(&shared, Change::Patch { id: id.clone(), patch }, effect).await?;
+    if effect == Effect::DryRun {
+        return Ok(judged());
+    }
     shown(&changed.snapshot, &id)
 }
 
@@ -94,7 +106,7 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let id = WebhookId::parse(&id).map_err(|_| Problem::not_found("webhook", &id))?;
     webhooks::find(&caller, id.as_str())?;
-    apply(&shared, Change::Delete { id }).await?;
+    apply(&shared, Change::Delete { id }, Effect::Live).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -123,9 +135,22 @@ fn confine(caller: &Caller, body: &mut Map<String, Value>) -> Result<(), Problem
     }
 }
 
-async fn apply(shared: &Shared, change: Change) -> Result<Changed, Problem> {
+/// `"dry_run": true` beside the webhook's own keys.
+fn effect(body: &mut Map<String, Value>) -> Result<Effect, Problem> {
+    match body.remove("dry_run") {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(Effect::Live),
+        Some(Value::Bool(true)) => Ok(Effect::DryRun),
+        Some(_) => Err(refused("/dry_run", "`dry_run` must be true or false")),
+    }
+}
+
+fn judged() -> Response {
+    Json(json!({"dry_run": true, "valid": true})).into_response()
+}
+
+async fn apply(shared: &Shared, change: Change, effect: Effect) -> Result<Changed, Problem> {
     let id = change.id().clone();
-    shared.api.control.change(change).await.map_err(|error| problem(&id, error))
+    shared.api.control.change(change, effect).await.map_err(|error| problem(&id, error))
 }
 
 fn problem(id: &WebhookId, error: ChangeError) -> Problem {

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::{ReloadError, Reloader, fingerprint};
 use crate::config::{FieldProblem, Fields, Judge, Judged, Loaded, Origin, WebhookSettings};
-use crate::control::{Change, ChangeError, Changed, Request};
-use crate::model::{Limits, WebhookId, WebhookKey};
+use crate::control::{Change, ChangeError, Changed, Effect, Request};
+use crate::model::{Limits, TransformStep, WebhookId, WebhookKey};
 use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, BuildProblem, Live, Parts, Snapshot};
 use crate::store::ApiWebhook;
@@ -98,9 +98,9 @@ pub(super) fn modules<'a>(webhooks: impl IntoIterator<Item = &'a WebhookSettings
 impl Reloader {
     pub(super) async fn answer(&self, live: &Arc<Live>, request: Request) {
         match request {
-            Request::Change { change, reply } => {
+            Request::Change { change, effect, reply } => {
                 // Whoever asked may have gone meanwhile; what is live is live.
-                let _ = reply.send(self.change(live, change).await);
+                let _ = reply.send(self.change(live, change, effect).await);
             }
             Request::Module { name, reply } => {
                 let _ = reply.send(self.module(live, &name).await);
@@ -125,7 +125,7 @@ impl Reloader {
         self.host.load(name, source, limits, pin).await.map_err(|e| e.to_string())
     }
 
-    async fn change(&self, live: &Arc<Live>, change: Change) -> Result<Changed, ChangeError> {
+    async fn change(&self, live: &Arc<Live>, change: Change, effect: Effect) -> Result<Changed, ChangeError> {
         let Some(loaded) = self.good() else {
             return Err(ChangeError::Unavailable("no configuration is live yet".to_owned()));
         };
@@ -158,8 +158,27 @@ impl Reloader {
         let now = self.clock.now();
         let created = known.as_ref().map_or(now, |known| known.created);
         let judged = loaded.api_webhook(&id, &body, (created, now), Judge::New).map_err(ChangeError::Invalid)?;
+        if effect == Effect::DryRun {
+            self.check_transform(live, &judged.settings.transform).await?;
+            return Ok(Changed { snapshot: live.snapshot(), is_new: known.is_none() });
+        }
         let webhook = ApiWebhook { id, body, created, updated: now };
         self.put(live, &loaded, webhook, judged, known.is_none()).await
+    }
+
+    /// What the build of a snapshot would say of these, without leaving anything behind.
+    async fn check_transform(&self, live: &Live, steps: &[TransformStep]) -> Result<(), ChangeError> {
+        for step in steps {
+            let checked = match self.module(live, &step.name).await {
+                Ok(module) => module.check(&step.options).await.map_err(|e| e.to_string()),
+                Err(reason) => Err(reason),
+            };
+            if let Err(reason) = checked {
+                let message = format!("the transformer `{}`: {reason}", step.name);
+                return Err(ChangeError::Invalid(vec![FieldProblem { field: "/transform".to_owned(), message, help: None }]));
+            }
+        }
+        Ok(())
     }
 
     async fn put(

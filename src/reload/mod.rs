@@ -399,6 +399,7 @@ fn show(problem: &Problem) -> ConfigProblem {
         column: problem.column,
         message: problem.message.clone(),
         help: problem.help.clone(),
+        rendered: problem.render(false),
     }
 }
 

@@ -26,6 +26,8 @@ pub struct ConfigProblem {
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// With the line underlined, as `tenterhook check` shows it, secrets hidden.
+    pub rendered: String,
 }
 
 /// Shared by everything that needs the configuration of the moment. Take one snapshot at the top and carry it.

@@ -13,7 +13,6 @@ mod egress;
 mod erase;
 mod event_types;
 #[path = "../../src/transform/tests/guests.rs"]
-#[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
 mod health;
@@ -38,3 +37,4 @@ mod tc7;
 mod toolchains;
 mod transform;
 mod trial;
+mod ui;

@@ -49,6 +49,33 @@ async fn a_webhook_made_over_the_api_delivers_at_once_and_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_dry_run_says_the_same_and_keeps_nothing() {
+    let server = Server::start(&head()).await;
+    let good = json!({"id": "ops", "url": "https://example.com/hook", "events": ["order.*"], "dry_run": true});
+    let (status, answer) = server.http().post("/v1/webhooks", good.to_string()).await;
+    assert_eq!((status, &answer["valid"]), (200, &json!(true)), "{answer}");
+    assert_eq!(server.http().get("/v1/webhooks/ops").await.0, 404);
+    assert_eq!(server.http().get("/v1/config").await.1["generation"], 1);
+
+    let bad = json!({"url": "not a url", "events": ["order.*"], "transform": "slack", "dry_run": true});
+    let (status, problem) = server.http().post("/v1/webhooks", bad.to_string()).await;
+    assert_eq!((status, errors(&problem)[0].0), (422, "/url"), "{problem}");
+    let options = json!({"use": "slack", "options": {"chanel": "#ops"}});
+    let bad = json!({"url": "https://example.com/hook", "events": ["order.*"], "transform": options, "dry_run": true});
+    let (status, problem) = server.http().post("/v1/webhooks", bad.to_string()).await;
+    assert_eq!((status, errors(&problem)[0].0), (422, "/transform"), "{problem}");
+    assert!(errors(&problem)[0].1.contains("chanel"), "{problem}");
+
+    create(&server, json!({"id": "ops", "url": "https://example.com/hook", "events": ["order.*"]})).await;
+    let (status, _) =
+        send(&server, "PATCH", "/v1/webhooks/ops", json!({"url": "https://example.com/new", "dry_run": true})).await;
+    assert_eq!(status, 200);
+    assert_eq!(server.http().get("/v1/webhooks/ops").await.1["url"], "https://example.com/hook");
+    let (status, _) = send(&server, "PATCH", "/v1/webhooks/ops", json!({"dry_run": "yes"})).await;
+    assert_eq!(status, 422);
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_said_in_the_words_of_config_toml_at_the_field() {
     let server = Server::start(&head()).await;
     let body = json!({
