@@ -5,7 +5,6 @@ mod cli;
 mod crash;
 mod disk;
 #[path = "../../src/transform/tests/guests.rs"]
-#[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 mod harness;
 mod hostile;
