@@ -13,7 +13,6 @@ use tenterhook::model::{Event, EventId, EventType, Limits, Timestamp};
 use tenterhook::transform::{EventInput, Host, HostOptions, Module, Pipeline, Source};
 
 #[path = "../src/transform/tests/guests.rs"]
-#[expect(dead_code, reason = "shared with the host's own tests, which use all of it")]
 mod guests;
 #[path = "transform/plain.rs"]
 mod plain;
@@ -39,8 +38,10 @@ fn main() {
         let pipeline = Pipeline { stages: vec![(Arc::clone(&slack), options.into())] };
         measure("pipeline, one event", async || drop(pipeline.run(&event).await.result.expect("it renders"))).await;
         measure("host, check of options", async || slack.check(options).await.expect("good options")).await;
-        let made = async || drop(slack.instantiate().await.expect("it is instantiated"));
-        measure("host, an instance alone", made).await;
+        measure("host, an instance alone", async || {
+            slack.instantiate().await.expect("it is instantiated");
+        })
+        .await;
         empty_guest(&host, &event).await;
         others(&host, &event).await;
         let one = throughput(&slack, &event, 1).await;
@@ -76,7 +77,10 @@ async fn others(host: &Host, event: &Event) {
         let input = [EventInput::from(event)];
         let name = path.rsplit('/').next().unwrap_or(&path);
         measure(name, async || drop(module.transform(&input, "{}").await.result.expect("it renders"))).await;
-        measure("  its instance alone", async || drop(module.instantiate().await.expect("it is instantiated"))).await;
+        measure("  its instance alone", async || {
+            module.instantiate().await.expect("it is instantiated");
+        })
+        .await;
     }
 }
 

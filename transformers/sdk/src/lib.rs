@@ -132,8 +132,8 @@ impl<T: Transformer> bindings::Guest for Exported<T> {
 
 /// Makes a [`Transformer`] the one that this crate's component (`crate-type = ["cdylib"]`) exports.
 ///
-/// `export!(Greeter, arena)` gives it an allocator for formatters besides: a third faster, and all memory is given back
-/// when the call ends instead of bit by bit. Leave it out for what allocates a lot while it works.
+/// `export!(Greeter, arena)` gives it an allocator for formatters besides: faster, and all memory is given back when the
+/// call ends instead of bit by bit. Leave it out for what allocates a lot while it works.
 #[macro_export]
 macro_rules! export {
     ($transformer:ty, arena) => {
