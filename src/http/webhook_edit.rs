@@ -80,7 +80,7 @@ pub(super) async fn patch(
 ) -> Result<Response, Problem> {
     let id = WebhookId::parse(&id).map_err(|_| Problem::not_found("webhook", &id))?;
     let patch = fields::object(&shared, &headers, body).await?;
-    let mut patch = writable(patch, Some(webhooks::find(&caller, id.as_str())?))?;
+    let mut patch = writable(patch, Some(&**webhooks::find(&caller, id.as_str())?))?;
     confine(&caller, &mut patch)?;
     let changed = apply(&shared, Change::Patch { id: id.clone(), patch }).await?;
     shown(&changed.snapshot, &id)
