@@ -14,6 +14,7 @@ use super::auth::Manager;
 use super::problem::{Kind, Problem};
 use super::shape::millis;
 use super::{PathId, Shared, fields, publish};
+use crate::model::Event;
 use crate::transform::{Output, Pipeline, RequestParts};
 
 /// Characters of a name; more is none of ours.
@@ -59,6 +60,11 @@ pub(super) async fn run(
         Ok(Output::Event(event)) => {
             let envelope: Box<RawValue> = serde_json::from_slice(&event.envelope()).unwrap_or_else(|_| RawValue::NULL.to_owned());
             json!({"outcome": "event", "event": envelope})
+        }
+        Ok(Output::Events(events)) => {
+            let envelopes: Box<RawValue> =
+                serde_json::from_slice(&Event::envelopes(&events)).unwrap_or_else(|_| RawValue::NULL.to_owned());
+            json!({"outcome": "events", "events": envelopes})
         }
         Ok(Output::Drop { reason }) => json!({"outcome": "drop", "reason": reason}),
         Err(error) => json!({"outcome": "error", "error": error.to_string()}),
