@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::auth::Manager;
 use super::observe::REQUEST_ID;
-use super::problem::{Problem, ProblemDetail};
+use super::problem::Problem;
 use super::query::{Query, show_cursor};
 use super::serve::Peer;
 use super::shape::List;
@@ -31,6 +31,10 @@ const NOT_MANAGEMENT: [&str; 2] = ["/v1/events", "/v1/sources/{name}"];
 /// Where a request's token is written down once it is known.
 #[derive(Clone, Default)]
 struct Who(Arc<OnceLock<Arc<str>>>);
+
+/// Why a request was refused; goes along with its response.
+#[derive(Clone)]
+pub(super) struct Refusal(pub(super) String);
 
 /// Called for every token that was let in.
 pub(super) fn admitted(extensions: &Extensions, token: &Arc<str>) {
@@ -58,7 +62,7 @@ pub(super) async fn record(State(shared): State<Shared>, mut request: Request, n
     // Without a known token nothing could be changed or seen, and strangers are not to fill the log.
     let Some(token) = who.0.get() else { return response };
     let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    let detail = response.extensions().get::<ProblemDetail>().map(|detail| detail.0.chars().take(CHARS_MAX).collect());
+    let detail = response.extensions().get::<Refusal>().map(|detail| detail.0.chars().take(CHARS_MAX).collect());
     let action = format!("{method} {route}");
     let status = response.status().as_u16();
     tracing::info!(target: "audit", token = &**token, action, path, status, request_id);

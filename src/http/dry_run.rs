@@ -59,7 +59,8 @@ pub(super) async fn run(
         Ok(Output::Request(parts)) => request(&parts),
         Ok(Output::Event(event)) => json!({"outcome": "event", "event": envelope(&event)}),
         Ok(Output::Events(events)) => {
-            let envelopes: Vec<Box<RawValue>> = events.iter().map(envelope).collect();
+            let envelopes: Box<RawValue> =
+                serde_json::from_slice(&Event::envelopes(&events)).unwrap_or_else(|_| RawValue::NULL.to_owned());
             json!({"outcome": "events", "events": envelopes})
         }
         Ok(Output::Drop { reason }) => json!({"outcome": "drop", "reason": reason}),

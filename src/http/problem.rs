@@ -61,10 +61,6 @@ pub(super) struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-/// Goes along with a problem's response, for the audit log.
-#[derive(Debug, Clone)]
-pub(super) struct ProblemDetail(pub(super) String);
-
 /// Goes along with a problem's response, for the log and for the request's id, which is only known further out.
 #[derive(Debug, Clone)]
 pub(super) struct ProblemBody(Value);
@@ -128,7 +124,6 @@ impl IntoResponse for Problem {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.extend(self.headers);
         response.extensions_mut().insert(ProblemBody(body));
-        response.extensions_mut().insert(ProblemDetail(self.detail.into_owned()));
         response
     }
 }

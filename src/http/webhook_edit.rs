@@ -89,7 +89,7 @@ pub(super) async fn patch(
     let id = WebhookId::parse(&id).map_err(|_| Problem::not_found("webhook", &id))?;
     let mut patch = fields::object(&shared, &headers, body).await?;
     let effect = effect(&mut patch)?;
-    let mut patch = writable(patch, Some(webhooks::find(&caller, id.as_str())?))?;
+    let mut patch = writable(patch, Some(&**webhooks::find(&caller, id.as_str())?))?;
     confine(&caller, &mut patch)?;
     let changed = apply(&shared, Change::Patch { id: id.clone(), patch }, effect).await?;
     if effect == Effect::DryRun {

@@ -11,6 +11,7 @@ use super::{ReloadError, Reloader, fingerprint};
 use crate::config::{FieldProblem, Fields, Judge, Judged, Loaded, Origin, WebhookSettings};
 use crate::control::{Change, ChangeError, Changed, Effect, Request};
 use crate::model::{Limits, TransformStep, WebhookId, WebhookKey};
+use crate::operational::Notice;
 use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, BuildProblem, Live, Parts, Snapshot};
 use crate::store::ApiWebhook;
@@ -208,6 +209,8 @@ impl Reloader {
             webhooks.push(webhook);
         });
         self.go_live(live, snapshot, &id);
+        let notice = if is_new { Notice::Created { webhook: id } } else { Notice::Updated { webhook: id } };
+        self.raise(live, notice).await;
         Ok(Changed { snapshot: live.snapshot(), is_new })
     }
 
@@ -220,6 +223,7 @@ impl Reloader {
         self.store.delete_api_webhook(id.clone(), key).await?;
         self.edit_api(|webhooks| webhooks.retain(|other| other.id != id));
         self.go_live(live, snapshot, &id);
+        self.raise(live, Notice::Deleted { webhook: id }).await;
         Ok(Changed { snapshot: live.snapshot(), is_new: false })
     }
 

@@ -236,3 +236,62 @@ async fn one_that_does_not_fit_any_more_is_suspended_and_heals() {
     server.publish("a", "1").await;
     receiver.wait_for("/w", 1).await;
 }
+
+#[tokio::test]
+async fn a_tenant_makes_and_changes_its_own_and_nothing_else() {
+    let receiver = Receiver::start().await;
+    let tokens = "[tokens.boss]\ntoken = \"boss-token-0123456789\"\nscopes = [\"manage\"]\n\
+                  [tokens.acme]\ntoken = \"acme-token-0123456789\"\nscopes = [\"manage\"]\ntenant = \"acme\"\n";
+    let other = webhook("other", &receiver.url("/other"), r#"["*"]"#, "tenant = \"other\"");
+    let server = Server::start(&(head() + tokens + &other)).await;
+    let send = async |token: &str, method: &str, path: &str, body: Value| {
+        let authorization = format!("Bearer {token}-token-0123456789");
+        let headers = [("authorization", authorization.as_str()), ("content-type", "application/json")];
+        server.http().send(method, path, &headers, body.to_string().into()).await
+    };
+    let body = |id: &str| json!({"id": id, "url": receiver.url("/acme"), "events": ["*"]});
+    let (status, made) = send("acme", "POST", "/v1/webhooks", body("mine")).await;
+    assert_eq!((status, &made["tenant"]), (201, &json!("acme")), "{made}");
+    let mut foreign = body("theirs");
+    foreign["tenant"] = "other".into();
+    assert_eq!(send("acme", "POST", "/v1/webhooks", foreign).await.0, 403);
+    assert_eq!(send("acme", "PATCH", "/v1/webhooks/mine", json!({"tenant": "other"})).await.0, 403);
+    assert_eq!(send("acme", "PUT", "/v1/webhooks/other", body("other")).await.0, 409);
+    for (method, path) in [("PATCH", "/v1/webhooks/other"), ("DELETE", "/v1/webhooks/other"), ("POST", "/v1/webhooks/other/test")]
+    {
+        assert_eq!(send("acme", method, path, json!({})).await.0, 404, "{method} {path}");
+    }
+    let (_, list) = send("acme", "GET", "/v1/webhooks", Value::Null).await;
+    assert_eq!(list["data"].as_array().unwrap().len(), 1);
+    let since = json!({"since": "2020-01-01T00:00:00Z"});
+    let (status, job) = send("acme", "POST", "/v1/webhooks/mine/replay", since.clone()).await;
+    assert_eq!(status, 202, "{job}");
+    assert_eq!(send("acme", "POST", "/v1/webhooks/other/replay", since.clone()).await.0, 404);
+    let (_, theirs) = send("boss", "POST", "/v1/webhooks/other/replay", since).await;
+    let (_, jobs) = send("acme", "GET", "/v1/jobs", Value::Null).await;
+    assert_eq!(jobs["data"].as_array().unwrap().len(), 1, "{jobs}");
+    assert_eq!(send("acme", "GET", &format!("/v1/jobs/{}", theirs["id"].as_str().unwrap()), Value::Null).await.0, 404);
+    for (method, path) in
+        [("GET", "/v1/audit"), ("POST", "/v1/erase"), ("GET", "/v1/webhooks/status"), ("POST", "/v1/config/reload")]
+    {
+        assert_eq!(send("acme", method, path, json!({})).await.0, 403, "{method} {path}");
+    }
+    assert_eq!(send("acme", "DELETE", "/v1/webhooks/mine", json!({})).await.0, 204);
+}
+
+#[tokio::test]
+async fn changes_are_told_on_the_bus() {
+    let receiver = Receiver::start().await;
+    let told = webhook("told", &receiver.url("/told"), r#"["webhook.created", "webhook.updated", "webhook.deleted"]"#, "");
+    let server = Server::start(&(head() + &told)).await;
+    create(&server, json!({"id": "w", "url": receiver.url("/w"), "events": ["a"]})).await;
+    send(&server, "PATCH", "/v1/webhooks/w", json!({"events": ["b"]})).await;
+    server.http().send("DELETE", "/v1/webhooks/w", &[], "".into()).await;
+    let mut kinds: Vec<String> = Vec::new();
+    for received in receiver.wait_for("/told", 3).await {
+        assert_eq!(received.json()["data"]["webhook"], "w");
+        kinds.push(received.json()["type"].as_str().unwrap().to_owned());
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["webhook.created", "webhook.deleted", "webhook.updated"]);
+}

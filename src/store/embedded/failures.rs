@@ -67,7 +67,7 @@ impl Embedded {
         self.read(|reader, _| {
             let mut statement = reader.prepare_cached(
                 "SELECT id, pending, retrying, held, succeeded, failed, cancelled, dropped, attempts, attempts_failed,
-                 (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) FROM webhooks w ORDER BY id",
+                 (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < 9223372036854775807) FROM webhooks w ORDER BY id",
             )?;
             let rows = statement.query_map([], |row| {
                 let mut states = [0; 7];
@@ -115,7 +115,7 @@ fn waiting(connection: &Connection, key: Option<i64>, now: Timestamp) -> Result<
     let in_memory: Option<i64> =
         connection.prepare_cached(in_memory)?.query_row(params![key, watermark, LOOK_MAX], |row| row.get(0)).optional()?;
     let on_disk =
-        "SELECT min(first) FROM (SELECT (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due IS NOT NULL) AS first
+        "SELECT min(first) FROM (SELECT (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < 9223372036854775807) AS first
          FROM webhooks w WHERE ?1 IS NULL OR w.key = ?1)";
     let on_disk: Option<i64> = connection.prepare_cached(on_disk)?.query_row([key], |row| row.get(0))?;
     let overdue = on_disk.filter(|due| *due <= now.as_millis());

@@ -28,10 +28,14 @@ CREATE TABLE failures(
 ) WITHOUT ROWID;
 ";
 
+/// Runs again when the group that it came with broke.
+type Run = Box<dyn Fn(&mut Writer) -> Result<(), rusqlite::Error> + Send>;
+
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
 pub(super) struct Work {
-    /// Runs again when the group that it came with broke.
-    pub(super) run: Box<dyn Fn(&mut Writer) -> Result<(), rusqlite::Error> + Send>,
-    pub(super) answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+    pub(super) run: Run,
+    pub(super) answer: Answer,
 }
 
 impl Embedded {
@@ -42,13 +46,13 @@ impl Embedded {
     ) -> Result<T, StoreError> {
         let done = Arc::new(Mutex::new(None));
         let for_answer = Arc::clone(&done);
-        let run = Box::new(move |writer: &mut Writer| {
+        let run: Run = Box::new(move |writer: &mut Writer| {
             let result = work(writer)?;
             *done.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
             Ok(())
         });
         let (reply, answer) = oneshot::channel();
-        let answered = Box::new(move |result: Result<(), StoreError>| {
+        let answered: Answer = Box::new(move |result: Result<(), StoreError>| {
             let value = for_answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             let missing = || StoreError::Unavailable { reason: "a command of the store was not run".to_owned() };
             // Whoever asked may have gone meanwhile; the work is durable all the same.
