@@ -38,6 +38,21 @@ pub(super) enum Ended {
     Over,
 }
 
+/// How long to read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// There is a place to go on from.
+    FirstId,
+    End,
+}
+
+/// The place of this moment, to follow from; with [`Ended::Unavailable`] when there is no stream.
+pub(super) async fn here(base: &str, path: &str, token: Option<&str>) -> anyhow::Result<Result<String, Ended>> {
+    let mut id = None;
+    let ended = read(base, path, token, &mut id, &mut |_| Ok(()), Until::FirstId).await?;
+    Ok(id.ok_or(ended))
+}
+
 /// Calls `tell` with each event until the stream ends. `last_id` is kept up to date, to go on from.
 pub(super) async fn follow(
     base: &str,
@@ -45,6 +60,17 @@ pub(super) async fn follow(
     token: Option<&str>,
     last_id: &mut Option<String>,
     tell: &mut impl FnMut(Told) -> anyhow::Result<()>,
+) -> anyhow::Result<Ended> {
+    read(base, path, token, last_id, tell, Until::End).await
+}
+
+async fn read(
+    base: &str,
+    path: &str,
+    token: Option<&str>,
+    last_id: &mut Option<String>,
+    tell: &mut impl FnMut(Told) -> anyhow::Result<()>,
+    until: Until,
 ) -> anyhow::Result<Ended> {
     let url = Url::parse(base).with_context(|| format!("{base} is not a URL"))?;
     let host = url.host_str().with_context(|| format!("{base} has no host"))?;
@@ -65,9 +91,9 @@ pub(super) async fn follow(
         let config = rustls::ClientConfig::builder().with_platform_verifier().context("no TLS")?.with_no_client_auth();
         let name = dial.to_owned().try_into().with_context(|| format!("{dial} is no name for TLS"))?;
         let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.context("no TLS with the server")?;
-        exchange(tls, request, last_id, tell).await
+        exchange(tls, request, last_id, tell, until).await
     } else {
-        exchange(tcp, request, last_id, tell).await
+        exchange(tcp, request, last_id, tell, until).await
     }
 }
 
@@ -76,9 +102,10 @@ async fn exchange(
     request: Request<Empty<Bytes>>,
     last_id: &mut Option<String>,
     tell: &mut impl FnMut(Told) -> anyhow::Result<()>,
+    until: Until,
 ) -> anyhow::Result<Ended> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
-    let read = async {
+    let told = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
         let mut body = response.into_body();
@@ -93,6 +120,9 @@ async fn exchange(
                 continue;
             }
             parser.feed(chunk, last_id, tell)?;
+            if until == Until::FirstId && last_id.is_some() {
+                return Ok(Ended::Over);
+            }
         }
         if status == StatusCode::OK {
             return Ok(Ended::Over);
@@ -100,11 +130,11 @@ async fn exchange(
         let problem: Value = serde_json::from_slice(&problem).unwrap_or(Value::Null);
         Ok(Ended::Unavailable(status, problem["detail"].as_str().unwrap_or_default().to_owned()))
     };
-    tokio::pin!(read);
+    tokio::pin!(told);
     tokio::select! {
-        result = &mut read => result,
+        result = &mut told => result,
         // The connection is driven here; what it has brought is read to its end.
-        _ = connection => read.await,
+        _ = connection => told.await,
     }
 }
 

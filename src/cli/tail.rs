@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use serde_json::Value;
 
 use super::Global;
@@ -66,6 +66,13 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
 
 /// What there is, and then what comes.
 async fn tail(global: &Global, client: &Client, args: &Args, kinds: &[Pattern]) -> anyhow::Result<()> {
+    let mut query = Query::default();
+    query.add("webhook", args.webhook.as_ref());
+    query.add("state", args.state.as_ref());
+    query.add("tenant", args.tenant.as_ref());
+    let path = query.on("/v1/stream");
+    // The place first and the list then: nothing falls in between.
+    let place = if args.no_follow { None } else { place(client, &path).await? };
     let mut tail = Tail { known: HashMap::new() };
     let first = look(client, args).await?;
     let mut begin = wanted(tail.news(&first), args, kinds);
@@ -73,35 +80,42 @@ async fn tail(global: &Global, client: &Client, args: &Args, kinds: &[Pattern]) 
         begin.drain(..begin.len().saturating_sub(args.lines));
     }
     show(global, client, begin).await?;
-    if args.no_follow {
-        return Ok(());
-    }
-    // A server that has no stream, or none left, is asked again and again.
-    match stream(global, client, args, kinds).await {
-        Err(error) if error.is::<NoStream>() => poll(global, client, args, kinds, tail).await,
-        other => other,
+    match place {
+        _ if args.no_follow => Ok(()),
+        Some(place) => stream(global, client, args, kinds, &tail, (path, place)).await,
+        None => poll(global, client, args, kinds, tail).await,
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-#[error("the server has no stream")]
-struct NoStream;
+/// Where the stream is; `None` of a server that has none, or none left: it is asked again and again.
+async fn place(client: &Client, path: &str) -> anyhow::Result<Option<String>> {
+    let (base, token) = client.parts();
+    match stream::here(base, path, token).await? {
+        Ok(place) => Ok(Some(place)),
+        Err(Ended::Unavailable(status, detail)) if ![404, 503].contains(&status.as_u16()) => {
+            bail!("the server answered {status}: {}", output::lines(&detail))
+        }
+        Err(_) => Ok(None),
+    }
+}
 
-/// Attempts as the server tells them.
-async fn stream(global: &Global, client: &Client, args: &Args, kinds: &[Pattern]) -> anyhow::Result<()> {
-    let mut query = Query::default();
-    query.add("webhook", args.webhook.as_ref());
-    query.add("state", args.state.as_ref());
-    query.add("tenant", args.tenant.as_ref());
-    let path = query.on("/v1/stream");
-    let mut last_id = None;
+/// Attempts as the server tells them, from a place on.
+async fn stream(
+    global: &Global,
+    client: &Client,
+    args: &Args,
+    kinds: &[Pattern],
+    shown: &Tail,
+    (path, place): (String, String),
+) -> anyhow::Result<()> {
+    let mut last_id = Some(place);
     let mut tell = |told: Told| {
         if told.name != "attempt" {
             return Ok(());
         }
         let mut attempt = told.data;
         let row = attempt["delivery"].take();
-        if !is_wanted(&row, args, kinds) {
+        if shown.has(&row, &attempt) || !is_wanted(&row, args, kinds) {
             return Ok(());
         }
         line(global, &row, attempt)
@@ -110,15 +124,11 @@ async fn stream(global: &Global, client: &Client, args: &Args, kinds: &[Pattern]
     loop {
         let (base, token) = client.parts();
         match stream::follow(base, &path, token, &mut last_id, &mut tell).await {
-            // It begins anew for each connection; going on needs a place to go on from.
-            Ok(Ended::Over) if last_id.is_some() => outage.end(),
-            Ok(Ended::Over) => return Err(NoStream.into()),
-            Ok(Ended::Unavailable(status, _)) if last_id.is_none() && [404, 503].contains(&status.as_u16()) => {
-                return Err(NoStream.into());
-            }
+            Ok(Ended::Over) => outage.end(),
+            Ok(Ended::Unavailable(status, _)) if status.as_u16() == 503 => outage.goes_on(anyhow!("no stream is left"))?,
             Ok(Ended::Unavailable(status, detail)) => bail!("the server answered {status}: {}", output::lines(&detail)),
             // Its reader is gone.
-            Err(error) if error.is::<std::io::Error>() && last_id.is_some() && is_broken_pipe(&error) => return Err(error),
+            Err(error) if is_broken_pipe(&error) => return Err(error),
             Err(error) => outage.goes_on(error)?,
         }
         tokio::time::sleep(LOOK_PAUSE).await;
@@ -191,6 +201,12 @@ struct Tail {
 }
 
 impl Tail {
+    /// Whether the list has shown this attempt already.
+    fn has(&self, row: &Value, attempt: &Value) -> bool {
+        let known = row["id"].as_str().and_then(|id| self.known.get(id));
+        known.is_some_and(|(_, attempts)| attempt["number"].as_u64().is_some_and(|number| number <= *attempts))
+    }
+
     /// Those that are new or have changed, oldest first; forgets what is no longer within sight.
     fn news<'r>(&mut self, rows: &'r [Value]) -> Vec<&'r Value> {
         let mut seen = HashMap::with_capacity(rows.len());
@@ -291,6 +307,14 @@ mod tests {
         assert_eq!(ids(tail.news(&second)), ["2", "3"]);
         let third = [row("3", "pending", 0), row("2", "retrying", 2), row("1", "succeeded", 1)];
         assert_eq!(ids(tail.news(&third)), ["2"]);
+    }
+
+    #[test]
+    fn what_the_list_has_shown_is_not_told_again() {
+        let mut tail = Tail { known: HashMap::new() };
+        tail.news(&[row("1", "retrying", 2)]);
+        let has = |id: &str, number: u64| tail.has(&row(id, "retrying", number), &json!({"number": number}));
+        assert!(has("1", 1) && has("1", 2) && !has("1", 3) && !has("2", 1));
     }
 
     #[test]

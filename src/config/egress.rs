@@ -16,7 +16,7 @@ use crate::model::{
     WebhookTls,
 };
 
-const WEBHOOK_NETWORK: Keys = Keys {
+pub(super) const WEBHOOK_NETWORK: Keys = Keys {
     table: "a webhook's `network`",
     known: &["allow"],
     later: &[],
@@ -31,7 +31,7 @@ const WEBHOOK_NETWORK: Keys = Keys {
     aliases: &[("allowed", "allow")],
 };
 
-const TLS: Keys = Keys {
+pub(super) const TLS: Keys = Keys {
     table: "a webhook's `tls`",
     known: &["ca_file", "cert_file", "key_file", "server_name", "min_version"],
     later: &[],
@@ -53,7 +53,7 @@ const TLS: Keys = Keys {
     ],
 };
 
-const AUTH: Keys = Keys {
+pub(super) const AUTH: Keys = Keys {
     table: "a webhook's `auth`",
     known: &["basic", "bearer", "oauth2"],
     later: &[],
@@ -62,7 +62,7 @@ const AUTH: Keys = Keys {
     aliases: &[("token", "bearer"), ("oauth", "oauth2"), ("client_credentials", "oauth2"), ("basic_auth", "basic")],
 };
 
-const BASIC: Keys = Keys {
+pub(super) const BASIC: Keys = Keys {
     table: "`auth.basic`",
     known: &["username", "password"],
     later: &[],
@@ -71,7 +71,7 @@ const BASIC: Keys = Keys {
     aliases: &[("user", "username"), ("name", "username"), ("pass", "password")],
 };
 
-const OAUTH2: Keys = Keys {
+pub(super) const OAUTH2: Keys = Keys {
     table: "`auth.oauth2`",
     known: &["token_url", "client_id", "client_secret", "scopes", "params", "send_client"],
     later: &[],

@@ -15,7 +15,7 @@ use super::report::{Report, quote};
 use super::tree::{Entry, Node, Table, Value};
 use crate::model::EventType;
 
-const EVENT_TYPE: Keys = Keys {
+pub(super) const EVENT_TYPE: Keys = Keys {
     table: "an event type",
     known: &["description", "schema"],
     later: &[],

@@ -5,6 +5,8 @@
 use serde_json::{Map, Value, json};
 
 use super::document::{NETWORK, RETENTION, ROOT, SERVER, STORAGE, TOKEN};
+use super::egress::{self, AUTH, BASIC, OAUTH2, WEBHOOK_NETWORK};
+use super::event_types::EVENT_TYPE;
 use super::headers::{self, SIGNATURE};
 use super::lane::{BATCH, BREAKER, ORDER};
 use super::protection::{CORS, RATE_LIMIT, TLS};
@@ -112,9 +114,23 @@ fn root(key: &str) -> Value {
         "defaults" => a("defaults", "What every webhook has unless it says otherwise"),
         "webhooks" => named(a("webhook", "A webhook"), "Who gets which events, by webhook id"),
         "transformers" => named(a("transformer", "A transformer"), "Modules that are elsewhere, pinned or limited otherwise"),
+        "event_types" => json!({
+            "description": "Which event types there are", "type": "object",
+            "additionalProperties": described("An event type", table(&EVENT_TYPE, &[], event_type)),
+        }),
         "catalogue" => list("text", "Presets of event types"),
         // A table of its own kind, whose keys are not listed here.
         _ => json!({"type": "object"}),
+    }
+}
+
+fn event_type(key: &str) -> Value {
+    match key {
+        "description" => a("text", "In your own words"),
+        "schema" => json!({
+            "description": "A JSON Schema that its data must match: a file, or a table", "anyOf": [{"type": "string"}, {"type": "object"}],
+        }),
+        _ => json!({}),
     }
 }
 
@@ -161,6 +177,7 @@ fn retention(key: &str) -> Value {
     match key {
         "events" => a("duration", "Events and finished deliveries [default: 7d]"),
         "failed" => a("duration", "Deliveries that were given up [default: 30d]"),
+        "audit" => a("duration", "The audit log [default: 90d]"),
         _ => a("duration", "How long it is kept"),
     }
 }
@@ -238,12 +255,55 @@ fn lane(key: &str) -> Value {
         ),
         "disable_after" => or_false(json!({"$ref": "#/$defs/duration"}), "Of nothing but failures [default: 5d]"),
         "expire_after" => or_false(json!({"$ref": "#/$defs/duration"}), "Older deliveries are given up"),
-        "network" => json!({"type": "object", "description": "Private networks that this webhook may reach, too"}),
+        "network" => described(
+            "What it may reach besides [network]",
+            table(&WEBHOOK_NETWORK, &[], |_| list("text", "Private networks that this webhook may be delivered to, too")),
+        ),
         "proxy" => {
             json!({"description": "Through this proxy, or false for none", "anyOf": [{"type": "string"}, {"type": "object"}, {"const": false}]})
         }
-        "tls" => json!({"type": "object", "description": "Certificates of one's own, on either side"}),
-        "auth" => json!({"type": "object", "description": "Credentials that the endpoint wants: basic, bearer or oauth2"}),
+        "tls" => described("Certificates of one's own, on either side", table(&egress::TLS, &[], webhook_tls)),
+        "auth" => described("Credentials that the endpoint wants: one of these", table(&AUTH, &[], auth)),
+        _ => json!({}),
+    }
+}
+
+fn webhook_tls(key: &str) -> Value {
+    match key {
+        "ca_file" => a("text", "Certificate authorities of the endpoint, in PEM, instead of the machine's"),
+        "cert_file" => a("text", "Our certificate, in PEM"),
+        "key_file" => a("text", "Its private key, in PEM"),
+        "server_name" => a("text", "The name in the endpoint's certificate, if it is another than the host's"),
+        "min_version" => a("text", "1.2 or 1.3"),
+        _ => json!({}),
+    }
+}
+
+fn auth(key: &str) -> Value {
+    match key {
+        "basic" => described(
+            "User name and password",
+            table(&BASIC, &["username", "password"], |_| a("text", "Best from the environment")),
+        ),
+        "bearer" => a("text", "A token, best from the environment"),
+        "oauth2" => described(
+            "A token from a token endpoint (client credentials)",
+            table(&OAUTH2, &["token_url", "client_id", "client_secret"], oauth2),
+        ),
+        _ => json!({}),
+    }
+}
+
+fn oauth2(key: &str) -> Value {
+    match key {
+        "token_url" => a("text", "Where tokens are had"),
+        "client_id" => a("text", "Who we are there"),
+        "client_secret" => a("text", "And how we prove it; best from the environment"),
+        "scopes" => list("text", "What the token is to be good for"),
+        "params" => {
+            json!({"type": "object", "additionalProperties": {"type": "string"}, "description": "More parameters of the request"})
+        }
+        "send_client" => a("text", "How id and secret are sent"),
         _ => json!({}),
     }
 }

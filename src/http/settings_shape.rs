@@ -5,9 +5,9 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use super::webhook_shape::duration;
-use crate::config::{CorsSettings, Quota, RateLimits, Scope, Settings, TransformerSettings};
+use crate::config::{CorsSettings, EventTypeSettings, Quota, RateLimits, Scope, Settings, TransformerSettings};
 
-/// `server`, `tokens`, `storage`, `retention`, `network`, `transformers`.
+/// `server`, `tokens`, `storage`, `retention`, `network`, `transformers`, `event_types`.
 pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
     let server = &settings.server;
     let tokens: Map<String, Value> = settings
@@ -20,6 +20,9 @@ pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
     let shown = |path: &Path| path.strip_prefix(directory).unwrap_or(path).display().to_string();
     let transformers: Map<String, Value> =
         settings.transformers.iter().map(|(name, settings)| (name.clone(), transformer(settings, shown))).collect();
+    let event_type = |declared: &EventTypeSettings| json!({"description": declared.description, "schema": declared.schema.as_ref().map(|schema| &schema.json)});
+    let event_types: Map<String, Value> =
+        settings.event_types.iter().map(|(name, declared)| (name.to_string(), event_type(declared))).collect();
     let allow: Vec<String> = settings.network.allow.iter().map(ToString::to_string).collect();
     let tables = [
         (
@@ -32,9 +35,16 @@ pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
         ),
         ("tokens", tokens.into()),
         ("storage", json!({"path": shown(&settings.storage.path)})),
-        ("retention", json!({"events": duration(settings.retention.events), "failed": duration(settings.retention.failed)})),
+        (
+            "retention",
+            json!({
+                "events": duration(settings.retention.events), "failed": duration(settings.retention.failed),
+                "audit": duration(settings.retention.audit),
+            }),
+        ),
         ("network", json!({"allow": allow, "https_only": settings.network.https_only})),
         ("transformers", transformers.into()),
+        ("event_types", event_types.into()),
     ];
     tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect()
 }

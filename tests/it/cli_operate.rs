@@ -155,7 +155,7 @@ async fn tail_shows_deliveries_as_they_happen_and_ends_when_told() {
     assert_eq!(good(at(&server, &["tail", "--no-follow", "--type", "b.*"]).await), "");
 
     let mut tail = Command::new(binary())
-        .args(["tail", "-n", "0", "--type", "a.*", "--json"])
+        .args(["tail", "--type", "a.yes", "--json"])
         .env("TENTERHOOK_URL", &server.http().base)
         .env("TENTERHOOK_TOKEN", &server.http().token)
         .current_dir(server.directory.path())
@@ -165,7 +165,8 @@ async fn tail_shows_deliveries_as_they_happen_and_ends_when_told() {
     let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
     server.publish("b.no", "1").await;
     receiver.answer_next("/w", [Answer::Status(400)]);
-    // Whichever of the two attempts got the 400, both deliveries end; only the one that is asked for is shown.
+    // Whichever of the two attempts got the 400, both deliveries end; only the one that is asked for is shown, whether
+    // the command began before it or after.
     let event = server.publish("a.yes", "1").await;
     let last: Value = tokio::task::spawn_blocking(move || {
         loop {
@@ -213,4 +214,67 @@ async fn a_reader_that_goes_away_is_no_error() {
     });
     let (status, err) = status.await.unwrap();
     assert!(status.success() && err.is_empty(), "{status}: {err}");
+}
+
+#[tokio::test]
+async fn a_webhook_lives_its_whole_life_from_the_command_line() {
+    let receiver = Receiver::start().await;
+    let server = Server::start(&(head() + &webhook("file", &receiver.url("/f"), r#"["z"]"#, ""))).await;
+    let url = receiver.url("/w");
+    let args = ["webhook", "create", "w", "--type", "order.*", "--url", &url, "--timeout", "3s", "--max-retries", "0", "--json"];
+    let made = json(at(&server, &args).await);
+    assert!(made["secret"].as_str().unwrap().starts_with("whsec_"), "{made}");
+    assert_eq!((&made["timeout"], &made["origin"]), (&"3s".into(), &"api".into()));
+    assert!(good(at(&server, &["webhook", "list"]).await).contains("w     enabled  api "));
+    let edited = json(at(&server, &["webhook", "edit", "w", "--timeout", "4s", "--set", "metadata.team=sre", "--json"]).await);
+    assert_eq!((&edited["timeout"], &edited["metadata"]["team"]), (&"4s".into(), &"sre".into()));
+    let (code, _, err) = at(&server, &["webhook", "edit", "w", "--timeout", "soon"]).await;
+    assert!(code == 1 && err.contains("/timeout: `timeout` is not a duration"), "{err}");
+    let (code, _, err) = at(&server, &["webhook", "edit", "file", "--timeout", "1s"]).await;
+    assert!(code == 1 && err.contains("config.toml") && err.contains("line 5"), "{err}");
+
+    let tested = good(at(&server, &["test", "w"]).await);
+    assert!(tested.starts_with("order.test to w") && tested.contains("attempt 1  succeeded  200"), "{tested}");
+    receiver.answer_next("/w", [Answer::Status(500)]);
+    assert_eq!(at(&server, &["test", "w", "--data", "1"]).await.0, 1);
+
+    let before = good(at(&server, &["webhook", "secret", "w"]).await);
+    let after = good(at(&server, &["webhook", "rotate", "w", "--overlap", "1h"]).await);
+    assert!(
+        after.starts_with("whsec_") && after.lines().next() != before.lines().next() && after.contains("signs too until"),
+        "{after}"
+    );
+    assert_eq!(good(at(&server, &["webhook", "disable", "w", "--reason", "noon"]).await), "w  disabled\n");
+    assert_eq!(good(at(&server, &["webhook", "enable", "w"]).await), "w  enabled\n");
+
+    receiver.answer_next("/w", [Answer::Status(400)]);
+    let event = server.publish("order.created", "{\"n\":1}").await;
+    server.delivery_in(&event, "failed").await;
+    let look =
+        good(at(&server, &["replay", "w", "--since", "1h", "--state", "failed", "--type", "order.created", "--dry-run"]).await);
+    assert!(look.starts_with("1 deliveries are sent to w again\n"), "{look}");
+    let done =
+        good(at(&server, &["replay", "w", "--since", "1h", "--state", "failed", "--type", "order.created", "--yes"]).await);
+    assert!(done.starts_with("replay succeeded  1 of 1  job_"), "{done}");
+    server.delivery_in(&event, "succeeded").await;
+    assert!(good(at(&server, &["jobs", "list"]).await).contains("replay  succeeded  1     1"));
+
+    let types = good(at(&server, &["events", "types"]).await);
+    assert!(types.contains("order.created  1 "), "{types}");
+    let status = good(at(&server, &["status"]).await);
+    assert!(status.contains("\nWebhooks\n") && status.contains("w        enabled"), "{status}");
+    let tables = good(at(&server, &["export", "--secrets", "inline"]).await);
+    assert!(tables.starts_with("[webhooks.w]\n") && tables.contains(after.lines().next().unwrap()), "{tables}");
+
+    let (code, _, err) = at(&server, &["erase", "--metadata", "tenterhook_test=true"]).await;
+    assert!(code == 1 && err.contains("2 events are erased"), "{err}");
+    let erased = good(at(&server, &["erase", "--metadata", "tenterhook_test=true", "--yes"]).await);
+    assert!(erased.starts_with("erase succeeded  2 of 2"), "{erased}");
+    assert_eq!(good(at(&server, &["webhook", "delete", "w"]).await), "w deleted\n");
+    let audit = good(at(&server, &["audit", "-n", "250"]).await);
+    for part in ["DELETE  /v1/webhooks/w ", "PATCH   /v1/webhooks/w ", "GET     /v1/webhooks/w/secret", "POST    /v1/erase"] {
+        assert!(audit.contains(part), "no {part:?} in\n{audit}");
+    }
+    let reloaded = good(at(&server, &["reload"]).await);
+    assert!(reloaded.contains("1 webhooks"), "{reloaded}");
 }
