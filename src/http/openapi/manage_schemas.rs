@@ -18,7 +18,6 @@ pub(super) struct WebhookInput {
     /// Made when absent.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,100}$")]
     id: Option<String>,
-    #[schema(format = "uri")]
     url: String,
     events: Vec<String>,
     filter: Option<BTreeMap<String, Value>>,
@@ -130,9 +129,9 @@ pub(super) struct Tested {
     would_match: bool,
     #[schema(required)]
     unmatched_reason: Option<String>,
-    #[schema(required, nullable)]
+    #[schema(required)]
     attempt: Option<AttemptShape>,
-    #[schema(required, nullable)]
+    #[schema(required)]
     delivery: Option<DeliveryShape>,
     detail: Option<String>,
 }

@@ -152,7 +152,9 @@ impl<'d> Page<'d> {
     /// Its own, or that of its schema.
     fn example(&self, media: &'d Value) -> Option<&'d Value> {
         let own = media.get("example");
-        let reference = || media["schema"]["$ref"].as_str()?.rsplit('/').next();
+        // A body that may be left out is one of two: null, or what it is.
+        let optional = items(&media["schema"]["oneOf"]).find_map(|part| part["$ref"].as_str());
+        let reference = || media["schema"]["$ref"].as_str().or(optional)?.rsplit('/').next();
         own.or_else(|| self.document["components"]["schemas"][reference()?].get("example"))
     }
 

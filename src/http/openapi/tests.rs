@@ -79,17 +79,28 @@ fn everything_has_an_example_and_every_reference_leads_somewhere() {
     }
 }
 
+/// Its own, that of its schema, or that of a row of a list.
 fn has_example(document: &Value, value: &Value) -> bool {
     let schema = &value["schema"];
-    let named = |name: &Value| {
-        let name = name.as_str().and_then(|reference| reference.rsplit('/').next()).unwrap_or_default();
+    let named = |name: &str| {
         let schema = &document["components"]["schemas"][name];
-        let of_rows = schema.pointer("/properties/data/items/$ref").and_then(Value::as_str);
-        let rows = of_rows.and_then(|reference| reference.rsplit('/').next());
-        schema.get("example").is_some()
-            || rows.is_some_and(|rows| document["components"]["schemas"][rows].get("example").is_some())
+        let rows = references(&schema["properties"]["data"]);
+        let of_row = |row: &&str| document["components"]["schemas"][*row].get("example").is_some();
+        schema.get("example").is_some() || rows.iter().any(of_row)
     };
-    value.get("example").is_some() || schema.get("example").is_some() || named(&schema["$ref"])
+    value.get("example").is_some() || schema.get("example").is_some() || references(schema).into_iter().any(named)
+}
+
+/// The names of all schemas that a schema is made of.
+fn references(schema: &Value) -> Vec<&str> {
+    match schema {
+        Value::Object(fields) => {
+            let own = fields.get("$ref").and_then(Value::as_str).and_then(|reference| reference.rsplit('/').next());
+            own.into_iter().chain(fields.values().flat_map(references)).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
 }
 
 #[tokio::test]
