@@ -104,7 +104,7 @@ function resultView(answer) {
     h("p", { class: "request-line" }, h("span", { class: "method" }, answer.request.method ?? "POST"), answer.request.url && h("code", { class: "break" }, answer.request.url)),
     headersTable(answer.request.headers),
     bodyView(typeof answer.request.body === "string" ? answer.request.body : JSON.stringify(answer.request.body), { label: "Resulting body", encoding: answer.request.body_encoding }),
-  ] : answer.event ? [h("p", { class: "muted" }, "An event, for the next stage:"), bodyView(JSON.stringify(answer.event), { label: "Resulting event" })] : null;
+  ] : answer.event ?? answer.events ? [h("p", { class: "muted" }, "An event, for the next stage:"), bodyView(JSON.stringify(answer.event ?? answer.events), { label: "Resulting event" })] : null;
   return h("div", { class: "stack" },
     h("p", { class: "play-head" }, h("span", { class: `chip ${error ? "bad" : outcome === "drop" ? "calm" : "good"}` }, outcome), h("span", { class: "muted num" }, millis(answer.duration_ms))),
     error && h("p", { class: "error-text" }, error),
