@@ -6,6 +6,7 @@ mod audit;
 mod batches;
 mod check;
 mod claim;
+mod command;
 mod erase;
 mod failures;
 mod handover;
