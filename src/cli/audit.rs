@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::client::{Client, Query, Server};
 use super::output::{self, Table, cell, text};
 use super::{Global, when};
+use crate::app;
 use crate::model::Timestamp;
 
 #[derive(clap::Args)]
@@ -69,8 +70,9 @@ pub(crate) struct OpenApiArgs {
     server: Server,
 }
 
-/// The document of the running server.
+/// The document of the server that is named; otherwise this program's own, which needs none.
 pub(crate) async fn openapi(global: &Global, args: OpenApiArgs) -> anyhow::Result<()> {
-    let document = Client::new(global, &args.server)?.get("/openapi.json").await?;
+    let named = args.server.is_named();
+    let document = if named { Client::new(global, &args.server)?.get("/openapi.json").await? } else { app::openapi().clone() };
     if global.json { output::line(&document.to_string()) } else { output::line(&serde_json::to_string_pretty(&document)?) }
 }

@@ -51,6 +51,13 @@ impl From<OtherServer> for Server {
     }
 }
 
+impl Server {
+    /// Whether one is given by name, not by the configuration.
+    pub(crate) fn is_named(&self) -> bool {
+        self.url.is_some()
+    }
+}
+
 pub(crate) struct Client {
     http: HttpClient,
     base: String,

@@ -182,6 +182,13 @@ pub(super) struct Known {
     pub(super) tenant: Option<Arc<str>>,
 }
 
+impl Known {
+    /// What it may do, as text: different for tokens that may do different things.
+    pub(super) fn rights(&self) -> String {
+        format!("{:?} {:?}", self.scopes, self.tenant)
+    }
+}
+
 impl TokenTable {
     pub(super) fn new(admin: Option<Secret>) -> Self {
         let admin = admin.map(|admin| {

@@ -17,6 +17,7 @@ mod jobs;
 mod limits;
 mod observe;
 mod once;
+mod openapi;
 mod problem;
 mod publish;
 mod query;
@@ -54,6 +55,7 @@ use crate::snapshot::Live;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use auth::TokenTable;
+pub use openapi::document;
 use problem::{Kind, Problem};
 use serve::Closing;
 pub use serve::{Peer, TlsOfTheMoment, serve};
@@ -107,6 +109,8 @@ pub fn router(api: Api) -> Router {
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs", get(openapi::docs))
         .route("/v1/events", post(publish::publish).get(events::list))
         .route("/v1/events/{id}", get(events::show))
         .route("/v1/deliveries", get(deliveries::list))

@@ -10,7 +10,7 @@ use http::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::auth::Manager;
+use super::auth::TenantManager;
 use super::body::{self, Cap};
 use super::problem::{Kind, Problem};
 use super::{PathId, Shared, webhooks};
@@ -31,7 +31,7 @@ type NoStore = [(http::HeaderName, &'static str); 1];
 
 /// The new secret, made unless the body gives one.
 pub(super) async fn rotate(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
     headers: HeaderMap,

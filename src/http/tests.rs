@@ -40,12 +40,12 @@ pub(super) struct Server {
 
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    headers: http::HeaderMap,
-    text: String,
+    pub(super) headers: http::HeaderMap,
+    pub(super) text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
@@ -181,7 +181,7 @@ impl Server {
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
-    async fn call(&self, method: Method, path: &str, token: &str, content_type: &str, body: &str) -> Answer {
+    pub(super) async fn call(&self, method: Method, path: &str, token: &str, content_type: &str, body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("content-type", content_type);
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}-token"));

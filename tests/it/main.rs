@@ -22,6 +22,7 @@ mod judges;
 mod lanes;
 mod manage;
 mod once;
+mod openapi;
 mod order;
 mod publish;
 mod reload;
