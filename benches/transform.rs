@@ -1,5 +1,6 @@
-//! What a transformer costs: one call of the prebuilt `slack` through the host, beside the same function called natively,
-//! in one run on one machine. `cargo bench --bench transform`, or with `-- FILE.wasm` another module in its place.
+//! What a transformer costs: one call of the prebuilt `slack` through the host, beside the same function called natively, an
+//! empty guest through the same host, and plain wasmtime without a pool, limits or a log, in one run on one machine.
+//! `cargo bench --bench transform`, or with `-- FILE.wasm …` other modules besides.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark's tasks end with its runtime")]
 
@@ -11,6 +12,11 @@ use bytes::Bytes;
 use tenterhook::model::{Event, EventId, EventType, Limits, Timestamp};
 use tenterhook::transform::{EventInput, Host, HostOptions, Module, Pipeline, Source};
 
+#[path = "../src/transform/tests/guests.rs"]
+mod guests;
+#[path = "transform/plain.rs"]
+mod plain;
+
 const CALLS: usize = 20_000;
 const WARM_UP: usize = 500;
 
@@ -18,10 +24,8 @@ fn main() {
     let data = data();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let host = Host::new(HostOptions::default()).expect("a host");
-    // Cargo itself passes `--bench`.
-    let source =
-        std::env::args().skip(1).find(|arg| !arg.starts_with("--")).map_or(Source::Prebuilt, |path| Source::File(path.into()));
-    let slack = runtime.block_on(host.load("slack", source, Limits::default(), None)).expect("a module that loads");
+    let slack = runtime.block_on(host.load("slack", Source::Prebuilt, Limits::default(), None)).expect("a module that loads");
+    println!("load of the machine before: {}", load_average());
     let event = Arc::new(event(&data));
     println!("slack of {} bytes, {} bytes of data, {CALLS} calls each: median (fastest, p99)", slack.size(), data.len());
     report_native(&data);
@@ -34,9 +38,65 @@ fn main() {
         let pipeline = Pipeline { stages: vec![(Arc::clone(&slack), options.into())] };
         measure("pipeline, one event", async || drop(pipeline.run(&event).await.result.expect("it renders"))).await;
         measure("host, check of options", async || slack.check(options).await.expect("good options")).await;
-        throughput(&slack, &event).await;
+        measure("host, an instance alone", async || {
+            slack.instantiate().await.expect("it is instantiated");
+        })
+        .await;
+        empty_guest(&host, &event).await;
+        others(&host, &event).await;
+        let one = throughput(&slack, &event, 1).await;
+        let two = throughput(&slack, &event, 2).await;
+        println!("{:28} {:>9.2} times one", "host, 2 tasks", two / one);
     });
+    plain::report(&event, &|name, call| runtime.block_on(measure(name, async || call())));
     report_native(&data);
+    runtime.block_on(starts());
+    println!("load of the machine after: {}", load_average());
+}
+
+fn load_average() -> String {
+    std::fs::read_to_string("/proc/loadavg").unwrap_or_else(|_| "unknown".to_owned()).trim().to_owned()
+}
+
+/// The host's own share: a guest that returns at once.
+async fn empty_guest(host: &Host, event: &Event) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("empty.wasm");
+    let wasm = wat::parse_str(guests::guest(&guests::dropping())).expect("good text");
+    std::fs::write(&path, wasm).expect("it is written");
+    let empty = host.load("empty", Source::File(path), Limits::default(), None).await.expect("it loads");
+    let input = [EventInput::from(event)];
+    measure("host, an empty guest", async || drop(empty.transform(&input, "{}").await.result.expect("it drops"))).await;
+}
+
+/// Modules given on the command line. Cargo itself passes `--bench`.
+async fn others(host: &Host, event: &Event) {
+    for path in std::env::args().skip(1).filter(|arg| !arg.starts_with("--")) {
+        let limits = Limits { cpu: Duration::from_secs(10), ..Limits::default() };
+        let module = host.load("other", Source::File((&path).into()), limits, None).await.expect("a module that loads");
+        let input = [EventInput::from(event)];
+        let name = path.rsplit('/').next().unwrap_or(&path);
+        measure(name, async || drop(module.transform(&input, "{}").await.result.expect("it renders"))).await;
+        measure("  its instance alone", async || {
+            module.instantiate().await.expect("it is instantiated");
+        })
+        .await;
+    }
+}
+
+/// All prebuilt modules, as at a first start and at any later one.
+async fn starts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["ten modules, first start", "ten modules, warm cache"] {
+        let options = HostOptions { cache_dir: Some(dir.path().join("modules")), ..HostOptions::default() };
+        let started = Instant::now();
+        let host = Host::new(options).expect("a host");
+        let mut kept = Vec::new();
+        for module in tenterhook::transform::prebuilt_names() {
+            kept.push(host.load(module, Source::Prebuilt, Limits::default(), None).await.expect("it loads"));
+        }
+        println!("{name:28} {:>9.1} ms ({} compiled)", started.elapsed().as_secs_f64() * 1e3, host.compiles());
+    }
 }
 
 /// About 1 KB, as a gateway sends it.
@@ -81,11 +141,10 @@ async fn measure(name: &str, call: impl AsyncFn()) {
     report(name, times[CALLS / 2], times[0], Some(times[CALLS * 99 / 100]));
 }
 
-/// One task per core.
-async fn throughput(slack: &Arc<Module>, event: &Arc<Event>) {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+/// Calls a second, by so many tasks.
+async fn throughput(slack: &Arc<Module>, event: &Arc<Event>, count: usize) -> f64 {
     let started = Instant::now();
-    let tasks: Vec<_> = (0..cores)
+    let tasks: Vec<_> = (0..count)
         .map(|_| {
             let (slack, event) = (Arc::clone(slack), Arc::clone(event));
             tokio::spawn(async move {
@@ -98,8 +157,9 @@ async fn throughput(slack: &Arc<Module>, event: &Arc<Event>) {
     for task in tasks {
         task.await.expect("no task panics");
     }
-    let calls = CALLS * cores;
-    println!("{:28} {:>9.0} calls/s", format!("host, {cores} tasks"), calls as f64 / started.elapsed().as_secs_f64());
+    let rate = (CALLS * count) as f64 / started.elapsed().as_secs_f64();
+    println!("{:28} {rate:>9.0} calls/s", format!("host, {count} task(s)"));
+    rate
 }
 
 /// On a machine that does other things too, the fastest call says what the work costs.

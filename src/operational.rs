@@ -43,6 +43,16 @@ pub enum Notice {
         webhook: WebhookId,
         open_since: Timestamp,
     },
+    /// Made over the API.
+    Created {
+        webhook: WebhookId,
+    },
+    Updated {
+        webhook: WebhookId,
+    },
+    Deleted {
+        webhook: WebhookId,
+    },
     ConfigReloaded {
         generation: u64,
         fingerprint: String,
@@ -73,6 +83,9 @@ impl Notice {
             Self::Enabled { .. } => "webhook.enabled",
             Self::BreakerOpened { .. } => "webhook.breaker.opened",
             Self::BreakerClosed { .. } => "webhook.breaker.closed",
+            Self::Created { .. } => "webhook.created",
+            Self::Updated { .. } => "webhook.updated",
+            Self::Deleted { .. } => "webhook.deleted",
             Self::ConfigReloaded { .. } => "tenterhook.config.reloaded",
             Self::ConfigRejected { .. } => "tenterhook.config.rejected",
         }
@@ -95,6 +108,9 @@ impl Notice {
             }),
             Self::BreakerClosed { webhook, open_since } => {
                 json!({"webhook": webhook, "tenant": tenant(webhook), "open_since": open_since})
+            }
+            Self::Created { webhook } | Self::Updated { webhook } | Self::Deleted { webhook } => {
+                json!({"webhook": webhook, "tenant": tenant(webhook)})
             }
             Self::ConfigReloaded { generation, fingerprint, webhooks } => {
                 json!({"generation": generation, "fingerprint": fingerprint, "webhooks": webhooks})

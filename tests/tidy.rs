@@ -17,12 +17,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("telemetry", &["model"]),
     ("store", &["clock", "model", "tasks", "telemetry"]),
     ("snapshot", &["config", "model", "outbound", "routing", "signing", "transform"]),
+    ("control", &["config", "model", "snapshot", "store", "transform"]),
+    ("jobs", &["clock", "model", "routing", "snapshot", "store"]),
     ("operational", &["clock", "model", "snapshot", "store"]),
     (
         "reload",
         &[
             "clock",
             "config",
+            "control",
             "model",
             "operational",
             "outbound",
@@ -37,7 +40,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("dispatch", &["*", "http", "reload", "cli", "app"]),
     ("http", &["*", "dispatch", "reload", "cli", "app"]),
     ("app", &["*", "cli"]),
-    ("cli", &["app", "clock", "config", "model", "outbound", "reload", "signing", "telemetry", "transform"]),
+    ("cli", &["app", "clock", "config", "model", "outbound", "reload", "routing", "signing", "telemetry", "transform"]),
 ];
 
 const FILE_LINES_MAX: usize = 500;

@@ -29,7 +29,7 @@ pub async fn check(path: &Path) -> Result<CheckReport, ReloadError> {
     let loaded = reload::load(path).map_err(ReloadError::Refused)?;
     let host = Host::new(HostOptions::default()).map_err(|e| ReloadError::Host(e.to_string()))?;
     let settings = loaded.settings.clone();
-    let client = Client::new(ClientOptions::new(settings.network.clone()))?;
+    let client = Client::new(ClientOptions::read(settings.network.clone(), &settings.network_egress)?)?;
     let keys = settings.webhooks.keys().cloned().zip((1..).map(WebhookKey)).collect();
     let any = || vec![LiveSecret::lasting(Secret::generate())];
     let secrets: HashMap<_, _> = settings.webhooks.keys().map(|id| (id.clone(), any())).collect();

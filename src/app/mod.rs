@@ -2,7 +2,9 @@
 
 mod check;
 mod local;
+mod picture;
 mod retention;
+mod service;
 mod token;
 
 use std::net::SocketAddr;
@@ -10,11 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::config::{Problems, Settings};
+use crate::control;
 use crate::dispatch::Dispatcher;
 use crate::http::{self, Api};
+use crate::jobs;
 use crate::outbound::OutboundError;
 use crate::reload::{self, Hangup, ReloadError, Reloader};
 use crate::snapshot::{Live, Switchboard};
@@ -23,9 +28,12 @@ use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
+pub use crate::http::document as openapi;
 pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, data_directory, local_server};
+pub use picture::{Picture, picture};
+pub use service::ServiceManager;
 pub use token::AdminToken;
 
 pub struct AppOptions {
@@ -111,19 +119,24 @@ impl App {
     fn spawn_all(&self, listener: TcpListener, reload: (Arc<Reloader>, Hangup), clock: Clock, metrics: Arc<Metrics>) {
         let (reloader, hangup) = reload;
         let Self { live, store, tasks, .. } = self;
+        let (control, requests) = control::channel();
+        let jobs = Arc::new(Notify::new());
         let api = Api {
             store: store.clone(),
             live: Arc::clone(live),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
+            control,
+            jobs: Arc::clone(&jobs),
             admin: self.admin.as_ref().map(AdminToken::secret),
             listen: self.address,
         };
         let tls = Arc::clone(live);
         let tls = Arc::new(move || tls.snapshot().tls.clone());
         tasks.spawn_core("http", http::serve(listener, http::router(api), tls, tasks.cancelled()));
-        tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, tasks.cancelled()));
+        tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, requests, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
+        tasks.spawn_core("jobs", jobs::run(store.clone(), Arc::clone(live), clock.clone(), jobs, tasks.cancelled()));
         let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);
         let snapshot = Arc::clone(live);
         let grace = move || snapshot.snapshot().settings.server.shutdown_grace;

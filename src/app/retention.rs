@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::config::RetentionSettings;
+use crate::model::Timestamp;
 use crate::snapshot::Live;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Between two rounds: retention is counted in days, and an idle server should be idle.
 const PAUSE: Duration = Duration::from_secs(10 * 60);
@@ -18,7 +20,7 @@ pub(super) async fn run(store: Store, live: Arc<Live>, clock: Clock, shutdown: C
         let now = clock.now();
         let pruned = tokio::select! {
             () = shutdown.cancelled() => return,
-            pruned = store.prune(now.before(retention.events), now.before(retention.failed)) => pruned,
+            pruned = prune(&store, &retention, now) => pruned,
         };
         match pruned {
             Ok(0) => {}
@@ -30,4 +32,9 @@ pub(super) async fn run(store: Store, live: Arc<Live>, clock: Clock, shutdown: C
             () = tokio::time::sleep(PAUSE) => {}
         }
     }
+}
+
+async fn prune(store: &Store, retention: &RetentionSettings, now: Timestamp) -> Result<u64, StoreError> {
+    store.prune_management(now.before(retention.audit), now.before(retention.failed)).await?;
+    store.prune(now.before(retention.events), now.before(retention.failed)).await
 }

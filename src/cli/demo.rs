@@ -58,7 +58,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let (ready, address) = oneshot::channel();
     let options = ListenOptions {
         port: 0,
-        secrets: vec![KnownSecret { name: "demo".to_owned(), secret: secret.clone() }],
+        secrets: vec![KnownSecret::new("demo", secret.clone())],
         status: http::StatusCode::OK,
         fail_first: 0,
         delay: Duration::ZERO,
@@ -80,7 +80,8 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         let base = format!("http://{}", app.address());
         let token = app.admin_token().map(crate::app::AdminToken::secret);
         if let Some(token) = &token {
-            anstream::eprintln!("The engine listens on {base}; its admin token is {}\n", token.expose());
+            anstream::eprintln!("The engine listens on {base}; its admin token is {}", token.expose());
+            anstream::eprintln!("Look on at {base}/#token={}\n", token.expose());
         }
         let client = Client::with(base, token)?;
         let running = app.run(finished(&client, &args));

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 
 use super::verify::parse_duration;
 use crate::clock::Clock;
-use crate::signing::{Secret, VerifyError, verify};
+use crate::signing::{Secret, SignatureSpec, Verified, VerifyError, verify, verify_as};
 use show::{Received, Verdict};
 
 /// Ten times what Tenterhook itself takes in by default.
@@ -79,7 +79,7 @@ impl Args {
         let mut secrets = Vec::with_capacity(self.secret.len());
         for text in &self.secret {
             let secret = Secret::parse_verifying(text).context("--secret cannot be used")?;
-            secrets.push(KnownSecret { name: "--secret".to_owned(), secret });
+            secrets.push(KnownSecret::new("--secret", secret));
         }
         let secrets = if secrets.is_empty() { from_config } else { secrets };
         let Self { port, status, fail_first, delay, .. } = self;
@@ -98,6 +98,14 @@ pub struct KnownSecret {
     /// A webhook's id, or the option that gave it.
     pub name: String,
     pub secret: Secret,
+    /// Dialects of the user's own that it signs, which have no form by which they could be told.
+    pub templates: Vec<SignatureSpec>,
+}
+
+impl KnownSecret {
+    pub fn new(name: &str, secret: Secret) -> Self {
+        Self { name: name.to_owned(), secret, templates: Vec::new() }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -228,7 +236,11 @@ impl Receiver {
     }
 
     fn judge(&self, headers: &http::HeaderMap, body: &[u8], at: crate::model::Timestamp) -> Verdict {
-        match verify(headers, body, &self.secrets, at, TOLERANCE) {
+        let verdict = match verify(headers, body, &self.secrets, at, TOLERANCE) {
+            Err(VerifyError::NoSignature) => self.judge_templates(headers, body, at),
+            verdict => verdict,
+        };
+        match verdict {
             Ok(verified) => {
                 let known = &self.options.secrets[verified.secret];
                 Verdict::Holds { by: known.name.clone(), preview: known.secret.preview(), verified }
@@ -237,6 +249,24 @@ impl Receiver {
             Err(VerifyError::NoSecret) => Verdict::Unchecked,
             Err(error) => Verdict::Fails(error.to_string()),
         }
+    }
+
+    fn judge_templates(
+        &self,
+        headers: &http::HeaderMap,
+        body: &[u8],
+        at: crate::model::Timestamp,
+    ) -> Result<Verified, VerifyError> {
+        let mut verdict = Err(VerifyError::NoSignature);
+        for (number, known) in self.options.secrets.iter().enumerate() {
+            for spec in known.templates.iter().filter(|spec| headers.contains_key(spec.signature_header())) {
+                match verify_as(spec, headers, body, &self.secrets[number..=number], at, TOLERANCE) {
+                    Ok(verified) => return Ok(Verified { secret: number, ..verified }),
+                    Err(error) => verdict = Err(error),
+                }
+            }
+        }
+        verdict
     }
 }
 

@@ -4,7 +4,7 @@ use super::Global;
 use super::client::{Client, Server};
 use super::listen::{self, Args, KnownSecret};
 use crate::reload;
-use crate::signing::Secret;
+use crate::signing::{Scheme, Secret, SignatureSpec};
 
 pub(crate) async fn command(global: &Global, args: Args) -> anyhow::Result<()> {
     let known = known_secrets(global).await;
@@ -33,7 +33,12 @@ async fn known_secrets(global: &Global) -> Vec<KnownSecret> {
             (None, Some(client)) if generated => generated_secret(client, webhook.id.as_str()).await,
             (None, _) => None,
         };
-        known.extend(secret.map(|secret| KnownSecret { name: webhook.id.to_string(), secret }));
+        let templates = webhook.signature.iter().filter(|spec| matches!(spec.scheme, Scheme::Template(_)));
+        let templates: Vec<SignatureSpec> = templates.cloned().collect();
+        let all = secret.into_iter().chain(webhook.previous_secrets.iter().cloned());
+        known.extend(
+            all.map(|secret| KnownSecret { templates: templates.clone(), ..KnownSecret::new(webhook.id.as_str(), secret) }),
+        );
     }
     known
 }

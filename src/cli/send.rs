@@ -54,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         } else {
             anstream::println!("{id}  {deliveries} deliveries");
             if deliveries == 0 {
-                anstream::eprintln!("no webhook wants it: see GET /v1/events/{id} for the reasons");
+                anstream::eprintln!("no webhook wants it: `tenterhook events show {id}` says why");
             }
         }
         return Ok(());
@@ -63,18 +63,26 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     report(global, &event)
 }
 
+/// JSON, @file, or - for standard input.
+fn read_text(what: &str, given: &str) -> anyhow::Result<String> {
+    if given == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).with_context(|| format!("cannot read the {what} from standard input"))?;
+        return Ok(text);
+    }
+    match given.strip_prefix('@') {
+        Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read the {what} from {file}")),
+        None => Ok(given.to_owned()),
+    }
+}
+
+/// As [`read_text`], parsed.
+pub(super) fn read_json(what: &str, given: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(&read_text(what, given)?).with_context(|| format!("the {what} is not JSON"))
+}
+
 fn body(args: &Args) -> anyhow::Result<Vec<u8>> {
-    let data = match args.data.as_str() {
-        "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).context("cannot read the data from standard input")?;
-            text
-        }
-        text => match text.strip_prefix('@') {
-            Some(file) => std::fs::read_to_string(file).with_context(|| format!("cannot read the data from {file}"))?,
-            None => text.to_owned(),
-        },
-    };
+    let data = read_text("data", &args.data)?;
     let raw = |what: &str, text: String| RawValue::from_string(text).with_context(|| format!("the {what} is not JSON"));
     // The producer's own bytes, as they are.
     let data = raw("data", data.trim().to_owned())?;

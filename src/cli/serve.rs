@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::Global;
-use crate::app::{App, AppOptions, StartError};
+use crate::app::{App, AppOptions, ServiceManager, StartError};
 use crate::clock::Clock;
 use crate::telemetry::logs;
 
@@ -19,6 +19,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
+    // First of all: a signal during the start ends it.
+    let mut signals = std::pin::pin!(super::Signals::install().first());
     logs::init(if global.json { logs::Format::Json } else { logs::Format::detect() })?;
     if !global.config.exists() {
         anyhow::bail!(
@@ -27,10 +29,22 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         );
     }
     let options = AppOptions { config: global.config.clone(), listen: args.listen, clock: Clock::System };
-    let app = App::start(options).await.map_err(explain)?;
+    let manager = ServiceManager::from_env();
+    let app = tokio::select! {
+        started = App::start(options) => started.map_err(explain)?,
+        // Nothing was accepted yet: what was in the store before is there at the next start.
+        () = signals.as_mut() => return Ok(()),
+    };
     greet(global, &app);
-    app.run(super::shutdown_signal()).await?;
-    Ok(())
+    manager.ready(&format!("listening on {}", app.address()));
+    let shutdown = async {
+        signals.await;
+        manager.stopping();
+    };
+    tokio::select! {
+        ended = app.run(shutdown) => Ok(ended?),
+        never = manager.keep_alive() => match never {},
+    }
 }
 
 /// Configuration problems are shown with the lines that they are about.
@@ -55,6 +69,8 @@ fn greet(global: &Global, app: &App) {
     }
     anstream::eprintln!("\nTenterhook {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
     anstream::eprintln!("  config    {} ({} webhooks; save it and it is live)", global.config.display(), webhooks.len());
+    let fragment = app.admin_token().filter(|token| token.is_new()).map(|token| format!("#token={}", token.secret().expose()));
+    anstream::eprintln!("  web UI    http://{address}/{}", fragment.unwrap_or_default());
     if let Some(token) = app.admin_token() {
         if token.is_new() {
             anstream::eprintln!("  token     {}  (an admin's; printed this once)", token.secret().expose());

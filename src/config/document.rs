@@ -8,19 +8,31 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::egress;
 use super::gather::Pems;
 use super::protection::{ProtectionSettings, protection};
 use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::settings::{RetentionSettings, Scope, ServerSettings, StorageSettings, TokenSettings};
 use super::tree::{Entry, Node, Span, Table, Value};
-use crate::model::{NetworkPolicy, StorageKey, StorageKeys};
+use crate::model::{NetworkEgress, NetworkPolicy, StorageKey, StorageKeys};
 use crate::signing::Secret;
 
-const ROOT: Keys = Keys {
+pub(super) const ROOT: Keys = Keys {
     table: "the top level",
-    known: &["include", "server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"],
-    later: &["sources", "event_types", "catalogue"],
+    known: &[
+        "include",
+        "server",
+        "tokens",
+        "storage",
+        "retention",
+        "network",
+        "defaults",
+        "webhooks",
+        "transformers",
+        "event_types",
+    ],
+    later: &["sources", "catalogue"],
     elsewhere: &[
         ("[server]", SERVER.known),
         ("[storage]", STORAGE.known),
@@ -32,7 +44,7 @@ const ROOT: Keys = Keys {
     aliases: &[("webhook", "webhooks"), ("include_dir", "include"), ("endpoints", "webhooks"), ("subscriptions", "webhooks")],
 };
 
-const SERVER: Keys = Keys {
+pub(super) const SERVER: Keys = Keys {
     table: "[server]",
     known: &["listen", "max_event_size", "shutdown_grace", "rate_limit", "cors", "tls"],
     later: &[],
@@ -41,7 +53,7 @@ const SERVER: Keys = Keys {
     aliases: &[("address", "listen"), ("bind", "listen"), ("port", "listen"), ("host", "listen")],
 };
 
-const TOKEN: Keys = Keys {
+pub(super) const TOKEN: Keys = Keys {
     table: "a token",
     known: &["token", "scopes", "tenant"],
     later: &[],
@@ -50,7 +62,7 @@ const TOKEN: Keys = Keys {
     aliases: &[("secret", "token"), ("scope", "scopes"), ("tenant_id", "tenant")],
 };
 
-const STORAGE: Keys = Keys {
+pub(super) const STORAGE: Keys = Keys {
     table: "[storage]",
     known: &["path", "key", "previous_keys"],
     later: &["url"],
@@ -59,16 +71,16 @@ const STORAGE: Keys = Keys {
     aliases: &[("dir", "path"), ("directory", "path"), ("encryption_key", "key"), ("old_keys", "previous_keys")],
 };
 
-const RETENTION: Keys =
-    Keys { table: "[retention]", known: &["events", "failed"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
+pub(super) const RETENTION: Keys =
+    Keys { table: "[retention]", known: &["events", "failed", "audit"], later: &[], elsewhere: &[], refused: &[], aliases: &[] };
 
-const NETWORK: Keys = Keys {
+pub(super) const NETWORK: Keys = Keys {
     table: "[network]",
-    known: &["allow", "https_only"],
-    later: &["proxy", "ca_file"],
+    known: &["allow", "https_only", "proxy", "no_proxy", "ca_file", "min_tls_version"],
+    later: &[],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("allowed", "allow")],
+    aliases: &[("allowed", "allow"), ("proxy_url", "proxy"), ("ca", "ca_file"), ("min_version", "min_tls_version")],
 };
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
@@ -218,11 +230,12 @@ impl<'t> Document<'t> {
     }
 
     pub(super) fn retention(&self, report: &mut Report) -> RetentionSettings {
-        let mut settings = RetentionSettings { events: DAY * 7, failed: DAY * 30 };
+        let mut settings = RetentionSettings { events: DAY * 7, failed: DAY * 30, audit: DAY * 90 };
         let Some(table) = self.table("retention", "[retention]", report) else { return settings };
         check_keys(table, &RETENTION, report);
         let range = RETENTION_MIN..=DAY * RETENTION_DAYS_MAX;
-        for (name, value) in [("events", &mut settings.events), ("failed", &mut settings.failed)] {
+        for (name, value) in [("events", &mut settings.events), ("failed", &mut settings.failed), ("audit", &mut settings.audit)]
+        {
             let read = table.get(name).and_then(|entry| read::duration(&entry.node, name, range.clone(), "7d", report));
             *value = read.unwrap_or(*value);
         }
@@ -230,10 +243,12 @@ impl<'t> Document<'t> {
     }
 
     /// The policy, and whether it is what the file says: if not, no URL can be judged by it.
-    pub(super) fn network(&self, report: &mut Report) -> (NetworkPolicy, bool) {
+    pub(super) fn network(&self, report: &mut Report) -> (NetworkPolicy, NetworkEgress, bool) {
         let mut policy = NetworkPolicy { allow: Vec::new(), https_only: true };
-        let Some(entry) = self.root.get("network") else { return (policy, true) };
-        let Some(table) = read::table(&entry.node, "network", "[network]", report) else { return (policy, false) };
+        let Some(entry) = self.root.get("network") else { return (policy, NetworkEgress::default(), true) };
+        let Some(table) = read::table(&entry.node, "network", "[network]", report) else {
+            return (policy, NetworkEgress::default(), false);
+        };
         let mut whole = check_keys(table, &NETWORK, report).is_empty();
         if let Some(entry) = table.get("https_only") {
             match read::boolean(&entry.node, "https_only", report) {
@@ -259,7 +274,7 @@ impl<'t> Document<'t> {
             whole &= policy.allow.len() == count && matches!(entry.node.value, Value::Array(_));
             whole &= read::at_most(count, ALLOW_MAX, "ranges", &entry.node, report);
         }
-        (policy, whole)
+        (policy, egress::network(table, report), whole)
     }
 }
 
@@ -299,7 +314,7 @@ fn storage_key(node: &Node, key: &str, report: &mut Report) -> Option<StorageKey
 }
 
 /// `Err` with what to write instead.
-fn parse_range(text: &str) -> Result<IpNet, String> {
+pub(super) fn parse_range(text: &str) -> Result<IpNet, String> {
     match text.parse::<IpNet>() {
         Ok(range) if range.addr() == range.network() => Ok(range),
         Ok(range) => Err(format!("{} lies within a range of that size: write \"{}\"", range.addr(), range.trunc())),

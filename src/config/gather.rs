@@ -27,11 +27,13 @@ pub(super) struct Gathered {
 pub(super) type Pems = BTreeMap<Span, Result<Zeroizing<String>, String>>;
 
 /// Tables whose entries may come from several files. A key of `[server]` in each of two files is fine; twice is not.
-const MERGED: [&str; 8] = ["server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers"];
+const MERGED: [&str; 9] =
+    ["server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers", "event_types"];
 
 pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>, report: &mut Report) -> Gathered {
     let interpolator = Interpolator { files, env, files_read: Vec::new(), fingerprint: Fingerprint::default() };
     let mut gatherer = Gatherer {
+        dir: path.parent().unwrap_or(Path::new("")),
         interpolator,
         root: Table::new(Form::Header),
         queue: vec![(path.to_owned(), None)],
@@ -56,6 +58,8 @@ pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Optio
 }
 
 struct Gatherer<'a> {
+    /// Of config.toml.
+    dir: &'a Path,
     interpolator: Interpolator<'a>,
     root: Table,
     /// Files to read, with the `include` that named them.
@@ -69,7 +73,9 @@ impl Gatherer<'_> {
     fn file(&mut self, path: PathBuf, from: Option<Span>, report: &mut Report) {
         self.files.push(path.clone());
         let fingerprint = &mut self.interpolator.fingerprint;
-        fingerprint.add(path.as_os_str().as_encoded_bytes());
+        // However the first file is called and wherever it lies, the same configuration has the same fingerprint.
+        let name = if from.is_none() { Path::new("") } else { path.strip_prefix(self.dir).unwrap_or(&path) };
+        fingerprint.add(name.as_os_str().as_encoded_bytes());
         let text = self.interpolator.files.read(&path, FILE_BYTES_MAX);
         fingerprint.add(&[u8::from(text.is_ok())]);
         let text = match text {
@@ -203,6 +209,7 @@ impl Gatherer<'_> {
                             "webhooks" => format!("the webhook {shown} is declared twice"),
                             "tokens" => format!("the token {shown} is declared twice"),
                             "transformers" => format!("the transformer {shown} is declared twice"),
+                            "event_types" => format!("the event type {shown} is declared twice"),
                             table => format!("{shown} of [{table}] is set twice"),
                         };
                         let draft = report.error(clash.key.span, message);

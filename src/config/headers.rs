@@ -32,7 +32,7 @@ const SIGNATURE_HEADERS: [&str; 11] = [
 const SCHEME_NAMES: [&str; 7] = ["standard", "sha256", "timestamped", "github", "slack", "shopify", "none"];
 const ENCODING_NAMES: [&str; 3] = ["hex", "base64", "base64url"];
 
-const SIGNATURE: Keys = Keys {
+pub(super) const SIGNATURE: Keys = Keys {
     table: "a signature",
     known: &["scheme", "header", "template", "content", "encoding"],
     later: &[],
@@ -302,4 +302,9 @@ fn scheme(text: &Text, node: &Node, report: &mut Report) -> Option<Option<Scheme
     };
     report.error_about(node.span, [node], "unknown signature scheme", &quote(name)).help(help);
     None
+}
+
+/// What may be written for `signature` as a name.
+pub(super) fn scheme_names() -> &'static [&'static str] {
+    &SCHEME_NAMES
 }

@@ -30,7 +30,7 @@ const DISABLE_AFTER: (Duration, Duration) = (Duration::from_secs(60), Duration::
 const DISABLE_AFTER_DEFAULT: Duration = Duration::from_secs(5 * 24 * 60 * 60);
 const EXPIRE_AFTER: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(365 * 24 * 60 * 60));
 
-const BATCH: Keys = Keys {
+pub(super) const BATCH: Keys = Keys {
     table: "`batch`",
     known: &["max_events", "max_wait", "max_size"],
     later: &[],
@@ -45,7 +45,7 @@ const BATCH: Keys = Keys {
     ],
 };
 
-const BREAKER: Keys = Keys {
+pub(super) const BREAKER: Keys = Keys {
     table: "`breaker`",
     known: &["failures", "window", "cool_down"],
     later: &[],
@@ -59,7 +59,7 @@ const BREAKER: Keys = Keys {
     ],
 };
 
-const ORDER: Keys = Keys {
+pub(super) const ORDER: Keys = Keys {
     table: "`order_by`",
     known: &["key", "on_gap"],
     later: &[],

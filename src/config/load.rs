@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::document::Document;
+use super::event_types::{self, SchemaFiles};
 use super::files::Files;
 use super::gather::{Gathered, gather};
 use super::problem::{Problem, Problems, Severity};
@@ -28,6 +29,8 @@ pub struct Loaded {
     /// What is allowed, but probably not meant.
     pub warnings: Vec<Problem>,
     sources: Sources,
+    /// `[defaults]`, which webhooks of the API have too.
+    pub(super) defaults: Policy,
 }
 
 /// Reads a configuration from disk. `env` gives environment variables.
@@ -56,24 +59,36 @@ pub fn load_str(
 fn load_from(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
     let mut report = Report::default();
     let gathered = gather(files, path, env, &mut report);
-    let settings = settings(&gathered, path, &mut report);
-    let Gathered { files, include_dirs, fingerprint, .. } = gathered;
+    let mut schemas = SchemaFiles::default();
+    let (settings, defaults) = settings(&gathered, path, files, &mut schemas, &mut report);
+    let Gathered { mut files, include_dirs, mut fingerprint, .. } = gathered;
+    if !schemas.paths.is_empty() {
+        schemas.content.add(fingerprint.as_bytes());
+        fingerprint = schemas.content.finish();
+        files.append(&mut schemas.paths);
+    }
     let (problems, warnings, sources) = report.finish();
     match settings.filter(|_| problems.is_empty()) {
-        Some(settings) => Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources }),
+        Some(settings) => Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, defaults }),
         None => Err(Problems { problems, files, include_dirs, fingerprint }),
     }
 }
 
 /// Every part is read whatever is wrong with the others; `None` when a part is missing from the whole.
-fn settings(gathered: &Gathered, path: &Path, report: &mut Report) -> Option<Settings> {
+fn settings(
+    gathered: &Gathered,
+    path: &Path,
+    files: &Files<'_>,
+    schemas: &mut SchemaFiles,
+    report: &mut Report,
+) -> (Option<Settings>, Policy) {
     let config_dir = path.parent().unwrap_or(Path::new(""));
     let document = Document::new(&gathered.root, report);
     let server = document.server(&gathered.pems, report);
     let tokens = document.tokens(server.listen, report);
     let storage = document.storage(config_dir, report);
     let retention = document.retention(report);
-    let (network, network_is_whole) = document.network(report);
+    let (network, network_egress, network_is_whole) = document.network(report);
     let defaults = match document.table("defaults", "[defaults]", report) {
         Some(table) => webhook::defaults(table, report),
         None => Policy::default(),
@@ -91,17 +106,21 @@ fn settings(gathered: &Gathered, path: &Path, report: &mut Report) -> Option<Set
             transformers.insert(entry.key.name.clone(), transformer);
         }
     }
+    let event_types = event_types::event_types(document.named("event_types", report), files, schemas, report);
     let transformers_dir = config_dir.join("transformers");
-    (report.errors() == 0).then_some(Settings {
+    let settings = (report.errors() == 0).then_some(Settings {
         server,
         tokens,
         storage,
         retention,
         network,
+        network_egress,
         webhooks,
         transformers,
+        event_types,
         transformers_dir,
-    })
+    });
+    (settings, defaults)
 }
 
 impl Loaded {

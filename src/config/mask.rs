@@ -23,13 +23,13 @@ pub(super) struct Mask {
 }
 
 /// Keys whose values are credentials, by a part of their name: ours, and those of transformers' options.
-const SECRET_WORDS: [&str; 9] =
-    ["secret", "token", "password", "passwd", "authorization", "api_key", "api-key", "apikey", "routing_key"];
+const SECRET_WORDS: [&str; 10] =
+    ["secret", "token", "bearer", "password", "passwd", "authorization", "api_key", "api-key", "apikey", "routing_key"];
 
 /// Whether the values under this key are hidden; a near miss (`secert`) counts, because its line will be shown.
 pub(super) fn is_secret_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    is_container(&name) || is_key(&name) || name != "tokens" && is_secret_word(&name)
+    is_container(&name) || is_key(&name) || !matches!(name.as_str(), "tokens" | "token_url") && is_secret_word(&name)
 }
 
 /// A table whose every value is hidden.

@@ -4,7 +4,10 @@
 //! Text becomes a tree with places (`parse`), its strings are filled in (`interpolate`), files are merged (`gather`),
 //! and typed readers walk the tree (`document`, `webhook`, …), reporting instead of stopping.
 
+mod api;
 mod document;
+mod egress;
+mod event_types;
 mod files;
 mod gather;
 mod headers;
@@ -19,6 +22,7 @@ mod protection;
 mod read;
 mod report;
 mod retry;
+mod schema;
 mod settings;
 mod sources;
 mod syntax;
@@ -29,12 +33,14 @@ mod tree;
 mod units;
 mod webhook;
 
+pub use api::{FieldProblem, Fields, Judge, Judged};
+pub use event_types::{EventTypeSettings, Schema};
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
 pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
-pub(crate) use units::parse_duration;
-
+pub use schema::schema;
 pub use settings::{
-    LanePolicy, OrderBy, OrderPolicy, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
-    TransformerSettings, WebhookSettings,
+    LanePolicy, OrderBy, OrderPolicy, Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings,
+    TokenSettings, TransformerSettings, WebhookSettings,
 };
+pub(crate) use units::parse_duration;

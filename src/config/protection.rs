@@ -14,7 +14,7 @@ use super::report::{Report, quote};
 use super::settings::Place;
 use super::tree::{Entry, Node, Table};
 
-const RATE_LIMIT: Keys = Keys {
+pub(super) const RATE_LIMIT: Keys = Keys {
     table: "[server.rate_limit]",
     known: &["publish", "read", "manage", "test"],
     later: &[],
@@ -23,7 +23,7 @@ const RATE_LIMIT: Keys = Keys {
     aliases: &[("events", "publish"), ("management", "manage")],
 };
 
-const CORS: Keys = Keys {
+pub(super) const CORS: Keys = Keys {
     table: "[server.cors]",
     known: &["origins"],
     later: &[],
@@ -32,7 +32,7 @@ const CORS: Keys = Keys {
     aliases: &[("origin", "origins"), ("allowed_origins", "origins"), ("allow_origins", "origins")],
 };
 
-const TLS: Keys = Keys {
+pub(super) const TLS: Keys = Keys {
     table: "[server.tls]",
     known: &["cert", "key"],
     later: &[],

@@ -7,7 +7,7 @@ use super::report::{Report, quote};
 use super::tree::{Entry, Node, Text, Value};
 use crate::model::{RetryOn, RetryPolicy, Schedule, StatusSet};
 
-const RETRY: Keys = Keys {
+pub(super) const RETRY: Keys = Keys {
     table: "`retry`",
     known: &["max_retries", "initial_delay", "multiplier", "max_delay", "jitter", "schedule"],
     later: &[],

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::event_types::EventTypeSettings;
 use super::protection::ProtectionSettings;
 use crate::model::{
-    BatchPolicy, BreakerPolicy, EndpointUrl, Limits, NetworkPolicy, OnGap, Rate, RetryPolicy, StorageKeys, TransformStep,
-    WebhookId,
+    BatchPolicy, BreakerPolicy, EndpointUrl, EventType, Limits, NetworkEgress, NetworkPolicy, OnGap, Rate, RetryPolicy,
+    StorageKeys, Timestamp, TransformStep, WebhookEgress, WebhookId,
 };
 use crate::routing::{FieldPath, Filter, Pattern};
 use crate::signing::{Secret, SignatureSpec};
@@ -24,10 +25,19 @@ pub struct Settings {
     pub storage: StorageSettings,
     pub retention: RetentionSettings,
     pub network: NetworkPolicy,
+    pub network_egress: NetworkEgress,
     pub webhooks: BTreeMap<WebhookId, Arc<WebhookSettings>>,
     pub transformers: BTreeMap<String, TransformerSettings>,
+    pub event_types: BTreeMap<EventType, EventTypeSettings>,
     /// `transformers/` beside config.toml, whether it exists or not.
     pub transformers_dir: PathBuf,
+}
+
+impl Settings {
+    /// Certificates and keys, each a file that is watched like config.toml itself.
+    pub fn certificate_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.network_egress.ca_file.iter().chain(self.webhooks.values().flat_map(|webhook| webhook.egress.files()))
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +81,8 @@ pub struct StorageSettings {
 pub struct RetentionSettings {
     pub events: Duration,
     pub failed: Duration,
+    /// The audit log; default 90 d.
+    pub audit: Duration,
 }
 
 /// One webhook, `[defaults]` already merged in.
@@ -99,8 +111,22 @@ pub struct WebhookSettings {
     pub connect_timeout: Duration,
     pub concurrency: usize,
     pub lane: LanePolicy,
+    pub egress: WebhookEgress,
     pub metadata: serde_json::Map<String, serde_json::Value>,
     pub place: Place,
+    pub origin: Origin,
+}
+
+/// Who declared a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Config,
+    Api {
+        created: Timestamp,
+        updated: Timestamp,
+        /// Why it is disabled: it was valid when it was made, and is not under this configuration.
+        suspended: Option<String>,
+    },
 }
 
 /// What a webhook's lane does with its work.

@@ -1,6 +1,7 @@
 //! `transform` of a webhook and `[transformers.NAME]`: which modules, with which options and limits. Whether a module
 //! is there and takes its options is found out later, by those who can load it.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::document;
@@ -11,7 +12,7 @@ use super::settings::{Place, TransformerSettings};
 use super::tree::{Entry, Node, Table, Value};
 use crate::model::{Limits, TransformStep};
 
-const STEP: Keys = Keys {
+pub(super) const STEP: Keys = Keys {
     table: "a stage of `transform`",
     known: &["use", "options"],
     later: &[],
@@ -20,7 +21,7 @@ const STEP: Keys = Keys {
     aliases: &[("name", "use"), ("transformer", "use"), ("module", "use"), ("config", "options"), ("with", "options")],
 };
 
-const TRANSFORMER: Keys = Keys {
+pub(super) const TRANSFORMER: Keys = Keys {
     table: "a transformer",
     known: &["path", "sha256", "limits"],
     later: &[],
@@ -29,13 +30,13 @@ const TRANSFORMER: Keys = Keys {
     aliases: &[("file", "path"), ("hash", "sha256"), ("checksum", "sha256"), ("options", "limits")],
 };
 
-const LIMITS: Keys = Keys {
+pub(super) const LIMITS: Keys = Keys {
     table: "`limits`",
-    known: &["memory", "cpu", "output"],
+    known: &["memory", "cpu", "output", "log", "instances"],
     later: &[],
     elsewhere: &[],
     refused: &[],
-    aliases: &[("timeout", "cpu"), ("time", "cpu"), ("mem", "memory"), ("output_size", "output")],
+    aliases: &[("timeout", "cpu"), ("time", "cpu"), ("mem", "memory"), ("output_size", "output"), ("concurrency", "instances")],
 };
 
 const STEP_EXAMPLE: &str = "\"slack\" or { use = \"slack\", options = { channel = \"#ops\" } }";
@@ -50,6 +51,8 @@ const OPTIONS_BYTES_MAX: usize = 256 << 10;
 const MEMORY_BYTES: (u64, u64) = (1 << 20, 4 << 30);
 const CPU: (Duration, Duration) = (Duration::from_millis(1), Duration::from_secs(60));
 const OUTPUT_BYTES: (u64, u64) = (1 << 10, 64 << 20);
+const LOG_BYTES: (u64, u64) = (0, 1 << 20);
+const INSTANCES: (i64, i64) = (1, 1_000);
 
 /// The stages in order, and where each was declared.
 pub(super) type Pipeline = (Vec<TransformStep>, Vec<Place>);
@@ -167,5 +170,13 @@ fn limits(node: &Node, report: &mut Report) -> Option<Limits> {
         Some(entry) => read::duration(&entry.node, "limits.cpu", CPU.0..=CPU.1, "100ms", report),
         None => Some(default.cpu),
     };
-    Some(Limits { memory: memory?, cpu: cpu?, output: output? })
+    let log = size("log", LOG_BYTES, default.log, report);
+    let instances = match table.get("instances") {
+        Some(entry) => {
+            let count = read::integer(&entry.node, "limits.instances", INSTANCES.0..=INSTANCES.1, 4, report)?;
+            u32::try_from(count).ok().and_then(NonZeroU32::new)
+        }
+        None => None,
+    };
+    Some(Limits { memory: memory?, cpu: cpu?, output: output?, log: log?, instances })
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
+use super::egress;
 use super::headers::{self, Header};
 use super::json::{self, span_at};
 use super::lane;
@@ -12,15 +14,15 @@ use super::mask::show_url;
 use super::read::{self, Keys, check_keys};
 use super::report::{Report, quote};
 use super::retry;
-use super::settings::WebhookSettings;
+use super::settings::{Origin, WebhookSettings};
 use super::transform::{self, Pipeline};
 use super::tree::{Entry, Node, Table, Value};
-use crate::model::{EndpointUrl, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookId};
+use crate::model::{EndpointUrl, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookEgress, WebhookId, WebhookTls};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{LiveSecret, Scheme, Secret, SignatureSpec, Signer};
 
 /// Keys that a default can be given for.
-pub(super) const SHARED: [&str; 18] = [
+pub(super) const SHARED: [&str; 20] = [
     "filter",
     "transform",
     "signature",
@@ -32,6 +34,8 @@ pub(super) const SHARED: [&str; 18] = [
     "timeout",
     "connect_timeout",
     "concurrency",
+    "network",
+    "tls",
     "metadata",
     "rate_limit",
     "batch",
@@ -41,7 +45,7 @@ pub(super) const SHARED: [&str; 18] = [
     "expire_after",
 ];
 
-const LATER: &[&str] = &["network"];
+const LATER: &[&str] = &[];
 
 const ALIASES: &[(&str, &str)] = &[
     ("endpoint", "url"),
@@ -71,9 +75,11 @@ const ALIASES: &[(&str, &str)] = &[
     ("ordering", "order_by"),
     ("ordered_by", "order_by"),
     ("ttl", "expire_after"),
+    ("authentication", "auth"),
+    ("authorization", "auth"),
 ];
 
-const WEBHOOK: Keys = Keys {
+pub(super) const WEBHOOK: Keys = Keys {
     table: "a webhook",
     known: &[
         "url",
@@ -91,6 +97,9 @@ const WEBHOOK: Keys = Keys {
         "timeout",
         "connect_timeout",
         "concurrency",
+        "network",
+        "tls",
+        "auth",
         "tenant",
         "metadata",
         "rate_limit",
@@ -106,11 +115,12 @@ const WEBHOOK: Keys = Keys {
     aliases: ALIASES,
 };
 
-const DEFAULTS: Keys =
+pub(super) const DEFAULTS: Keys =
     Keys { table: "[defaults]", known: &SHARED, later: LATER, elsewhere: &[], refused: &NO_DEFAULT, aliases: ALIASES };
 
 /// Why each of the others has no default.
-const NO_DEFAULT: [(&str, &str); 5] = [
+const NO_DEFAULT: [(&str, &str); 6] = [
+    ("auth", "each endpoint would learn what the others' credentials are"),
     ("url", "each webhook has its own"),
     ("events", "each webhook says itself what it receives"),
     ("secret", "with one secret for all, each receiver could sign for the others"),
@@ -148,6 +158,8 @@ pub(super) struct Policy {
     timeout: Option<Duration>,
     connect_timeout: Option<Duration>,
     concurrency: Option<usize>,
+    allow: Option<Vec<IpNet>>,
+    tls: Option<WebhookTls>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
     lane: lane::Lane,
 }
@@ -183,8 +195,13 @@ pub(super) fn webhook(entry: &Entry, table: &Table, around: &Surroundings<'_>, r
             report.error(entry.key.span, format!("the webhook {} has no `{key}`", quote(&entry.key.name))).help(help);
         }
     };
+    let own = policy(table, report);
+    let network = around.network.map(|network| {
+        let allow = own.allow.as_ref().or(around.defaults.allow.as_ref()).into_iter().flatten();
+        NetworkPolicy { allow: network.allow.iter().chain(allow).copied().collect(), ..*network }
+    });
     let url = match table.get("url") {
-        Some(entry) => url(&entry.node, around.network, report),
+        Some(entry) => url(&entry.node, network.as_ref(), report),
         None => {
             missing("url", "add url = \"https://…\"", report);
             None
@@ -200,13 +217,15 @@ pub(super) fn webhook(entry: &Entry, table: &Table, around: &Surroundings<'_>, r
     let mut secrets = table.get("secret").and_then(|entry| secrets(&entry.node, report)).unwrap_or_default().into_iter();
     let description = table.get("description").and_then(|entry| line(&entry.node, "description", TEXT_CHARS_MAX, report));
     let tenant = table.get("tenant").and_then(|entry| line(&entry.node, "tenant", TENANT_CHARS_MAX, report));
-    let own = policy(table, report);
+    let auth = table.get("auth").and_then(|entry| egress::webhook_auth(&entry.node, report));
+    let merged = merged(id?, url?, events?, own, around.defaults, entry, report);
     let settings = WebhookSettings {
         description,
         secret: secrets.next(),
         previous_secrets: secrets.collect(),
         tenant: tenant.map(Arc::from),
-        ..merged(id?, url?, events?, own, around.defaults, entry, report)
+        egress: WebhookEgress { auth, ..merged.egress },
+        ..merged
     };
     check_together(&settings, table, entry, report);
     // A webhook with an error is never used, but what was built of it made the checks above possible.
@@ -256,8 +275,14 @@ fn merged(
         connect_timeout: connect_timeout.min(timeout),
         concurrency: own.concurrency.or(defaults.concurrency).unwrap_or(CONCURRENCY_DEFAULT),
         lane: own.lane.merged(&defaults.lane),
+        egress: WebhookEgress {
+            allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or_default(),
+            tls: own.tls.or_else(|| defaults.tls.clone()).unwrap_or_default(),
+            auth: None,
+        },
         metadata: own.metadata.or_else(|| defaults.metadata.clone()).unwrap_or_default(),
         place: report.sources.place(entry.key.span),
+        origin: Origin::Config,
     }
 }
 
@@ -273,6 +298,11 @@ fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, repo
         report
             .error(at, format!("the header `{name}` is set, and the signature goes there too"))
             .help("remove the header, or give the signature another one: { scheme = \"…\", header = \"…\" }");
+    }
+    if let Some(entry) = table.get("auth")
+        && settings.headers.iter().any(|(name, _)| *name == http::header::AUTHORIZATION)
+    {
+        report.error(entry.key.span, "`auth` and the header `Authorization` are both set").help("remove one of them");
     }
     if let (Some(secret), true) = (table.get("secret"), settings.signature.is_empty()) {
         report.warning(secret.key.span, "`secret` is not used: signature is \"none\"");
@@ -310,6 +340,8 @@ fn policy(table: &Table, report: &mut Report) -> Policy {
                 let number = read::integer(node, "concurrency", 1..=CONCURRENCY_MAX, 10, report);
                 policy.concurrency = number.and_then(|number| usize::try_from(number).ok());
             }
+            "network" => policy.allow = egress::webhook_network(node, report),
+            "tls" => policy.tls = egress::webhook_tls(node, report),
             "metadata" => policy.metadata = metadata(node, report),
             key if lane::KEYS.contains(&key) => policy.lane.read(key, node, report),
             _ => debug_assert!(!SHARED.contains(&key.name.as_str()), "a shared key that nobody reads"),
@@ -432,7 +464,7 @@ fn secret(node: &Node, report: &mut Report) -> Option<Secret> {
     }
 }
 
-fn line(node: &Node, key: &str, chars_max: usize, report: &mut Report) -> Option<String> {
+pub(super) fn line(node: &Node, key: &str, chars_max: usize, report: &mut Report) -> Option<String> {
     let text = read::string(node, key, "acme", report)?;
     let value = text.value();
     let count = value.chars().count();

@@ -201,7 +201,7 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
             };
             let answer = match &context.endpoints {
                 Some(endpoints) => endpoints(*request, limits).await,
-                None => snapshot.client.send(*request, limits).await,
+                None => snapshot.client.send_with(&webhook.egress, *request, limits).await,
             };
             (classify::answer(&webhook.settings.retry, answer, context.clock.now()), Some(sent), kept)
         }

@@ -20,6 +20,9 @@ const KEEP_FAILING_AFTER: Duration = Duration::from_secs(60);
 /// An attempt that takes as long as this keeps a place from a hundred others.
 const SLOW: Duration = Duration::from_secs(1);
 
+/// How a webhook stands from now on, to be kept.
+type Kept = (WebhookKey, StandingChange);
+
 /// What an attempt says about its webhook.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct News {
@@ -162,7 +165,7 @@ impl Health {
     }
 
     /// What is to be kept and told since the last time.
-    pub(super) fn take(&mut self) -> Option<(Vec<(WebhookKey, StandingChange)>, Vec<Notice>)> {
+    pub(super) fn take(&mut self) -> Option<(Vec<Kept>, Vec<Notice>)> {
         if self.unkept.is_empty() && self.untold.is_empty() {
             return None;
         }

@@ -164,6 +164,9 @@ pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentReques
         };
         (name.as_str().to_owned(), shown)
     });
+    // Set only when the request leaves.
+    let authorization = webhook.egress.authorizes().then(|| ("authorization".to_owned(), MASKED.to_owned()));
+    let headers = headers.chain(authorization);
     let url = match request.uri().path_and_query() {
         Some(path) if path.as_str() != webhook.settings.url.expose().path() => {
             let mut url = webhook.settings.url.expose().clone();

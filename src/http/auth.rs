@@ -54,6 +54,7 @@ macro_rules! admits {
                     None => Asking::of(shared, &parts.headers),
                 };
                 let known = identity.admit($scope, $reach)?;
+                super::audit::admitted(&parts.extensions, &known.name);
                 Ok(Self(Caller { snapshot, token: known.name.clone(), tenant: known.tenant.clone() }))
             }
         }
@@ -179,6 +180,13 @@ pub(super) struct Known {
     pub(super) name: Arc<str>,
     scopes: Vec<Scope>,
     pub(super) tenant: Option<Arc<str>>,
+}
+
+impl Known {
+    /// What it may do, as text: different for tokens that may do different things.
+    pub(super) fn rights(&self) -> String {
+        format!("{:?} {:?}", self.scopes, self.tenant)
+    }
 }
 
 impl TokenTable {

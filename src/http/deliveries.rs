@@ -1,11 +1,13 @@
 //! `/v1/deliveries`: every event × webhook with its attempts, and the two things to do by hand.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri};
 use serde_json::{Value, json};
 
 use super::auth::{Caller, TenantManager, TenantReader};
+use super::fields::{self, Fields};
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::shape::{DeliveryShape, List};
@@ -46,15 +48,20 @@ pub(super) async fn show(
     Ok(Json(DeliveryShape::detailed(&detail)))
 }
 
-/// 202: it is due now, whatever became of it before.
+/// 202: it is due now, whatever became of it before. With `{"retransform": true}` its bytes are made anew.
 pub(super) async fn retry(
     TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
+    headers: HeaderMap,
+    body: Body,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let delivery = parse(&id)?;
+    let mut fields = Fields::new(fields::object(&shared, &headers, body).await?, &["retransform"]);
+    let retransform = fields.boolean("retransform");
+    fields.finish()?;
     check_webhook(&shared, &caller, delivery, &id).await?;
-    let state = shared.api.store.retry(delivery).await?.ok_or_else(|| not_found(&id))?;
+    let state = shared.api.store.retry(delivery, retransform).await?.ok_or_else(|| not_found(&id))?;
     tracing::info!(target: "audit", token = &*caller.token, delivery = %delivery, "delivery retried by hand");
     Ok((StatusCode::ACCEPTED, Json(json!({"id": delivery, "state": state}))))
 }

@@ -27,6 +27,25 @@ pub(super) struct Window {
     pub(super) after: Option<Cursor>,
 }
 
+/// As [`Window`], of a list in the order of names: it goes on after one, so that rows that come or go shift nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Names {
+    limit: usize,
+    after: Option<String>,
+}
+
+impl Names {
+    /// The page of `rows`, which are in the order of their names, and the cursor of the next.
+    pub(super) fn page<T>(&self, rows: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
+        let after = |row: &T| self.after.as_deref().is_none_or(|after| name(row) > after);
+        let mut rows: Vec<T> = rows.into_iter().filter(after).take(self.limit + 1).collect();
+        let more = rows.len() > self.limit;
+        rows.truncate(self.limit);
+        let next = rows.last().filter(|_| more).map(|last| URL_SAFE_NO_PAD.encode(name(last)));
+        (rows, next)
+    }
+}
+
 impl Query {
     pub(super) fn read(uri: &Uri, known: &[&str]) -> Self {
         let mut query = Self { pairs: Vec::new(), problems: Vec::new() };
@@ -67,6 +86,16 @@ impl Query {
         let after =
             self.take("cursor", |text| parse_cursor(text).ok_or("is none of ours: take it from `next` of the page before"));
         Window { limit: limit.unwrap_or(LIMIT_DEFAULT), after }
+    }
+
+    /// As [`Query::window`], for lists in the order of names.
+    pub(super) fn names(&mut self) -> Names {
+        let after = self.take("cursor", |text| {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+            bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or("is none of ours: take it from `next` of the page before")
+        });
+        self.pairs.retain(|(name, _)| name != "cursor");
+        Names { limit: self.window().limit, after }
     }
 
     pub(super) fn finish(self) -> Result<(), Problem> {
@@ -138,6 +167,21 @@ mod tests {
         assert_eq!(read("").0, Window { limit: 50, after: None });
         assert_eq!(read("limit=&cursor=").0, Window { limit: 50, after: None });
         assert_eq!(read("limit=250").0.limit, 250);
+    }
+
+    #[test]
+    fn a_page_of_names_goes_on_after_the_last_whatever_comes_and_goes() {
+        let page = |names: &[&'static str], query: &str| {
+            let uri: Uri = format!("/x?{query}").parse().unwrap();
+            let mut query = Query::read(&uri, &["limit", "cursor"]);
+            let window = query.names();
+            query.finish().unwrap();
+            window.page(names.to_vec(), |name| name)
+        };
+        let (first, next) = page(&["a", "b", "c"], "limit=2");
+        assert_eq!(first, ["a", "b"]);
+        let query = format!("limit=2&cursor={}", next.unwrap());
+        assert_eq!(page(&["a", "aa", "c", "d"], &query), (vec!["c", "d"], None));
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use http::header::CACHE_CONTROL;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::auth::Manager;
+use super::auth::TenantManager;
 use super::body::{self, Cap};
 use super::problem::{Kind, Problem};
 use super::{PathId, Shared, webhooks};
@@ -31,7 +31,7 @@ type NoStore = [(http::HeaderName, &'static str); 1];
 
 /// The new secret, made unless the body gives one.
 pub(super) async fn rotate(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
     headers: HeaderMap,
@@ -46,7 +46,7 @@ pub(super) async fn rotate(
     let text = Zeroizing::new(secret.expose().to_owned());
     let kept = shared.api.store.rotate_secret(webhook.key, text, asked.overlap).await?;
     tracing::info!(target: "audit", token = &*caller.token, webhook = %webhook.settings.id, "secret rotated");
-    if !shared.api.live.secrets_changed().await {
+    if !shared.api.live.secret_changed(webhook.settings.id.clone()).await {
         tracing::warn!(webhook = %webhook.settings.id, "the new secret is stored but does not sign yet: a reload is under way");
     }
     let until: Option<Timestamp> = kept.get(1).and_then(|previous| previous.until);

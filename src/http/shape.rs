@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::model::{
     Attempt, AttemptId, AttemptOutcome, DeliveryId, DeliveryState, EventId, EventType, LogLine, Timestamp, Timings,
@@ -29,27 +30,43 @@ impl<T> List<T> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "evt_0197f1c2a3b47c5d8e9f0a1b2c3d4e5f", "type": "circuit_breaker.opened",
+    "timestamp": "2026-01-28T10:30:45.000Z", "received_at": "2026-01-28T10:30:45.012Z", "data": {"route": "/users", "errorRate": 0.62},
+    "metadata": null, "tenant": null, "deliveries": [{"id": "dlv_0197f1c2a3b47c5d8000000000000001", "webhook": "ops-slack",
+    "state": "succeeded"}], "unmatched": [{"webhook": "big-orders", "reason": "none of its patterns matches `circuit_breaker.opened`"}]}))]
+#[schema(as = Event)]
 pub(super) struct EventShape {
+    #[schema(value_type = String)]
     id: EventId,
+    #[schema(value_type = String)]
     r#type: EventType,
+    #[schema(value_type = String, format = DateTime)]
     timestamp: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     received_at: Timestamp,
+    #[schema(value_type = Value)]
     data: Box<RawValue>,
+    #[schema(value_type = Option<std::collections::BTreeMap<String, Value>>, required)]
     metadata: Box<RawValue>,
+    #[schema(required)]
     tenant: Option<String>,
     deliveries: Vec<EventDelivery>,
     unmatched: Vec<UnmatchedShape>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct EventDelivery {
+    #[schema(value_type = String)]
     id: DeliveryId,
+    #[schema(value_type = String)]
     webhook: WebhookId,
+    #[schema(value_type = crate::http::openapi::State)]
     state: DeliveryState,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = Unmatched)]
 struct UnmatchedShape {
     webhook: String,
     reason: String,
@@ -87,20 +104,34 @@ fn null() -> Box<RawValue> {
     RawValue::NULL.to_owned()
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "dlv_0197f1c2a3b47c5d8000000000000001", "event_id": "evt_0197f1c2a3b47c5d8e9f0a1b2c3d4e5f",
+    "event_type": "circuit_breaker.opened", "tenant": null, "webhook": "ops-slack", "state": "succeeded", "reason": null,
+    "attempt_count": 1, "created_at": "2026-01-28T10:30:45.012Z", "next_attempt_at": null}))]
+#[schema(as = Delivery)]
 pub(super) struct DeliveryShape {
+    #[schema(value_type = String)]
     id: DeliveryId,
+    #[schema(value_type = String)]
     event_id: EventId,
+    #[schema(value_type = String)]
     event_type: EventType,
+    #[schema(required)]
     tenant: Option<String>,
+    #[schema(value_type = String)]
     webhook: WebhookId,
+    #[schema(value_type = crate::http::openapi::State)]
     state: DeliveryState,
+    #[schema(required)]
     reason: Option<String>,
     attempt_count: u32,
+    #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime, required)]
     next_attempt_at: Option<Timestamp>,
     /// Of a batch; in lists it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<String>>)]
     batch: Option<Vec<EventId>>,
     /// In lists there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,34 +162,54 @@ impl DeliveryShape {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "att_0197f1c2a3b47c5d8000000000000001", "number": 1, "at": "2026-01-28T10:30:45.013Z", "trigger": "scheduled",
+    "outcome": "succeeded", "status": 200, "error_class": null, "error": null, "duration_ms": 12.346, "timings": {"connect_us": 412, "first_byte_us": 9120},
+    "request": {"method": "POST", "url": "https://hooks.slack.com/services/…3f2a", "headers": {"content-type": "application/json"},
+    "body": "{}"}, "response": {"headers": {}, "body": "ok", "truncated": false}, "log": []}))]
+#[schema(as = Attempt)]
 pub(super) struct AttemptShape {
+    #[schema(value_type = String)]
     id: AttemptId,
     number: u32,
+    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
+    #[schema(value_type = String)]
     trigger: Trigger,
+    #[schema(value_type = String)]
     outcome: AttemptOutcome,
+    #[schema(required)]
     status: Option<u16>,
+    #[schema(value_type = Option<String>, required)]
     error_class: Option<Cow<'static, str>>,
+    #[schema(required)]
     error: Option<String>,
     duration_ms: f64,
+    #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     timings: Timings,
+    #[schema(required)]
     request: Option<RequestShape>,
+    #[schema(required)]
     response: Option<ResponseShape>,
+    #[schema(value_type = Vec<Value>)]
     log: Vec<LogLine>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = SentRequest)]
 struct RequestShape {
     method: String,
     url: String,
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Value,
     #[serde(flatten)]
     body: BodyShape,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ReceivedResponse)]
 struct ResponseShape {
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
     headers: Value,
     #[serde(flatten)]
     body: BodyShape,
@@ -166,11 +217,17 @@ struct ResponseShape {
 }
 
 /// Text, or Base64 with a word that says so.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = BodyText)]
 struct BodyShape {
     body: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     body_encoding: Option<&'static str>,
+}
+
+/// `{body}`, and `body_encoding` when it is no text.
+pub(super) fn body(bytes: &[u8]) -> Value {
+    serde_json::to_value(BodyShape::of(bytes, false)).unwrap_or(Value::Null)
 }
 
 impl BodyShape {
@@ -187,7 +244,7 @@ impl BodyShape {
 }
 
 impl AttemptShape {
-    fn of(record: &AttemptRecord) -> Self {
+    pub(super) fn of(record: &AttemptRecord) -> Self {
         let Attempt { number, at, trigger, outcome, status, error_class, error, duration, request, response, timings, log } =
             &record.attempt;
         Self {
@@ -218,16 +275,28 @@ impl AttemptShape {
 }
 
 /// An attempt as it is told while it happens: with its delivery, without what went over the wire.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "att_0197f1c2a3b47c5d8000000000000001", "delivery": {"id": "dlv_0197f1c2a3b47c5d8000000000000001", "event_id": "evt_0197f1c2a3b47c5d8e9f0a1b2c3d4e5f",
+    "event_type": "circuit_breaker.opened", "tenant": null, "webhook": "ops-slack", "state": "succeeded", "reason": null,
+    "attempt_count": 1, "created_at": "2026-01-28T10:30:45.012Z", "next_attempt_at": null}, "number": 1, "at": "2026-01-28T10:30:45.013Z",
+    "trigger": "scheduled", "outcome": "succeeded", "status": 200, "error_class": null, "error": null, "duration_ms": 12.346}))]
+#[schema(as = ToldAttempt)]
 pub(super) struct ToldAttemptShape {
+    #[schema(value_type = String)]
     id: AttemptId,
     delivery: DeliveryShape,
     number: u32,
+    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
+    #[schema(value_type = String)]
     trigger: Trigger,
+    #[schema(value_type = String)]
     outcome: AttemptOutcome,
+    #[schema(required)]
     status: Option<u16>,
+    #[schema(value_type = Option<String>, required)]
     error_class: Option<Cow<'static, str>>,
+    #[schema(required)]
     error: Option<String>,
     duration_ms: f64,
 }

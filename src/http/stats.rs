@@ -11,17 +11,21 @@ use super::problem::Problem;
 use super::shape::millis;
 use super::{PathId, Shared};
 use crate::model::DeliveryState;
-use crate::store::{Histogram, HourStats, Stats};
+use crate::store::{Histogram, HourStats, Stats, Waiting};
 
 pub(super) async fn all(TenantReader(caller): TenantReader, State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
     if caller.tenant.is_none() {
-        return Ok(Json(shape(&shared.api.store.stats(None).await?)));
+        let (stats, waiting) = (shared.api.store.stats(None).await?, shared.api.store.waiting(None).await?);
+        return Ok(Json(shape(&stats, &waiting)));
     }
-    let mut sum = Stats::default();
+    let (mut sum, mut waits) = (Stats::default(), Waiting::default());
     for webhook in super::webhooks::own(&caller) {
         merge(&mut sum, shared.api.store.stats(Some(webhook.settings.id.clone())).await?);
+        let one = shared.api.store.waiting(Some(webhook.settings.id.clone())).await?;
+        waits.open += one.open;
+        waits.oldest = waits.oldest.into_iter().chain(one.oldest).min();
     }
-    Ok(Json(shape(&sum)))
+    Ok(Json(shape(&sum, &waits)))
 }
 
 /// Adds up what several webhooks did.
@@ -52,12 +56,17 @@ pub(super) async fn webhook(
     PathId(id): PathId,
 ) -> Result<Json<Value>, Problem> {
     let webhook = super::webhooks::find(&caller, &id)?;
-    let mut body = shape(&shared.api.store.stats(Some(webhook.settings.id.clone())).await?);
-    body["webhook"] = json!(webhook.settings.id);
+    let id = webhook.settings.id.clone();
+    let waiting = shared.api.store.waiting(Some(id.clone())).await?;
+    let failures = shared.api.store.failures(Some(id.clone())).await?;
+    let mut body = shape(&shared.api.store.stats(Some(id.clone())).await?, &waiting);
+    body["webhook"] = json!(id);
+    body["status"] = super::webhook_shape::shape(webhook, &caller.snapshot)["status"].take();
+    body["failures_24h"] = failures.iter().map(|failure| (failure.class.clone(), json!(failure.attempts))).collect();
     Ok(Json(body))
 }
 
-fn shape(stats: &Stats) -> Value {
+fn shape(stats: &Stats, waiting: &Waiting) -> Value {
     let mut deliveries = Map::new();
     deliveries.insert("total".to_owned(), stats.total().into());
     for state in DeliveryState::ALL {
@@ -75,9 +84,21 @@ fn shape(stats: &Stats) -> Value {
             "p50": quantile(&durations, 0.5),
             "p99": quantile(&durations, 0.99),
         },
+        "rates": rates(&stats.hours),
+        "backlog": waiting.open,
+        "oldest_pending_at": waiting.oldest,
         "next_due": stats.next_due,
         "hours": stats.hours.iter().map(hour).collect::<Vec<_>>(),
     })
+}
+
+/// Of the last 24 hours: attempts per second on average, and the share of them that succeeded.
+fn rates(hours: &[HourStats]) -> Value {
+    let attempts: u64 = hours.iter().map(|hour| hour.attempts).sum();
+    let failed: u64 = hours.iter().map(|hour| hour.attempts_failed).sum();
+    let seconds = hours.len() as f64 * 3600.0;
+    let per_second = if seconds > 0.0 { (attempts as f64 / seconds * 1e4).round() / 1e4 } else { 0.0 };
+    json!({"attempts_per_second": per_second, "attempt_success_rate": rate(attempts.saturating_sub(failed), failed)})
 }
 
 fn hour(hour: &HourStats) -> Value {
@@ -112,7 +133,7 @@ mod tests {
 
     #[test]
     fn what_has_not_happened_yet_is_null_not_zero() {
-        let body = shape(&Stats::default());
+        let body = shape(&Stats::default(), &Waiting::default());
         assert_eq!(body["success_rate"], Value::Null);
         assert_eq!(body["duration_ms"], json!({"avg": null, "p50": null, "p99": null}));
         assert_eq!(body["deliveries"]["total"], 0);
@@ -124,7 +145,7 @@ mod tests {
         stats.states[DeliveryState::Succeeded as usize] = 2;
         stats.states[DeliveryState::Failed as usize] = 1;
         stats.states[DeliveryState::Pending as usize] = 7;
-        let body = shape(&stats);
+        let body = shape(&stats, &Waiting::default());
         assert_eq!(body["success_rate"], json!(0.6667));
         assert_eq!(body["duration_ms"]["avg"], json!(1.5));
         assert_eq!(body["deliveries"]["total"], 10);

@@ -9,7 +9,7 @@ use axum::extract::State;
 use http::HeaderMap;
 use serde_json::Value;
 
-use super::auth::{Caller, Manager};
+use super::auth::{Caller, TenantManager};
 use super::body::{self, Cap};
 use super::problem::{Kind, Problem};
 use super::{PathId, Shared, webhook_shape, webhooks};
@@ -24,7 +24,7 @@ const BODY_BYTES_MAX: usize = 4096;
 
 /// Again is no error: it is enabled then.
 pub(super) async fn enable(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
 ) -> Result<Json<Value>, Problem> {
@@ -46,7 +46,7 @@ pub(super) async fn enable(
 
 /// `{"reason": "…"}` is optional. What is disabled already keeps its first reason, unless a new one is given.
 pub(super) async fn disable(
-    Manager(caller): Manager,
+    TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
     headers: HeaderMap,

@@ -16,11 +16,13 @@ use url::Url;
 use super::{Api, router};
 use crate::clock::Clock;
 use crate::config::{
-    Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    Origin, Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
     WebhookSettings,
 };
-use crate::model::{EndpointUrl, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookId};
-use crate::outbound::{Client, ClientOptions, Roots};
+use crate::model::{
+    EndpointUrl, NetworkEgress, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookEgress, WebhookId,
+};
+use crate::outbound::{Client, ClientOptions};
 use crate::routing::{Filter, Pattern};
 use crate::signing::{Scheme, Secret, SignatureSpec};
 use crate::snapshot::{self, Live, Parts};
@@ -38,12 +40,12 @@ pub(super) struct Server {
 
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    headers: http::HeaderMap,
-    text: String,
+    pub(super) headers: http::HeaderMap,
+    pub(super) text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
@@ -83,8 +85,10 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
             disable_after: None,
             expire_after: None,
         },
+        egress: WebhookEgress::default(),
         metadata: serde_json::Map::new(),
         place: place(),
+        origin: Origin::Config,
     }
 }
 
@@ -113,10 +117,16 @@ fn settings() -> Settings {
         },
         tokens: vec![token("pub", Scope::Publish), token("read", Scope::Read), token("boss", Scope::Manage)],
         storage: StorageSettings { path: PathBuf::from("data"), keys: StorageKeys::default() },
-        retention: RetentionSettings { events: Duration::from_secs(3600), failed: Duration::from_secs(3600) },
+        retention: RetentionSettings {
+            events: Duration::from_secs(3600),
+            failed: Duration::from_secs(3600),
+            audit: Duration::from_secs(3600),
+        },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
+        network_egress: NetworkEgress::default(),
         webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),
         transformers: BTreeMap::new(),
+        event_types: BTreeMap::new(),
         transformers_dir: PathBuf::from("transformers"),
     }
 }
@@ -129,10 +139,9 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
     let keys = store.intern(ids.clone()).await.unwrap();
     let client = Client::new(ClientOptions {
-        network: settings.network.clone(),
-        roots: Roots::System,
         idle_per_host_max: 1,
         idle_timeout: Duration::from_secs(1),
+        ..ClientOptions::new(settings.network.clone())
     });
     let parts = Parts {
         settings,
@@ -147,7 +156,16 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
     let live = Arc::new(Live::new(snapshot));
-    let api = Api { store, live, metrics: Arc::new(Metrics::new()), clock, listen, admin: None };
+    let api = Api {
+        store,
+        live,
+        metrics: Arc::new(Metrics::new()),
+        clock,
+        control: crate::control::channel().0,
+        jobs: Arc::default(),
+        listen,
+        admin: None,
+    };
     Server { router: router(api), _directory: directory }
 }
 
@@ -163,7 +181,7 @@ impl Server {
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
-    async fn call(&self, method: Method, path: &str, token: &str, content_type: &str, body: &str) -> Answer {
+    pub(super) async fn call(&self, method: Method, path: &str, token: &str, content_type: &str, body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path).header("content-type", content_type);
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}-token"));
@@ -421,6 +439,8 @@ async fn stats_config_and_transformers_have_their_shapes() {
         config,
         json!({"fingerprint": "f1", "generation": 1, "loaded_at": "2023-11-14T22:13:20.000Z", "webhooks": 2, "last_error": null})
     );
-    assert_eq!(server.get("/v1/transformers").await.json(), json!({"data": [], "next": null}));
+    let transformers = server.get("/v1/transformers").await.json();
+    assert_eq!(transformers["data"].as_array().unwrap().len(), crate::transform::prebuilt_names().count());
+    assert_eq!(transformers["data"][0], json!({"name": "slack", "loaded": false, "error": null}));
     assert_eq!(server.get("/readyz").await.json(), json!({"status": "ready", "generation": 1}));
 }

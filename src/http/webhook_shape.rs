@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{LanePolicy, OrderBy, WebhookSettings};
-use crate::model::{OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep};
+use crate::config::{LanePolicy, OrderBy, Origin, WebhookSettings};
+use crate::model::{EndpointAuth, OnGap, RetryPolicy, Schedule, Standing, StatusSet, TransformStep, WebhookEgress, WebhookTls};
 use crate::signing::{Scheme, SignatureSpec};
 use crate::snapshot::{Snapshot, Webhook};
 
@@ -24,12 +24,24 @@ pub(super) fn shape(webhook: &Webhook, snapshot: &Snapshot) -> Value {
     let mut add = |key: &str, value: Value| {
         shape.insert(key.to_owned(), value);
     };
-    add("origin", "config".into());
-    add("file", settings.place.file.display().to_string().into());
-    add("line", settings.place.line.into());
-    // What the file declares is as old as its last reading: nothing older is known.
-    add("created_at", json!(loaded_at));
-    add("updated_at", json!(loaded_at));
+    match &settings.origin {
+        Origin::Config => {
+            add("origin", "config".into());
+            add("file", settings.place.file.display().to_string().into());
+            add("line", settings.place.line.into());
+            // What the file declares is as old as its last reading: nothing older is known.
+            add("created_at", json!(loaded_at));
+            add("updated_at", json!(loaded_at));
+        }
+        Origin::Api { created, updated, suspended } => {
+            add("origin", "api".into());
+            add("created_at", json!(created));
+            add("updated_at", json!(updated));
+            if let Some(why) = suspended {
+                add("suspended", why.as_str().into());
+            }
+        }
+    }
     add("secret_preview", json!(webhook.secret.as_ref().map(|secret| secret.preview())));
     add("status", status(settings, &standing).into());
     add("disabled", json!(standing.disabled.map(|it| json!({"by": it.by, "reason": it.reason, "at": it.at}))));
@@ -48,7 +60,8 @@ fn status(settings: &WebhookSettings, standing: &Standing) -> &'static str {
     }
 }
 
-fn declared(settings: &WebhookSettings) -> Map<String, Value> {
+/// The keys of config.toml as far as they can be shown, and `id`.
+pub fn declared(settings: &WebhookSettings) -> Map<String, Value> {
     let events: Vec<&str> = settings.events.iter().map(|pattern| pattern.as_str()).collect();
     let headers: Map<String, Value> = settings
         .headers
@@ -80,7 +93,38 @@ fn declared(settings: &WebhookSettings) -> Map<String, Value> {
         ("expire_after", json!(settings.lane.expire_after.map(duration))),
         ("metadata", settings.metadata.clone().into()),
     ];
-    fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    fields.into_iter().chain(egress(&settings.egress)).map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// What is set of `network`, `tls` and `auth`, without anything secret.
+fn egress(egress: &WebhookEgress) -> Vec<(&'static str, Value)> {
+    let mut fields = Vec::new();
+    if !egress.allow.is_empty() {
+        let ranges: Vec<String> = egress.allow.iter().map(ToString::to_string).collect();
+        fields.push(("network", json!({"allow": ranges})));
+    }
+    let tls = &egress.tls;
+    if *tls != WebhookTls::default() {
+        let shown = json!({
+            "ca_file": tls.ca_file, "cert_file": tls.cert_file, "key_file": tls.key_file, "server_name": tls.server_name,
+            "min_version": tls.min_version.map(|version| version.name()),
+        });
+        let set = shown.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+        fields.push(("tls", set.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<_, _>>().into()));
+    }
+    fields.extend(egress.auth.as_ref().map(|auth| ("auth", shown_auth(auth))));
+    fields
+}
+
+fn shown_auth(auth: &EndpointAuth) -> Value {
+    match auth {
+        EndpointAuth::Bearer { token } => json!({"bearer": hidden(token.expose())}),
+        EndpointAuth::Basic { username, .. } => json!({"basic": {"username": username, "password": "…"}}),
+        EndpointAuth::OAuth2(oauth2) => json!({"oauth2": {
+            "token_url": oauth2.token_url.masked(), "client_id": oauth2.client_id, "client_secret": "…",
+            "scopes": oauth2.scopes,
+        }}),
+    }
 }
 
 fn batch(lane: &LanePolicy) -> Value {
@@ -146,6 +190,52 @@ fn hidden(text: &str) -> String {
     format!("…{}", text.chars().skip(length - tail).collect::<String>())
 }
 
+/// Puts back what [`shape`] hides, where it is still as it was shown.
+pub(super) fn unmask(body: &mut Map<String, Value>, settings: &WebhookSettings) {
+    if body.get("url").and_then(Value::as_str) == Some(settings.url.masked().as_str()) {
+        body.insert("url".to_owned(), settings.url.expose().as_str().into());
+    }
+    if let Some(Value::Object(headers)) = body.get_mut("headers") {
+        for (name, value) in headers.iter_mut() {
+            let known = settings.headers.iter().find(|(known, _)| known.as_str().eq_ignore_ascii_case(name));
+            let known = known.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            if let Some(known) = known.filter(|known| value.as_str() == Some(hidden(known).as_str())) {
+                *value = known.into();
+            }
+        }
+    }
+    if let Some(Value::Array(steps)) = body.get_mut("transform") {
+        for (step, known) in steps.iter_mut().zip(&settings.transform) {
+            let real: Value = serde_json::from_str(&known.options).unwrap_or(Value::Null);
+            if let Some(options) = step.get_mut("options") {
+                unmask_value(options, &masked(real.clone()), real);
+            }
+        }
+    }
+}
+
+fn unmask_value(value: &mut Value, shown: &Value, real: Value) {
+    match (value, shown, real) {
+        (Value::Object(fields), Value::Object(shown), Value::Object(real)) => {
+            for (name, real) in real {
+                if let (Some(value), Some(shown)) = (fields.get_mut(&name), shown.get(&name)) {
+                    unmask_value(value, shown, real);
+                }
+            }
+        }
+        (Value::Array(items), Value::Array(shown), Value::Array(real)) => {
+            for ((value, shown), real) in items.iter_mut().zip(shown).zip(real) {
+                unmask_value(value, shown, real);
+            }
+        }
+        (value, shown, real) => {
+            if value == shown {
+                *value = real;
+            }
+        }
+    }
+}
+
 fn signature(specs: &[SignatureSpec]) -> Value {
     let one = |spec: &SignatureSpec| match (&spec.scheme, &spec.header) {
         (Scheme::Template(own), _) => json!({
@@ -204,7 +294,7 @@ fn statuses(set: &StatusSet) -> Vec<String> {
 }
 
 /// In the greatest unit that needs no fraction: `500ms`, `15s`, `2m`, `1h`, `7d`.
-fn duration(duration: Duration) -> String {
+pub(super) fn duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
     match units.into_iter().find(|(_, unit)| millis > 0 && millis.is_multiple_of(*unit)) {

@@ -1,4 +1,4 @@
-//! `/v1/webhooks`: what config.toml declares. Read-only here: that file is where it is changed.
+//! `GET /v1/webhooks`: what config.toml declares and what the API has made.
 
 use std::sync::Arc;
 
@@ -10,22 +10,18 @@ use serde_json::{Value, json};
 
 use super::auth::{Caller, TenantManager, TenantReader};
 use super::problem::{Kind, Problem};
-use super::query::{Query, show_cursor};
+use super::query::Query;
 use super::{PathId, Shared, webhook_shape};
 use crate::model::WebhookId;
 use crate::snapshot::Webhook;
-use crate::store::Cursor;
 
 /// In the order of their ids.
 pub(super) async fn list(TenantReader(caller): TenantReader, State(_): State<Shared>, uri: Uri) -> Result<Json<Value>, Problem> {
     let mut query = Query::read(&uri, &["limit", "cursor"]);
-    let window = query.window();
+    let window = query.names();
     query.finish()?;
-    let webhooks: Vec<&Arc<Webhook>> = own(&caller).collect();
-    let start = window.after.and_then(|cursor| usize::try_from(cursor.0).ok()).unwrap_or(0).min(webhooks.len());
-    let end = start.saturating_add(window.limit).min(webhooks.len());
-    let data: Vec<Value> = webhooks[start..end].iter().map(|webhook| webhook_shape::shape(webhook, &caller.snapshot)).collect();
-    let next = (end < webhooks.len()).then(|| i64::try_from(end).ok().map(|end| show_cursor(Cursor(end)))).flatten();
+    let (page, next) = window.page(own(&caller), |webhook| webhook.settings.id.as_str());
+    let data: Vec<Value> = page.into_iter().map(|webhook| webhook_shape::shape(webhook, &caller.snapshot)).collect();
     Ok(Json(json!({"data": data, "next": next})))
 }
 

@@ -116,6 +116,8 @@ pub enum Cause {
     Protocol,
     /// `timeout` or `connect_timeout` ran out.
     Timeout,
+    /// No token for the endpoint could be had; nothing was sent.
+    Auth,
     /// The transformer failed; nothing was sent.
     Transform,
 }
@@ -132,6 +134,7 @@ impl Cause {
             Self::Connection => "connection",
             Self::Protocol => "protocol",
             Self::Timeout => "timeout",
+            Self::Auth => "auth",
             Self::Transform => "transform",
         }
     }

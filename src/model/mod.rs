@@ -5,6 +5,7 @@ mod address;
 mod batch;
 mod breaker;
 mod delivery;
+mod egress;
 mod event;
 mod id;
 pub mod lifecycle;
@@ -22,6 +23,10 @@ pub use breaker::{Admission, Breaker, BreakerPolicy, Evidence, Open, Turn};
 pub use delivery::{
     Attempt, AttemptOutcome, Cause, DeliveryState, Failure, LogLevel, LogLine, Outcome, ReceivedResponse, SentRequest, Timings,
     Trigger,
+};
+pub use egress::{
+    Credential, EndpointAuth, NetworkEgress, NoProxy, OAuth2, Proxy, ProxyKind, ProxyPolicy, SendClient, TlsVersion,
+    WebhookEgress, WebhookTls,
 };
 pub use event::{EVENT_TYPE_CHARS_MAX, Event, EventType, InvalidEventType};
 pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, Unmatched, WebhookId, WebhookKey};

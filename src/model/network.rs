@@ -106,6 +106,18 @@ impl NetworkPolicy {
         Ok(())
     }
 
+    /// For a name that somebody else will resolve (a proxy): whatever it leads to cannot be judged here, so what is
+    /// certain to be wrong is refused.
+    pub fn check_unresolved(&self, name: &str, plain_http: bool) -> Result<(), Refused> {
+        if is_local_name(name) {
+            return Err(Refused::LocalName { name: name.to_owned() });
+        }
+        if plain_http && self.https_only {
+            return Err(Refused::PlainHttp { target: PlainTarget::Name(name.to_owned()) });
+        }
+        Ok(())
+    }
+
     fn check_name(&self, name: &str, plain_http: bool) -> Result<(), Refused> {
         if name.is_empty() {
             return Err(Refused::NoHost);

@@ -138,9 +138,13 @@ impl RetryOn {
     fn covers(&self, cause: Cause) -> bool {
         match cause {
             Cause::Status(status) => self.statuses.contains(status),
-            Cause::Resolve | Cause::BlockedAddress | Cause::Connect | Cause::Tls | Cause::Connection | Cause::Protocol => {
-                self.network
-            }
+            Cause::Resolve
+            | Cause::BlockedAddress
+            | Cause::Connect
+            | Cause::Tls
+            | Cause::Connection
+            | Cause::Protocol
+            | Cause::Auth => self.network,
             Cause::Timeout => self.timeout,
             // Nothing was sent; the module or its options may be mended meanwhile, so it is always worth another try.
             Cause::Transform => true,

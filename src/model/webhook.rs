@@ -1,6 +1,7 @@
 //! Values of a webhook that several modules share.
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use url::Url;
@@ -102,7 +103,7 @@ pub struct TransformStep {
 }
 
 /// What one call of a transformer may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Limits {
     /// Bytes of linear memory, summed over all memories of the instance.
     pub memory: usize,
@@ -110,13 +111,17 @@ pub struct Limits {
     pub cpu: Duration,
     /// Bytes of body and headers that it may return.
     pub output: usize,
+    /// Bytes of the lines that it may log.
+    pub log: usize,
+    /// Calls of it at the same time; `None`: a quarter of what all modules have together.
+    pub instances: Option<NonZeroU32>,
 }
 
 impl Default for Limits {
     /// Roomy for a formatter, a nuisance to nobody: Python guests want 40 MiB, JavaScript ones 8; a Rust formatter
-    /// ends in 30 µs; no receiver we know takes more than 2 MiB.
+    /// ends in 30 µs; no receiver we know takes more than 2 MiB; a log of 100 full lines is a long read.
     fn default() -> Self {
-        Self { memory: 64 << 20, cpu: Duration::from_millis(100), output: 2 << 20 }
+        Self { memory: 64 << 20, cpu: Duration::from_millis(100), output: 2 << 20, log: 100 << 10, instances: None }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Opening connections: resolve, check every address against the SSRF guard, dial only those that pass, TLS, and the
-//! HTTP handshake.
+//! Opening connections: resolve, check every address against the SSRF guard, dial only those that pass (or have the
+//! proxy do it), TLS, and the HTTP handshake.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -16,12 +16,14 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::egress::{Realm, Terms, basic};
 use super::fault::{Fault, Stage};
 use super::key::Key;
-use super::lease::{H1, H2, Opened};
+use super::lease::{Form, H1, H2, Opened};
+use super::proxy::{self, Target};
 use super::resolve::{Lookups, Resolver};
 use super::{Progress, micros, tls};
-use crate::model::{Cause, NetworkPolicy};
+use crate::model::{Cause, NetworkPolicy, Proxy, ProxyKind, ProxyPolicy};
 
 /// Addresses of one name that are tried: more of them are no more likely to answer.
 const ADDRESSES_MAX: usize = 8;
@@ -47,6 +49,7 @@ const PING_AFTER: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Dialer {
     policy: NetworkPolicy,
+    proxy: Option<ProxyPolicy>,
     lookups: Lookups,
     tls: Option<Arc<ClientConfig>>,
     h1: http1::Builder,
@@ -54,7 +57,12 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(policy: NetworkPolicy, tls: Option<Arc<ClientConfig>>, resolver: Resolver) -> Self {
+    pub(super) fn new(
+        policy: NetworkPolicy,
+        proxy: Option<ProxyPolicy>,
+        tls: Option<Arc<ClientConfig>>,
+        resolver: Resolver,
+    ) -> Self {
         let mut h1 = http1::Builder::new();
         h1.max_buf_size(HEAD_BYTES_MAX).max_header_size(HEAD_BYTES_MAX).max_headers(HEADERS_MAX);
         let mut h2 = http2::Builder::new(TokioExecutor::new());
@@ -64,37 +72,118 @@ impl Dialer {
             .max_header_list_size(HEAD_BYTES_MAX as u32)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_AFTER);
-        Self { policy, lookups: Lookups::new(resolver), tls, h1, h2 }
+        Self { policy, proxy, lookups: Lookups::new(resolver), tls, h1, h2 }
+    }
+
+    pub(super) fn policy(&self) -> &NetworkPolicy {
+        &self.policy
+    }
+
+    /// What connections are made with unless a webhook has something of its own.
+    pub(super) fn terms(&self) -> Terms<'_> {
+        Terms { realm: Realm::default(), policy: &self.policy, tls: self.tls.as_ref(), server_name: None }
     }
 
     /// A new connection to the endpoint behind `key`, with the phases' times written into `progress`.
-    pub(super) async fn dial(&self, key: &Key, progress: &mut Progress) -> Result<Opened, Fault> {
-        progress.stage = Stage::Resolve;
-        let addresses = self.permitted_addresses(key, progress).await?;
-        progress.stage = Stage::Connect;
-        let started = Instant::now();
-        let stream = connect(&addresses).await.map_err(|error| Fault::unconnected(&target(key, &addresses), &error))?;
-        progress.timings.connect_us = Some(micros(started.elapsed()));
+    pub(super) async fn dial(&self, key: &Key, terms: Terms<'_>, progress: &mut Progress) -> Result<Opened, Fault> {
+        let proxy = self.proxy.as_ref().and_then(|policy| policy.for_host(key.host()));
+        let (stream, form) = match proxy {
+            None => (self.reach(key, terms.policy, progress).await?, Form::Origin),
+            Some(proxy) => self.reach_through(proxy, key, terms.policy, progress).await?,
+        };
         // Fails only on a socket that is broken already, which the next write will say better.
         let _ = stream.set_nodelay(true);
         if !key.is_tls() {
-            return self.handshake_h1(stream, key).await;
+            return self.handshake_h1(stream, key, form).await;
         }
         progress.stage = Stage::Tls;
         let started = Instant::now();
-        let stream = self.secure(stream, key).await?;
+        let stream = self.secure(stream, key, terms).await?;
         progress.timings.tls_us = Some(micros(started.elapsed()));
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.handshake_h2(stream).await
         } else {
-            self.handshake_h1(stream, key).await
+            self.handshake_h1(stream, key, Form::Origin).await
         }
     }
 
-    async fn permitted_addresses(&self, key: &Key, progress: &mut Progress) -> Result<Vec<SocketAddr>, Fault> {
+    /// Straight to the endpoint.
+    async fn reach(&self, key: &Key, policy: &NetworkPolicy, progress: &mut Progress) -> Result<TcpStream, Fault> {
+        progress.stage = Stage::Resolve;
+        let addresses = self.permitted_addresses(key, policy, progress).await?;
+        progress.stage = Stage::Connect;
+        let started = Instant::now();
+        let stream = connect(&addresses).await.map_err(|error| Fault::unconnected(&target(key, &addresses), &error))?;
+        progress.timings.connect_us = Some(micros(started.elapsed()));
+        Ok(stream)
+    }
+
+    /// To the endpoint by way of a proxy. The guard judges what is dialled, or what can be known of it when the proxy
+    /// resolves the name; the proxy's own address is the operator's choice.
+    async fn reach_through(
+        &self,
+        proxy: &Proxy,
+        key: &Key,
+        policy: &NetworkPolicy,
+        progress: &mut Progress,
+    ) -> Result<(TcpStream, Form), Fault> {
+        progress.stage = Stage::Resolve;
+        let target = match (proxy.kind, key.literal_address()) {
+            (ProxyKind::Socks5, _) | (_, Some(_)) => {
+                let addresses = self.permitted_addresses(key, policy, progress).await?;
+                Target::Address(*addresses.first().ok_or_else(|| Fault::new(Cause::Resolve, "the name has no address"))?)
+            }
+            (ProxyKind::Http | ProxyKind::Socks5h, None) => {
+                policy
+                    .check_unresolved(key.host(), !key.is_tls())
+                    .map_err(|refused| Fault::new(Cause::BlockedAddress, refused.to_string()))?;
+                Target::Name(key.host(), key.port())
+            }
+        };
+        let addresses = self.proxy_addresses(proxy).await?;
+        progress.stage = Stage::Connect;
+        let started = Instant::now();
+        let connected = connect(&addresses).await;
+        let mut stream = connected.map_err(|error| Fault::unconnected(&format!("the proxy {proxy}"), &error))?;
+        progress.stage = Stage::Proxy;
+        let form = match proxy.kind {
+            ProxyKind::Http if key.is_tls() => {
+                proxy::connect_http(&mut stream, proxy, &target).await?;
+                Form::Origin
+            }
+            ProxyKind::Http => Form::Absolute(proxy_credentials(proxy)?),
+            ProxyKind::Socks5 | ProxyKind::Socks5h => {
+                proxy::connect_socks5(&mut stream, proxy, &target).await?;
+                Form::Origin
+            }
+        };
+        progress.timings.connect_us = Some(micros(started.elapsed()));
+        Ok((stream, form))
+    }
+
+    async fn proxy_addresses(&self, proxy: &Proxy) -> Result<Vec<SocketAddr>, Fault> {
+        if let Ok(address) = proxy.host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, proxy.port)]);
+        }
+        let resolved = self.lookups.addresses(&proxy.host).await.map_err(|error| {
+            Fault::new(Cause::Resolve, format!("the proxy {proxy} does not resolve: {error}: check `[network] proxy`"))
+        })?;
+        let addresses = resolved.iter().map(|address| SocketAddr::new(*address, proxy.port)).collect::<Vec<_>>();
+        if addresses.is_empty() {
+            return Err(Fault::new(Cause::Resolve, format!("the proxy {proxy} has no address: check `[network] proxy`")));
+        }
+        Ok(alternate_families(addresses))
+    }
+
+    async fn permitted_addresses(
+        &self,
+        key: &Key,
+        policy: &NetworkPolicy,
+        progress: &mut Progress,
+    ) -> Result<Vec<SocketAddr>, Fault> {
         let plain_http = !key.is_tls();
         if let Some(address) = key.literal_address() {
-            self.policy
+            policy
                 .check_address(address, plain_http)
                 .map_err(|refused| Fault::new(Cause::BlockedAddress, refused.to_string()))?;
             return Ok(vec![SocketAddr::new(address, key.port())]);
@@ -109,7 +198,7 @@ impl Dialer {
         let mut refusal = None;
         let mut permitted = Vec::new();
         for address in resolved.iter().copied() {
-            match self.policy.check_address(address, plain_http) {
+            match policy.check_address(address, plain_http) {
                 Ok(()) => permitted.push(SocketAddr::new(address, key.port())),
                 Err(refused) => refusal = refusal.or(Some(refused)),
             }
@@ -123,13 +212,20 @@ impl Dialer {
         Ok(alternate_families(permitted))
     }
 
-    async fn secure(&self, stream: TcpStream, key: &Key) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Fault> {
-        let config = self.tls.clone().ok_or_else(|| {
+    async fn secure(
+        &self,
+        stream: TcpStream,
+        key: &Key,
+        terms: Terms<'_>,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Fault> {
+        let config = terms.tls.cloned().ok_or_else(|| {
             Fault::new(Cause::Tls, "this machine has no CA certificates, so no https endpoint can be trusted: install ca-certificates or set SSL_CERT_FILE, then restart")
         })?;
-        let host = key.host().to_owned();
-        let name = ServerName::try_from(host)
-            .map_err(|_| Fault::new(Cause::Tls, format!("`{}` is not a name that a certificate can be for", key.host())))?;
+        let name = match terms.server_name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(key.host().to_owned())
+                .map_err(|_| Fault::new(Cause::Tls, format!("`{}` is not a name that a certificate can be for", key.host())))?,
+        };
         TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
             let detail = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
                 Some(tls) => tls::words(tls),
@@ -142,7 +238,7 @@ impl Dialer {
         })
     }
 
-    async fn handshake_h1<S>(&self, stream: S, key: &Key) -> Result<Opened, Fault>
+    async fn handshake_h1<S>(&self, stream: S, key: &Key, form: Form) -> Result<Opened, Fault>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -151,7 +247,7 @@ impl Dialer {
         let driver = drive(connection);
         let host =
             HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
-        Ok(Opened::H1(H1 { sender, driver, host }))
+        Ok(Opened::H1(H1 { sender, driver, host, form }))
     }
 
     async fn handshake_h2<S>(&self, stream: S) -> Result<Opened, Fault>
@@ -163,6 +259,15 @@ impl Dialer {
         let driver = drive(connection);
         Ok(Opened::H2(H2 { sender, driver }))
     }
+}
+
+/// What an HTTP proxy wants to see with each request in the absolute form.
+fn proxy_credentials(proxy: &Proxy) -> Result<Option<HeaderValue>, Fault> {
+    let Some(password) = &proxy.password else { return Ok(None) };
+    let mut value = HeaderValue::from_str(&basic(&proxy.username, password.expose()))
+        .map_err(|_| Fault::new(Cause::Connect, "the credentials in `[network] proxy` cannot be put into a header"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
 }
 
 /// Runs a connection until it ends or its handle is dropped.

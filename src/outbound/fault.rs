@@ -13,7 +13,11 @@ use super::tls;
 pub(super) enum Stage {
     #[default]
     Resolve,
+    /// Asking for a token, before anything else.
+    Token,
     Connect,
+    /// Connected to the proxy, which has to connect to the endpoint.
+    Proxy,
     Tls,
     /// The request is on its way or sent; no answer yet.
     Head,
@@ -40,6 +44,8 @@ impl Fault {
             Cause::Timeout,
             match stage {
                 Stage::Resolve => format!("the endpoint's name did not resolve {within}: check this machine's DNS"),
+                Stage::Token => format!("no token for the endpoint came {within}: does the server at `token_url` answer?"),
+                Stage::Proxy => format!("the proxy did not connect to the endpoint {within}: does it reach it?"),
                 Stage::Connect => format!("no TCP connection {within}: is the endpoint up, does a firewall drop the packets?"),
                 Stage::Tls => format!("the TLS handshake did not end {within}: what listens there may not speak TLS"),
                 Stage::Head => {

@@ -1,10 +1,11 @@
-//! Whom a connection is to: scheme, host and port of a request's URI.
+//! Whom a connection is to: scheme, host and port of a request's URI, and on what terms.
 
 use std::net::IpAddr;
 
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
+use super::egress::Realm;
 use super::fault::Fault;
 use crate::model::{Cause, Refused};
 
@@ -13,11 +14,13 @@ use crate::model::{Cause, Refused};
 pub(super) struct Key {
     tls: bool,
     authority: Authority,
+    /// What it was made with: connections of different realms are never mixed.
+    realm: Realm,
 }
 
 impl Key {
     /// Refuses what [`crate::model::NetworkPolicy::check_url`] should have refused before.
-    pub(super) fn of(uri: &Uri) -> Result<Self, Fault> {
+    pub(super) fn of(uri: &Uri, realm: Realm) -> Result<Self, Fault> {
         let refused = |refused: Refused| Fault::new(Cause::BlockedAddress, refused.to_string());
         let tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -32,7 +35,7 @@ impl Key {
         if authority.as_str().contains('@') {
             return Err(refused(Refused::Credentials));
         }
-        Ok(Self { tls, authority: authority.clone() })
+        Ok(Self { tls, authority: authority.clone(), realm })
     }
 
     pub(super) fn is_tls(&self) -> bool {
@@ -68,7 +71,7 @@ mod tests {
     use super::*;
 
     fn key(uri: &str) -> Result<Key, Fault> {
-        Key::of(&uri.parse().unwrap())
+        Key::of(&uri.parse().unwrap(), Realm::default())
     }
 
     #[test]

@@ -23,6 +23,15 @@ pub(super) struct H1 {
     pub(super) driver: AbortOnDropHandle<()>,
     /// The `Host` header that all requests on it carry.
     pub(super) host: HeaderValue,
+    pub(super) form: Form,
+}
+
+/// How requests on a connection name what they are for.
+pub(super) enum Form {
+    /// RFC 9112 §3.2.1, to the endpoint itself.
+    Origin,
+    /// RFC 9112 §3.2.2, to a proxy, with the credentials that it wants.
+    Absolute(Option<HeaderValue>),
 }
 
 impl H1 {
@@ -100,17 +109,24 @@ impl Lease {
 }
 
 impl H1 {
-    /// RFC 9112 §3.2.1: the origin form, and `Host`.
+    /// In the form of the connection, with `Host`.
     async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
-        let absolute = std::mem::take(request.uri_mut());
-        *request.uri_mut() = origin_form(&absolute);
+        let absolute = request.uri().clone();
         let own_host = request.headers().contains_key(header::HOST);
         if !own_host {
             request.headers_mut().insert(header::HOST, self.host.clone());
         }
+        match &self.form {
+            Form::Origin => *request.uri_mut() = origin_form(&absolute),
+            Form::Absolute(None) => {}
+            Form::Absolute(Some(credentials)) => {
+                request.headers_mut().insert(header::PROXY_AUTHORIZATION, credentials.clone());
+            }
+        }
         self.sender.try_send_request(request).await.map_err(|error| {
             unsent(error, |mut request| {
                 *request.uri_mut() = absolute;
+                request.headers_mut().remove(header::PROXY_AUTHORIZATION);
                 if !own_host {
                     request.headers_mut().remove(header::HOST);
                 }

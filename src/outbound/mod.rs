@@ -1,5 +1,6 @@
 //! The HTTP client that deliveries go out by: the SSRF guard inside the dialler, HTTP/1.1 and HTTP/2, one deadline
-//! over name, TCP, TLS, request and answer, an answer that is read up to a cap, and a small pool of connections.
+//! over name, TCP, TLS, request and answer, an answer that is read up to a cap, and a small pool of connections; proxies,
+//! client certificates, and tokens for endpoints that want them.
 //!
 //! Refuses redirects, cookies, decompression, and to send a request twice once any of its bytes may have been seen:
 //! whether to try again is the retry policy's decision. Built on hyper's connections with a pool of our own, because
@@ -7,32 +8,42 @@
 
 mod body;
 mod dial;
+mod egress;
 mod fault;
 mod key;
 mod lease;
+mod oauth;
 mod pool;
+mod proxy;
 mod resolve;
 mod tls;
 
 #[cfg(test)]
 mod tests;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
-use crate::model::{Cause, NetworkPolicy, Timings};
+use crate::model::{Cause, NetworkEgress, NetworkPolicy, ProxyPolicy, Timings, TlsVersion, WebhookEgress};
 
 use body::Kept;
 use dial::Dialer;
+use egress::{Authorization, Terms};
 use fault::{Fault, Stage};
 use key::Key;
 use lease::{Lease, Unsent};
+use oauth::Tokens;
 use pool::Pool;
+use tls::Trust;
+
+pub use egress::Egress;
 pub use resolve::{ResolveFn, Resolver};
 pub use tls::Roots;
 
@@ -42,10 +53,12 @@ pub use tls::Roots;
 const IDLE_PER_HOST_MAX: usize = 256;
 
 /// How a [`Client`] is made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientOptions {
     pub network: NetworkPolicy,
+    pub proxy: Option<ProxyPolicy>,
     pub roots: Roots,
+    pub min_tls: TlsVersion,
     /// Unused connections kept open to one endpoint.
     pub idle_per_host_max: usize,
     /// How long an unused connection is kept; shorter where the endpoint says so (`Keep-Alive: timeout=5`).
@@ -55,7 +68,23 @@ pub struct ClientOptions {
 impl ClientOptions {
     /// The machine's CA certificates, and bounds for a server's use.
     pub fn new(network: NetworkPolicy) -> Self {
-        Self { network, roots: Roots::System, idle_per_host_max: IDLE_PER_HOST_MAX, idle_timeout: Duration::from_secs(60) }
+        Self {
+            network,
+            proxy: None,
+            roots: Roots::System { and: Vec::new() },
+            min_tls: TlsVersion::default(),
+            idle_per_host_max: IDLE_PER_HOST_MAX,
+            idle_timeout: Duration::from_secs(60),
+        }
+    }
+
+    /// As [`ClientOptions::new`], with what `[network]` says besides.
+    pub fn read(network: NetworkPolicy, egress: &NetworkEgress) -> Result<Self, OutboundError> {
+        let mut options = Self { proxy: egress.proxy.clone(), min_tls: egress.min_tls, ..Self::new(network) };
+        if let Some(path) = &egress.ca_file {
+            options.roots = options.roots.with(&egress::read_pem(path, "[network] ca_file")?);
+        }
+        Ok(options)
     }
 }
 
@@ -77,6 +106,10 @@ pub enum OutboundError {
     BadRoots(String),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    #[error("cannot read `{key}`, {path}: {reason}")]
+    Unreadable { key: String, path: PathBuf, reason: String },
+    #[error("what the endpoint is told about who asks cannot be used: {0}")]
+    BadIdentity(String),
 }
 
 /// An endpoint's answer, whatever its status.
@@ -124,10 +157,20 @@ pub struct Client {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     dialer: Dialer,
     pool: Arc<Pool>,
+    tokens: Tokens,
+    roots: Roots,
+    /// Of `roots`; `None` on a machine that trusts nobody.
+    trust: Option<Trust>,
+    min_tls: TlsVersion,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("pool", &self.pool).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -138,9 +181,18 @@ impl Client {
 
     /// As [`Client::new`], with names resolved by `resolver`. Its answers pass the SSRF guard like any others.
     pub fn with_resolver(options: ClientOptions, resolver: Resolver) -> Result<Self, OutboundError> {
-        let dialer = Dialer::new(options.network, tls::client_config(options.roots)?, resolver);
-        let pool = Arc::new(Pool::new(options.idle_per_host_max, options.idle_timeout));
-        Ok(Self { inner: Arc::new(Inner { dialer, pool }) })
+        let ClientOptions { network, proxy, roots, min_tls, idle_per_host_max, idle_timeout } = options;
+        let trust = tls::trust(&roots)?;
+        let tls = trust.clone().map(|trust| tls::client_config(trust, min_tls, None)).transpose()?;
+        let dialer = Dialer::new(network, proxy, tls, resolver);
+        let pool = Arc::new(Pool::new(idle_per_host_max, idle_timeout));
+        Ok(Self { inner: Arc::new(Inner { dialer, pool, tokens: Tokens::default(), roots, trust, min_tls }) })
+    }
+
+    /// What one webhook's requests leave with. Reads its certificates; tokens are kept as long as somebody has one with
+    /// the same settings.
+    pub fn egress(&self, settings: &WebhookEgress) -> Result<Egress, OutboundError> {
+        Egress::new(&self.inner, settings)
     }
 
     /// Sends `request` (with an absolute URI) and reads the answer.
@@ -149,8 +201,13 @@ impl Client {
     /// handed over, when its connection is made ready for the next request. `Host` and `Content-Length` are set here;
     /// all other headers are the caller's.
     pub async fn send(&self, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
+        self.send_with(&Egress::default(), request, limits).await
+    }
+
+    /// As [`Client::send`], with what a webhook has of its own. Its `Authorization` is set here as well.
+    pub async fn send_with(&self, egress: &Egress, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
         let mut progress = Progress::default();
-        let exchange = self.inner.exchange(request, &limits, &mut progress);
+        let exchange = self.inner.exchange(request, egress, &limits, &mut progress);
         let outcome = match tokio::time::timeout(limits.timeout, exchange).await {
             Ok(outcome) => outcome,
             Err(_) => {
@@ -178,6 +235,11 @@ struct Progress {
 }
 
 impl Progress {
+    /// For another answer in place of the one that came.
+    fn begin_again(&mut self) {
+        (self.head, self.kept, self.reused) = (None, Kept::default(), None);
+    }
+
     fn into_error(self, fault: Fault) -> SendError {
         let Self { timings, head, kept, .. } = self;
         let partial = head.map(|(status, headers)| Box::new(Partial { status, headers, body: kept.into_bytes() }));
@@ -194,15 +256,54 @@ struct Finished {
 }
 
 impl Inner {
-    async fn exchange(&self, request: Request<Bytes>, limits: &SendLimits, progress: &mut Progress) -> Result<Finished, Fault> {
-        let key = Key::of(request.uri())?;
+    async fn exchange(
+        &self,
+        mut request: Request<Bytes>,
+        egress: &Egress,
+        limits: &SendLimits,
+        progress: &mut Progress,
+    ) -> Result<Finished, Fault> {
+        let source = match egress.authorization() {
+            None => return self.exchange_once(request, egress, limits, progress).await,
+            Some(Authorization::Fixed(value)) => {
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
+                return self.exchange_once(request, egress, limits, progress).await;
+            }
+            Some(Authorization::OAuth2(source)) => source,
+        };
+        let with = |request: &Request<Bytes>, token: &HeaderValue| {
+            let mut request = request.clone();
+            request.headers_mut().insert(AUTHORIZATION, token.clone());
+            request
+        };
+        let (token, is_new) = source.header(self, egress, limits, None, progress).await?;
+        let finished = self.exchange_once(with(&request, &token), egress, limits, progress).await?;
+        if is_new || progress.head.as_ref().is_none_or(|(status, _)| *status != 401) {
+            return Ok(finished);
+        }
+        // A kept token that was withdrawn before its time: the endpoint has refused the request and not acted on it.
+        drop(finished);
+        let (token, _) = source.header(self, egress, limits, Some(&token), progress).await?;
+        progress.begin_again();
+        self.exchange_once(with(&request, &token), egress, limits, progress).await
+    }
+
+    async fn exchange_once(
+        &self,
+        request: Request<Bytes>,
+        egress: &Egress,
+        limits: &SendLimits,
+        progress: &mut Progress,
+    ) -> Result<Finished, Fault> {
+        let terms = egress.terms(self.dialer.terms());
+        let key = Key::of(request.uri(), terms.realm)?;
         let request = request.map(Full::new);
         let mut lease = match self.pool.checkout(&key) {
             Some(lease) => {
                 progress.reused = Some(key.clone());
                 lease
             }
-            None => self.open(&key, limits, progress).await?,
+            None => self.open(&key, terms, limits, progress).await?,
         };
         progress.stage = Stage::Head;
         let mut sent_at = Instant::now();
@@ -211,7 +312,7 @@ impl Inner {
                 // The endpoint had closed the kept connection before a byte of the request was written: once more,
                 // on a new one.
                 progress.reused = None;
-                lease = self.open(&key, limits, progress).await?;
+                lease = self.open(&key, terms, limits, progress).await?;
                 progress.stage = Stage::Head;
                 sent_at = Instant::now();
                 lease.send(*request).await
@@ -230,8 +331,8 @@ impl Inner {
         Ok(Finished { key, lease, body, truncated })
     }
 
-    async fn open(&self, key: &Key, limits: &SendLimits, progress: &mut Progress) -> Result<Lease, Fault> {
-        let dialled = tokio::time::timeout(limits.connect_timeout, self.dialer.dial(key, progress)).await;
+    async fn open(&self, key: &Key, terms: Terms<'_>, limits: &SendLimits, progress: &mut Progress) -> Result<Lease, Fault> {
+        let dialled = tokio::time::timeout(limits.connect_timeout, self.dialer.dial(key, terms, progress)).await;
         let dialled =
             dialled.unwrap_or_else(|_| Err(Fault::timed_out(progress.stage, limits.connect_timeout, "connect_timeout")));
         match dialled {

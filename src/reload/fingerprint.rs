@@ -1,4 +1,4 @@
-//! What makes one configuration the same as another: its files, and the modules that it uses.
+//! What makes one configuration the same as another: its files, the modules that it uses or could use, and certificates.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -11,13 +11,16 @@ use crate::transform::{self, Source};
 /// Hex digits shown; 64 bits tell configurations apart.
 const DIGITS: usize = 16;
 
-pub(super) fn of(loaded: &Loaded) -> String {
+/// `others`: modules that webhooks of the API use.
+pub(super) fn of(loaded: &Loaded, others: &BTreeSet<String>) -> String {
     let settings = &loaded.settings;
     let mut hash = Sha256::new();
     hash.update(loaded.fingerprint.as_bytes());
-    let used: BTreeSet<&str> =
-        settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.as_str()).collect();
-    for name in used {
+    let used = settings.webhooks.values().flat_map(|webhook| &webhook.transform).map(|step| step.name.clone());
+    let lying_there = transform::available(&settings.transformers_dir).into_iter();
+    let files = lying_there.filter(|(_, source)| matches!(source, Source::File(_))).map(|(name, _)| name);
+    for name in used.chain(files).chain(others.iter().cloned()).collect::<BTreeSet<String>>() {
+        let name = name.as_str();
         let path = settings.transformers.get(name).and_then(|declared| declared.path.as_deref());
         hash.update(name.as_bytes());
         hash.update([0]);
@@ -27,6 +30,10 @@ pub(super) fn of(loaded: &Loaded) -> String {
         {
             hash.update(Sha256::digest(&module));
         }
+    }
+    for path in settings.certificate_files() {
+        hash.update(path.as_os_str().as_encoded_bytes());
+        hash.update(Sha256::digest(std::fs::read(path).unwrap_or_default()));
     }
     let mut hex = String::with_capacity(DIGITS);
     for byte in hash.finalize().iter().take(DIGITS / 2) {

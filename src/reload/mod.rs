@@ -1,26 +1,29 @@
 //! From the files to the live snapshot: at start, and whenever they change. All or nothing: whatever is wrong, the
 //! old snapshot goes on, and the reason is logged and kept for everyone to see.
 
+mod change;
 mod fingerprint;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use self::watch::Hangup;
 use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings, WebhookSettings};
-use crate::model::{NetworkPolicy, StorageKey, StorageKeys, WebhookId, WebhookKey};
+use crate::control::Request;
+use crate::model::{StorageKey, StorageKeys, WebhookId, WebhookKey};
 use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::signing::{LiveSecret, Scheme, Secret};
-use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Parts, Snapshot, Switchboard};
-use crate::store::{Store, StoreError};
+use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Snapshot, Switchboard};
+use crate::store::{ApiWebhook, Store, StoreError};
 use crate::telemetry::{ConfigReload, Metrics};
 use crate::transform::Host;
 
@@ -55,7 +58,11 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     switchboard: Arc<Switchboard>,
     /// Kept while `[network]` stays the same, and with it the open connections.
-    client: Mutex<Option<(NetworkPolicy, Client)>>,
+    client: Mutex<Option<(ClientOptions, Client)>>,
+    /// The last configuration that went live: what webhooks of the API are judged by, whatever the files say by now.
+    good: Mutex<Option<Arc<Loaded>>>,
+    /// Webhooks made by the API, as the store has them.
+    api: Mutex<Vec<ApiWebhook>>,
     /// What secrets in the store are sealed with; `None` before the first look.
     keys: Mutex<Option<StorageKeys>>,
 }
@@ -67,6 +74,11 @@ struct Watched {
     dirs: Vec<PathBuf>,
 }
 
+/// What makes one configuration the same as another, as `GET /v1/config` shows it.
+pub fn fingerprint(loaded: &Loaded) -> String {
+    fingerprint::of(loaded, &BTreeSet::new())
+}
+
 /// Reads the configuration as the process sees it.
 pub fn load(path: &Path) -> Result<Loaded, Problems> {
     config::load(path, &|name| std::env::var(name).ok())
@@ -74,21 +86,31 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 
 impl Reloader {
     pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>, standing: Switchboard) -> Self {
-        let (client, keys) = (Mutex::new(None), Mutex::new(None));
-        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys }
+        let (client, keys) = (Mutex::default(), Mutex::default());
+        let (good, api) = (Mutex::default(), Mutex::default());
+        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys, good, api }
     }
 
     /// The first snapshot, of what [`load`] gave.
     pub async fn first(&self, loaded: Loaded) -> Result<Snapshot, ReloadError> {
         log_warnings(&loaded);
-        let fingerprint = fingerprint::of(&loaded);
-        let snapshot = self.build(loaded, fingerprint, 1).await?;
+        let kept = self.store.api_webhooks().await?;
+        self.edit_api(|webhooks| *webhooks = kept);
+        let fingerprint = fingerprint::of(&loaded, &change::modules(change::judge_quietly(&self.api(), &loaded).values()));
+        let snapshot = self.build(Arc::new(loaded), fingerprint, 1).await?;
+        warn_of_broken(&snapshot);
         self.metrics.set_config_generation(1);
         Ok(snapshot)
     }
 
     /// Watches and reloads until `shutdown`.
-    pub async fn run(self: Arc<Self>, live: Arc<Live>, mut hangup: Hangup, shutdown: CancellationToken) {
+    pub async fn run(
+        self: Arc<Self>,
+        live: Arc<Live>,
+        mut hangup: Hangup,
+        mut requests: mpsc::Receiver<Request>,
+        shutdown: CancellationToken,
+    ) {
         let mut watcher = Watcher::start();
         let mut secret_changes = live.secret_changes();
         // What changed between the first load and the watch is seen by a look right away.
@@ -98,6 +120,10 @@ impl Reloader {
                 () = shutdown.cancelled() => return,
                 () = watcher.changed() => false,
                 () = hangup.received() => true,
+                Some(request) = requests.recv() => {
+                    self.answer(&live, request).await;
+                    continue;
+                }
                 Ok(()) = secret_changes.changed() => {
                     let changes = *secret_changes.borrow_and_update();
                     self.renew_secrets(&live, changes).await;
@@ -151,6 +177,7 @@ impl Reloader {
         let dirs = self.watched_dirs(&loaded.include_dirs, &current);
         let mut files = loaded.files.clone();
         files.extend(loaded.settings.transformers.values().filter_map(|transformer| transformer.path.clone()));
+        files.extend(loaded.settings.certificate_files().cloned());
         let watched = Watched { files, dirs };
         if fingerprint == current.fingerprint {
             live.unchanged();
@@ -159,7 +186,7 @@ impl Reloader {
         }
         log_warnings(&loaded);
         warn_of_restarts(&current.settings, &loaded.settings);
-        match self.build(loaded, fingerprint, current.generation + 1).await {
+        match self.build(Arc::new(loaded), fingerprint, current.generation + 1).await {
             Ok(snapshot) => self.publish(live, snapshot).await,
             Err(ReloadError::Refused(problems)) => self.reject(live, &problems).await,
             Err(error) => {
@@ -171,11 +198,13 @@ impl Reloader {
         watched
     }
 
-    /// Makes the secrets live that the store keeps now.
+    /// Makes the secrets live that the store keeps now, of the webhooks whose have changed.
     async fn renew_secrets(&self, live: &Live, changes: u64) {
         let current = live.snapshot();
-        let keys = current.webhooks().iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
-        let renewed = match self.generated_secrets(&current.settings, &keys).await {
+        let changed = live.take_changed();
+        let webhooks: Vec<_> = changed.iter().filter_map(|id| current.webhook(id)).collect();
+        let keys = webhooks.iter().map(|webhook| (webhook.settings.id.clone(), webhook.key)).collect();
+        let renewed = match self.generated_secrets(webhooks.iter().map(|webhook| &*webhook.settings), &keys, None).await {
             Ok(secrets) => snapshot::resign(&current, &secrets).map_err(|(id, e)| format!("`{id}`: {e}")),
             Err(error) => Err(error.to_string()),
         };
@@ -185,7 +214,10 @@ impl Reloader {
                 live.replace(snapshot);
                 live.secrets_are_live(changes);
             }
-            Err(error) => tracing::error!(error, "changed secrets cannot go live; the next reload tries again"),
+            Err(error) => {
+                live.put_back(changed);
+                tracing::error!(error, "changed secrets cannot go live; the next change of one, or the next reload, tries again");
+            }
         }
     }
 
@@ -211,10 +243,11 @@ impl Reloader {
     /// One look, off the runtime; with the fingerprint of what was seen, good or bad.
     async fn read(&self) -> Option<(Result<Loaded, Problems>, String)> {
         let path = self.path.clone();
+        let api = self.api();
         let read = tokio::task::spawn_blocking(move || {
             let loaded = load(&path);
             let fingerprint = match &loaded {
-                Ok(loaded) => fingerprint::of(loaded),
+                Ok(loaded) => fingerprint::of(loaded, &change::modules(change::judge_quietly(&api, loaded).values())),
                 Err(problems) => problems.fingerprint.clone(),
             };
             (loaded, fingerprint)
@@ -237,6 +270,7 @@ impl Reloader {
     async fn publish(&self, live: &Arc<Live>, snapshot: Snapshot) {
         let (generation, webhooks) = (snapshot.generation, snapshot.webhooks().len());
         let fingerprint = snapshot.fingerprint.clone();
+        warn_of_broken(&snapshot);
         live.publish(snapshot);
         self.metrics.set_config_generation(generation);
         self.metrics.config_reload(ConfigReload::Applied);
@@ -264,21 +298,34 @@ impl Reloader {
         }
     }
 
-    async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
-        let settings = loaded.settings.clone();
-        self.rekey(&settings.storage.keys).await?;
-        let client = self.client(&settings.network)?;
-        let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
-        let keys = self.store.intern(ids.clone()).await?;
-        let keys: HashMap<WebhookId, WebhookKey> = ids.into_iter().zip(keys).collect();
-        let secrets = self.generated_secrets(&settings, &keys).await?;
-        let switchboard = Arc::clone(&self.switchboard);
-        let loaded_at = self.clock.now();
-        let parts = Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard };
-        snapshot::build(parts, &self.host).await.map_err(|problems| {
+    async fn build(&self, loaded: Arc<Loaded>, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
+        let webhooks = self.api();
+        let mut settled = change::judge_all(&webhooks, &loaded);
+        let mut result =
+            snapshot::build(self.parts(&loaded, &settled, fingerprint.clone(), generation, None).await?, &self.host).await;
+        if let Err(problems) = &result
+            && change::suspend_refused(&mut settled, &webhooks, &loaded, problems)
+        {
+            result = snapshot::build(self.parts(&loaded, &settled, fingerprint, generation, None).await?, &self.host).await;
+        }
+        let snapshot = result.map_err(|problems| {
             let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
             ReloadError::Refused(loaded.refused(listed))
-        })
+        })?;
+        *self.good.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        Ok(snapshot)
+    }
+
+    fn good(&self) -> Option<Arc<Loaded>> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn api(&self) -> Vec<ApiWebhook> {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn edit_api(&self, edit: impl FnOnce(&mut Vec<ApiWebhook>)) {
+        edit(&mut self.api.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Secrets at rest are sealed with the keys of this configuration, when they are others than before.
@@ -295,31 +342,30 @@ impl Reloader {
         Ok(())
     }
 
-    fn client(&self, policy: &NetworkPolicy) -> Result<Client, OutboundError> {
+    fn client(&self, settings: &Settings) -> Result<Client, OutboundError> {
+        let options = ClientOptions::read(settings.network.clone(), &settings.network_egress)?;
         let mut kept = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((known, client)) = &*kept
-            && known == policy
+            && *known == options
         {
             return Ok(client.clone());
         }
-        let client = Client::new(ClientOptions::new(policy.clone()))?;
-        *kept = Some((policy.clone(), client.clone()));
+        let client = Client::new(options.clone())?;
+        *kept = Some((options, client.clone()));
         Ok(client)
     }
 
-    /// Secrets of webhooks that sign and have none: made once, kept in the store.
+    /// Secrets of webhooks that sign and have none: made once, kept in the store. `but` gets none.
     async fn generated_secrets(
         &self,
-        settings: &Settings,
+        webhooks: impl Iterator<Item = &WebhookSettings>,
         keys: &HashMap<WebhookId, WebhookKey>,
+        but: Option<&WebhookId>,
     ) -> Result<HashMap<WebhookId, Vec<LiveSecret>>, StoreError> {
         let has_or_needs_none = |webhook: &WebhookSettings| webhook.secret.is_some() || webhook.signature.is_empty();
-        let (ids, wanted): (Vec<&WebhookId>, Vec<(WebhookKey, fn() -> String)>) = settings
-            .webhooks
-            .values()
-            .filter(|webhook| !has_or_needs_none(webhook))
-            .filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))))
-            .unzip();
+        let wanting = webhooks.filter(|webhook| !has_or_needs_none(webhook) && Some(&webhook.id) != but);
+        let known = wanting.filter_map(|webhook| Some((&webhook.id, (*keys.get(&webhook.id)?, maker(webhook)))));
+        let (ids, wanted): (Vec<_>, Vec<_>) = known.unzip();
         if wanted.is_empty() {
             return Ok(HashMap::new());
         }
@@ -353,12 +399,20 @@ fn show(problem: &Problem) -> ConfigProblem {
         column: problem.column,
         message: problem.message.clone(),
         help: problem.help.clone(),
+        rendered: problem.render(false),
     }
 }
 
 fn log_warnings(loaded: &Loaded) {
     for warning in &loaded.warnings {
         tracing::warn!("{}", warning.render(false));
+    }
+}
+
+/// Modules that nobody uses harm nobody, whatever is wrong with them.
+fn warn_of_broken(snapshot: &Snapshot) {
+    for (name, error) in &snapshot.broken {
+        tracing::warn!(transformer = %name, %error, "a file in transformers/ cannot be used");
     }
 }
 

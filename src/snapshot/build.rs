@@ -1,8 +1,9 @@
 //! Settings into a snapshot: every module compiled and asked to check its options, every signer keyed, the index
 //! built. All problems at once; nothing goes live before all of it is whole.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::{Snapshot, Switchboard, Webhook};
 use crate::config::{Place, Settings, WebhookSettings};
@@ -10,7 +11,7 @@ use crate::model::{Limits, Timestamp, WebhookId, WebhookKey};
 use crate::outbound::Client;
 use crate::routing::Index;
 use crate::signing::{InvalidSecret, LiveSecret, Signer};
-use crate::transform::{self, Host, Module, Pipeline};
+use crate::transform::{self, Host, Module, Pipeline, Source};
 
 /// What a snapshot is built from, beside the settings.
 pub struct Parts {
@@ -26,6 +27,10 @@ pub struct Parts {
     pub switchboard: Arc<Switchboard>,
 }
 
+/// Time that one module may take over all checks of a configuration: a formatter takes 50 µs for each, and a module that is
+/// slow in them, by design or by mistake, must not hold up the reload of a thousand webhooks.
+const CHECKS_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// Something that only shows when handles are made.
 #[derive(Debug)]
 pub struct BuildProblem {
@@ -36,18 +41,23 @@ pub struct BuildProblem {
 
 pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProblem>> {
     let mut problems = Vec::new();
-    let mut modules = Modules { settings: &parts.settings, host, loaded: HashMap::new() };
+    let mut modules =
+        Modules { settings: &parts.settings, host, loaded: HashMap::new(), checked: HashMap::new(), spent: HashMap::new() };
     let mut webhooks = Vec::with_capacity(parts.settings.webhooks.len());
     for settings in parts.settings.webhooks.values() {
         let Some(key) = parts.keys.get(&settings.id) else { continue };
         let mut secrets = live_secrets(settings, &parts.secrets);
         let signer = Signer::new(&settings.signature, &secrets)
             .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
+        let egress = parts
+            .client
+            .egress(&settings.egress)
+            .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
         let pipeline = modules.pipeline(settings, &mut problems).await;
-        if let Ok(signer) = signer {
+        if let (Ok(signer), Ok(egress)) = (signer, egress) {
             let secret = (!secrets.is_empty()).then(|| secrets.remove(0).secret);
             let settings = Arc::clone(settings);
-            webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, pipeline }));
+            webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, egress, pipeline }));
         }
     }
     let tls = parts.settings.server.protection.tls.as_ref().map(super::tls::server).transpose();
@@ -55,11 +65,18 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
         problems.push(problem);
         None
     });
-    let modules = modules.loaded.into_iter().filter_map(|(name, module)| Some((name, module.ok()?))).collect();
     if !problems.is_empty() {
         return Err(problems);
     }
-    Ok(Snapshot { tls, ..assemble(parts, webhooks, modules) })
+    modules.load_the_unused().await;
+    let (mut good, mut broken) = (HashMap::new(), BTreeMap::new());
+    for (name, loaded) in modules.loaded {
+        match loaded {
+            Ok(module) => drop(good.insert(name, module)),
+            Err(error) => drop(broken.insert(name, error)),
+        }
+    }
+    Ok(Snapshot { tls, ..assemble(parts, webhooks, good, broken) })
 }
 
 /// All that sign, newest first.
@@ -70,7 +87,12 @@ fn live_secrets(settings: &WebhookSettings, kept: &HashMap<WebhookId, Vec<LiveSe
     }
 }
 
-fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, Arc<Module>>) -> Snapshot {
+fn assemble(
+    parts: Parts,
+    webhooks: Vec<Arc<Webhook>>,
+    modules: HashMap<String, Arc<Module>>,
+    broken: BTreeMap<String, String>,
+) -> Snapshot {
     let by_id = webhooks.iter().enumerate().map(|(at, webhook)| (webhook.settings.id.clone(), at)).collect();
     let by_key = webhooks.iter().enumerate().map(|(at, webhook)| (webhook.key, at)).collect();
     let index = Index::new(webhooks.iter().enumerate().map(|(at, webhook)| (at, webhook.settings.events.as_slice())));
@@ -83,6 +105,7 @@ fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, 
         tls: None,
         modules,
         switchboard: parts.switchboard,
+        broken,
         webhooks,
         by_id,
         by_key,
@@ -113,6 +136,7 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
             secret: kept.next().map(|newest| newest.secret),
             previous: kept.collect(),
             signer,
+            egress: webhook.egress.clone(),
             pipeline: webhook.pipeline.clone(),
         }));
     }
@@ -124,6 +148,7 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
         client: current.client.clone(),
         tls: current.tls.clone(),
         modules: current.modules.clone(),
+        broken: current.broken.clone(),
         switchboard: Arc::clone(&current.switchboard),
         webhooks,
         by_id: current.by_id.clone(),
@@ -137,6 +162,10 @@ struct Modules<'a> {
     settings: &'a Settings,
     host: &'a Host,
     loaded: HashMap<String, Result<Arc<Module>, String>>,
+    /// By module and options: a thousand webhooks usually have few.
+    checked: HashMap<(String, String), Result<(), String>>,
+    /// Over checks, by module.
+    spent: HashMap<String, Duration>,
 }
 
 impl Modules<'_> {
@@ -154,13 +183,43 @@ impl Modules<'_> {
                     continue;
                 }
             };
-            if let Err(error) = module.check(&step.options).await {
-                problems.push(BuildProblem { place, message: error.to_string(), help: None });
+            if let Err(message) = self.check(&module, &step.options).await {
+                problems.push(BuildProblem { place, message, help: None });
                 continue;
             }
             stages.push((module, Arc::from(step.options.as_str())));
         }
         Some(Pipeline { stages })
+    }
+
+    async fn check(&mut self, module: &Module, options: &str) -> Result<(), String> {
+        let key = (module.name().to_owned(), options.to_owned());
+        if let Some(known) = self.checked.get(&key) {
+            return known.clone();
+        }
+        let spent = self.spent.entry(module.name().to_owned()).or_default();
+        if *spent > CHECKS_TIME_MAX {
+            return Err(format!(
+                "transformer `{}` took over {} s to check options: it is not asked any more in this reload",
+                module.name(),
+                CHECKS_TIME_MAX.as_secs()
+            ));
+        }
+        let started = Instant::now();
+        let result = module.check(options).await.map_err(|error| error.to_string());
+        *spent += started.elapsed();
+        self.checked.insert(key, result.clone());
+        result
+    }
+
+    /// Files in `transformers/` that no webhook names yet: they are there to be used, and one that is broken is said to be
+    /// so before anyone does.
+    async fn load_the_unused(&mut self) {
+        for (name, source) in transform::available(&self.settings.transformers_dir) {
+            if matches!(source, Source::File(_)) {
+                let _ = self.module(&name).await;
+            }
+        }
     }
 
     async fn module(&mut self, name: &str) -> Result<Arc<Module>, String> {

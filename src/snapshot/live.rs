@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Snapshot;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, WebhookId};
 
 /// Why the last reload was refused; cleared by the next good one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,6 +26,8 @@ pub struct ConfigProblem {
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
+    /// With the line underlined, as `tenterhook check` shows it, secrets hidden.
+    pub rendered: String,
 }
 
 /// Shared by everything that needs the configuration of the moment. Take one snapshot at the top and carry it.
@@ -33,7 +35,9 @@ pub struct Live {
     current: ArcSwap<Snapshot>,
     last_error: Mutex<Option<ConfigError>>,
     generation: watch::Sender<u64>,
-    /// How often the secrets in the store have changed, and how many of the changes are live.
+    /// Webhooks whose secrets in the store are others than those that sign.
+    unsigned: Mutex<Vec<WebhookId>>,
+    /// How often they have changed, and how many of the changes are live.
     secrets_changed: watch::Sender<u64>,
     secrets_live: watch::Sender<u64>,
 }
@@ -47,7 +51,7 @@ impl Live {
         let (generation, _) = watch::channel(first.generation);
         let current = ArcSwap::from_pointee(first);
         let (secrets_changed, secrets_live) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { current, last_error: Mutex::new(None), generation, secrets_changed, secrets_live }
+        Self { current, last_error: Mutex::new(None), generation, unsigned: Mutex::default(), secrets_changed, secrets_live }
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -67,8 +71,9 @@ impl Live {
         self.generation.send_replace(generation);
     }
 
-    /// To be called when a secret in the store has changed; says whether it is live.
-    pub async fn secrets_changed(&self) -> bool {
+    /// To be called when a webhook's secret in the store has changed; says whether it is live.
+    pub async fn secret_changed(&self, webhook: WebhookId) -> bool {
+        self.unsigned.lock().unwrap_or_else(PoisonError::into_inner).push(webhook);
         let mut live = self.secrets_live.subscribe();
         let mut change = 0;
         self.secrets_changed.send_modify(|changes| {
@@ -86,6 +91,16 @@ impl Live {
             changes.mark_changed();
         }
         changes
+    }
+
+    /// The webhooks that have changed, to be made live now.
+    pub fn take_changed(&self) -> Vec<WebhookId> {
+        std::mem::take(&mut *self.unsigned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Those that could not be made live, for the next time.
+    pub fn put_back(&self, webhooks: Vec<WebhookId>) {
+        self.unsigned.lock().unwrap_or_else(PoisonError::into_inner).extend(webhooks);
     }
 
     pub fn secrets_are_live(&self, changes: u64) {

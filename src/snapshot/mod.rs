@@ -6,7 +6,7 @@ mod live;
 mod switchboard;
 mod tls;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use build::{BuildProblem, Parts, build, resign};
@@ -15,7 +15,7 @@ pub use switchboard::Switchboard;
 
 use crate::config::{OrderBy, Settings, WebhookSettings};
 use crate::model::{Event, Intake, Timestamp, Unmatched, WebhookId, WebhookKey};
-use crate::outbound::Client;
+use crate::outbound::{Client, Egress};
 use crate::routing::{FilterInput, Index};
 use crate::signing::{LiveSecret, Secret, Signer};
 use crate::transform::{Module, Pipeline};
@@ -32,6 +32,8 @@ pub struct Webhook {
     /// Those that it replaces and that still sign.
     pub previous: Vec<LiveSecret>,
     pub signer: Signer,
+    /// What its requests leave with.
+    pub egress: Egress,
     pub pipeline: Option<Pipeline>,
 }
 
@@ -46,6 +48,8 @@ pub struct Snapshot {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// By name: every module that a webhook uses, and those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
+    /// Files in `transformers/` that no webhook uses and that cannot be, with the reason.
+    pub broken: BTreeMap<String, String>,
     /// Shared by all snapshots: how webhooks stand does not begin anew with a reload.
     pub switchboard: Arc<Switchboard>,
     webhooks: Vec<Arc<Webhook>>,

@@ -2,6 +2,7 @@
 //! when its lane is made, not with each attempt.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -120,6 +121,7 @@ pub struct Metrics {
     oldest_pending_age: Gauge<f64, std::sync::atomic::AtomicU64>,
     commits: Histogram,
     commands: Counter,
+    size_rejections: AtomicU64,
     webhooks: Mutex<HashMap<WebhookId, Arc<WebhookMetrics>>>,
     transformers: Mutex<HashMap<String, Arc<TransformerMetrics>>>,
 }
@@ -226,6 +228,7 @@ impl Metrics {
             oldest_pending_age,
             commits,
             commands,
+            size_rejections: AtomicU64::new(0),
             webhooks: Mutex::default(),
             transformers: Mutex::default(),
             families,
@@ -259,7 +262,15 @@ impl Metrics {
 
     /// `route` is the router's pattern, never the path that a client chose.
     pub fn request(&self, route: &str, status: u16) {
+        if status == 413 {
+            self.size_rejections.fetch_add(1, Ordering::Relaxed);
+        }
         self.families.requests.get_or_create(&RequestLabel { route: route.to_owned(), status }).inc();
+    }
+
+    /// Requests refused for their size since the process began.
+    pub fn size_rejections(&self) -> u64 {
+        self.size_rejections.load(Ordering::Relaxed)
     }
 
     /// Resolve it once and keep it.

@@ -25,28 +25,34 @@ pub enum LoadError {
     #[error("transformer `{module}` is not the one that `sha256` pins: the file has {found}, pinned is {pinned}")]
     Pin { module: String, found: String, pinned: String },
     #[error(
-        "transformer `{module}` is a core module, not a component: build it for the target wasm32-wasip2, or turn it into one \
-         with `wasm-tools component new` (see docs/transformers.md)"
+        "transformer `{module}` is a core module and cannot be made a component: {cause}. Build it for the target wasm32-wasip2, or \
+         with bindings for the world `transformer` (see docs/transformers.md)"
     )]
-    CoreModule { module: String },
+    CoreModule { module: String, cause: String },
+    #[error("transformer `{module}` did not compile within {}", time(*.limit))]
+    Compile { module: String, limit: Duration },
     #[error("transformer `{module}` is no WebAssembly component: {cause}")]
     Invalid { module: String, cause: String },
     #[error(
         "transformer `{module}` exports no `{export}`: it must be built for the world `transformer` of \
-         tenterhook:transformer@1.0.0 (wit/1.0.0; see docs/transformers.md)"
+         tenterhook:transformer (wit/1.1.0; jco and componentize-py: `--world-name transformer`, `-w transformer`; see docs/transformers.md)"
     )]
     World { module: String, export: &'static str },
     #[error("transformer `{module}` was built for `{found}`; this Tenterhook speaks {}", .spoken.join(", "))]
     Version { module: String, found: String, spoken: Vec<&'static str> },
-    #[error(
-        "transformer `{module}` does not fit the world `transformer`: {cause} (only `host` of tenterhook:transformer and WASI 0.2 \
-         can be imported; see docs/transformers.md)"
-    )]
-    Imports { module: String, cause: String },
+    #[error("transformer `{module}` imports `{import}`, which is not served{}", advised(.import))]
+    Imports { module: String, import: String },
+    #[error("transformer `{module}` does not fit the world `transformer`: {cause} (see docs/transformers.md)")]
+    Misfit { module: String, cause: String },
     #[error("cannot load: {0}")]
     Describe(#[source] TransformError),
     #[error("transformer `{module}` describes its options with something that is no JSON Schema: {cause}")]
     Schema { module: String, cause: String },
+}
+
+fn advised(import: &str) -> String {
+    let usual = "only `host` of tenterhook:transformer and WASI 0.2 can be imported; see docs/transformers.md";
+    format!(": {}", super::inspect::advice(import).unwrap_or(usual))
 }
 
 fn suggestion(near: &Option<String>) -> String {

@@ -9,22 +9,27 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
+use super::aside::Aside;
 use super::bindings::{self, Guest};
 use super::cache::{Cache, Key};
 use super::resolve::{Source, prebuilt_bytes};
 use super::state::State;
 use super::ticker::{Ticker, Ticking};
-use super::{HostError, LoadError, Module, engine};
+use super::{HostError, Inspection, LoadError, Module, core, engine};
 use crate::model::Limits;
 
 /// The largest module that is read: Python's whole interpreter as a component has 18 MB.
 const MODULE_BYTES_MAX: u64 = 128 << 20;
+
+/// Python's interpreter takes 6 seconds on a core that has nothing else to do; on a busy, small machine ten times that.
+const COMPILE_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How a component begins, and how a core module does.
 const COMPONENT_MAGIC: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -44,10 +49,11 @@ pub struct HostOptions {
 }
 
 impl Default for HostOptions {
-    /// No cache, and four instances for every core: enough to keep it busy while others wait for memory.
+    /// No cache, and eight instances for every core: four modules can be as slow as they like, and there still is one for
+    /// the others.
     fn default() -> Self {
         let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { cache_dir: None, instances_max: 4 * cores }
+        Self { cache_dir: None, instances_max: 8 * cores }
     }
 }
 
@@ -56,7 +62,9 @@ struct Inner {
     ticker: Ticker,
     linker: Linker<State>,
     cache: Option<Cache>,
-    permits: Arc<Semaphore>,
+    permits: Semaphore,
+    instances_max: usize,
+    aside: Aside,
     compiles: AtomicU64,
     loaded: Mutex<Loaded>,
 }
@@ -72,7 +80,7 @@ struct Loaded {
 struct ModuleKey {
     name: String,
     hash: [u8; 32],
-    limits: (usize, std::time::Duration, usize),
+    limits: Limits,
 }
 
 /// A compiled module with its imports bound, shared by all that have the same content.
@@ -81,12 +89,6 @@ pub(super) struct Code {
     pub(super) hash: [u8; 32],
     /// Bytes of the WebAssembly.
     pub(super) size: usize,
-}
-
-/// A guest may run.
-pub(super) struct Permit<'h> {
-    _permit: SemaphorePermit<'h>,
-    _ticking: Ticking,
 }
 
 impl Host {
@@ -107,7 +109,9 @@ impl Host {
             ticker,
             linker,
             cache: cache_dir.and_then(Cache::open),
-            permits: Arc::new(Semaphore::new(instances_max as usize)),
+            permits: Semaphore::new(instances_max as usize),
+            instances_max: instances_max as usize,
+            aside: Aside::default(),
             compiles: AtomicU64::new(0),
             loaded: Mutex::default(),
         })))
@@ -128,12 +132,12 @@ impl Host {
         if let Some(pin) = pin.filter(|pin| *pin != hash) {
             return Err(LoadError::Pin { module: name.to_owned(), found: hex::encode(hash), pinned: hex::encode(pin) });
         }
-        let key = ModuleKey { name: name.to_owned(), hash, limits: (limits.memory, limits.cpu, limits.output) };
+        let key = ModuleKey { name: name.to_owned(), hash, limits };
         if let Some(module) = self.lock().modules.get(&key).and_then(Weak::upgrade) {
             return Ok(module);
         }
         let cell = self.code_cell(hash);
-        let code = cell.get_or_try_init(|| self.compile(name, bytes, hash)).await?;
+        let code = cell.get_or_try_init(|| self.compile_in_time(name, bytes, hash)).await?;
         let keeps_cell = Arc::clone(&cell);
         let module = Arc::new(Module::describe(self, name, (Arc::clone(code), keeps_cell), limits).await?);
         let mut loaded = self.lock();
@@ -144,6 +148,20 @@ impl Host {
         }
         loaded.modules.insert(key, Arc::downgrade(&module));
         Ok(module)
+    }
+
+    /// What a module is made of, whether or not it can be used: for people who wonder why it cannot.
+    ///
+    /// # Errors
+    /// It cannot be read, or is nothing that the compiler takes.
+    pub async fn inspect(&self, name: &str, source: Source) -> Result<Inspection, LoadError> {
+        let (bytes, hash) = read_in_background(name, source).await?;
+        let (host, name) = (self.clone(), name.to_owned());
+        background(move || {
+            let component = host.0.component(&name, &bytes, &hash)?;
+            Ok(Inspection::of(&component, hash, bytes.len(), bytes.starts_with(CORE_MAGIC)))
+        })
+        .await
     }
 
     /// Compilations since the start, those that the cache spared not counted.
@@ -161,10 +179,27 @@ impl Host {
         &self.0.engine
     }
 
-    /// Waits for its turn to run a guest; until it is dropped the guests' clock runs.
-    pub(super) async fn permit(&self) -> Permit<'_> {
-        let permit = self.0.permits.acquire().await.expect("the host never closes its semaphore");
-        Permit { _permit: permit, _ticking: self.0.ticker.begin() }
+    pub(super) fn permits(&self) -> &Semaphore {
+        &self.0.permits
+    }
+
+    /// The guests' clock runs until this is dropped.
+    pub(super) fn ticking(&self) -> Ticking {
+        self.0.ticker.begin()
+    }
+
+    /// Calls at the same time, of all modules together.
+    pub(super) fn instances_max(&self) -> usize {
+        self.0.instances_max
+    }
+
+    /// Calls of one module at the same time, unless its limits say otherwise.
+    pub(super) fn instances_usual(&self) -> usize {
+        (self.0.instances_max / 4).max(1)
+    }
+
+    pub(super) fn aside(&self) -> &Aside {
+        &self.0.aside
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Loaded> {
@@ -181,6 +216,13 @@ impl Host {
         let cell = Arc::default();
         loaded.code.insert(hash, Arc::downgrade(&cell));
         cell
+    }
+
+    /// A module can be made so that compiling it takes for ever: that thread is lost, but nobody waits for it.
+    async fn compile_in_time(&self, name: &str, bytes: Cow<'static, [u8]>, hash: [u8; 32]) -> Result<Arc<Code>, LoadError> {
+        let limit = COMPILE_TIME_MAX;
+        let late = |_| LoadError::Compile { module: name.to_owned(), limit };
+        tokio::time::timeout(limit, self.compile(name, bytes, hash)).await.map_err(late)?
     }
 
     /// From the cache or by the compiler, off the runtime: a large module takes seconds.
@@ -204,10 +246,7 @@ impl fmt::Debug for Host {
 
 impl Inner {
     fn component(&self, name: &str, bytes: &[u8], hash: &[u8; 32]) -> Result<Component, LoadError> {
-        if bytes.starts_with(CORE_MAGIC) {
-            return Err(LoadError::CoreModule { module: name.to_owned() });
-        }
-        if !bytes.starts_with(COMPONENT_MAGIC) {
+        if !bytes.starts_with(COMPONENT_MAGIC) && !bytes.starts_with(CORE_MAGIC) {
             let cause = "it does not begin as one".to_owned();
             return Err(LoadError::Invalid { module: name.to_owned(), cause });
         }
@@ -216,7 +255,9 @@ impl Inner {
             return Ok(component);
         }
         self.compiles.fetch_add(1, Ordering::Relaxed);
-        let component = Component::from_binary(&self.engine, bytes)
+        let bytes =
+            if bytes.starts_with(CORE_MAGIC) { Cow::Owned(core::componentize(name, bytes)?) } else { Cow::Borrowed(bytes) };
+        let component = Component::from_binary(&self.engine, &bytes)
             .map_err(|error| LoadError::Invalid { module: name.to_owned(), cause: format!("{error:#}") })?;
         if let Some(cache) = &self.cache {
             cache.store(&key, &component);

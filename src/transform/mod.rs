@@ -3,18 +3,23 @@
 //! to give a module anything but its events, its options, a log, clocks and random numbers: no files, no network, no
 //! environment, and nothing that an earlier call left behind.
 
+mod aside;
 mod bindings;
 mod cache;
 pub mod cases;
+mod core;
 mod engine;
 mod error;
 mod host;
+mod inspect;
 mod module;
 mod output;
 mod pipeline;
 mod resolve;
+mod schema;
 mod state;
 mod ticker;
+mod usage;
 
 #[cfg(test)]
 mod tests;
@@ -22,12 +27,14 @@ mod tests;
 pub use bindings::{Description, EventInput};
 pub use error::{CheckError, HostError, LoadError, TransformError};
 pub use host::{Host, HostOptions};
+pub use inspect::Inspection;
 pub use module::{Module, Transformed};
 pub use output::{Output, RequestParts, same_origin};
 pub use pipeline::Pipeline;
-pub use resolve::{Source, available, prebuilt_names, resolve};
+pub use resolve::{Source, available, prebuilt, prebuilt_names, resolve};
+pub use usage::Usage;
 
 /// The modules in this binary, by name: `build.rs` builds and embeds them.
-mod prebuilt {
+mod embedded {
     include!(concat!(env!("OUT_DIR"), "/prebuilt.rs"));
 }

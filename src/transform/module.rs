@@ -1,20 +1,19 @@
-//! One loaded module, and one call of it: a permit, a fresh store and instance, a limit on everything, and a sentence
+//! One loaded module, and one call of it: permits, a fresh store and instance, a limit on everything, and a sentence
 //! about what went wrong.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::de::IgnoredAny;
-use tokio::sync::OnceCell;
-use tokio::time::error::Elapsed;
-use tokio::time::timeout;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
-use super::host::{Code, Permit};
+use super::aside::Late;
+use super::host::Code;
 use super::state::{State, printable};
-use super::{CheckError, Description, EventInput, Host, LoadError, Output, TransformError, output};
+use super::usage::{Counters, Usage};
+use super::{CheckError, Description, EventInput, Host, LoadError, Output, TransformError, output, schema};
 use crate::model::{Limits, LogLine};
 
 /// What a guest may hand over in one piece at least, whatever its limit of output: its description, a log line.
@@ -37,6 +36,10 @@ pub struct Module {
     /// Keeps the host's place for this content filled, so that another module of the same content finds it.
     _cell: Arc<OnceCell<Arc<Code>>>,
     limits: Limits,
+    /// Calls of this module at the same time: one module never takes all that there are.
+    slots: Semaphore,
+    slots_max: usize,
+    counters: Counters,
     description: Description,
 }
 
@@ -45,6 +48,8 @@ pub struct Module {
 pub struct Transformed {
     pub result: Result<Output, TransformError>,
     pub log: Vec<LogLine>,
+    /// Bytes of linear memory that the instance had at its end; 0 when it was ended at its limit of time.
+    pub memory: usize,
     /// Time within the module; waiting for a free instance does not count.
     pub duration: Duration,
 }
@@ -59,16 +64,27 @@ impl Module {
     ) -> Result<Self, LoadError> {
         let nothing =
             Description { name: String::new(), version: String::new(), summary: String::new(), options_schema: String::new() };
-        let mut module = Self { name: name.to_owned(), host: host.clone(), code, _cell: cell, limits, description: nothing };
-        let _permit = module.permit().await;
-        let mut store = module.store();
-        let called = timeout(limits.cpu, module.code.guest.describe(&mut store)).await;
-        let described = module.settle("describe", called, &store).map_err(LoadError::Describe)?;
-        if let Err(error) = serde_json::from_str::<IgnoredAny>(&described.options_schema) {
-            return Err(LoadError::Schema { module: name.to_owned(), cause: error.to_string() });
+        let slots_max = limits.instances.map_or_else(|| host.instances_usual(), |count| count.get() as usize);
+        let slots_max = slots_max.min(host.instances_max());
+        let mut module = Self {
+            name: name.to_owned(),
+            host: host.clone(),
+            code,
+            _cell: cell,
+            limits,
+            slots: Semaphore::new(slots_max),
+            slots_max,
+            counters: Counters::default(),
+            description: nothing,
+        };
+        let described = module
+            .call("describe", |code, mut store| async move { (code.guest.describe(&mut store).await, store) })
+            .await
+            .result
+            .map_err(LoadError::Describe)?;
+        if let Some(cause) = schema::problem(&described.options_schema) {
+            return Err(LoadError::Schema { module: name.to_owned(), cause: printable(&cause, DESCRIPTION_BYTES_MAX) });
         }
-        drop(store);
-        drop(_permit);
         module.description = Description {
             name: printable(&described.name, DESCRIPTION_BYTES_MAX),
             version: printable(&described.version, DESCRIPTION_BYTES_MAX),
@@ -102,12 +118,27 @@ impl Module {
         &self.description
     }
 
+    /// The version of `wit/` that it was built for.
+    pub fn wit_version(&self) -> &'static str {
+        self.code.guest.version()
+    }
+
+    /// Calls at the same time; more wait.
+    pub fn instances_max(&self) -> usize {
+        self.slots_max
+    }
+
+    /// What its calls came to since it was loaded.
+    pub fn usage(&self) -> Usage {
+        self.counters.look()
+    }
+
     /// Asks the module whether these options (the JSON text of an object) are good.
     pub async fn check(&self, options: &str) -> Result<(), CheckError> {
-        let _permit = self.permit().await;
-        let mut store = self.store();
-        let called = timeout(self.limits.cpu, self.code.guest.check(&mut store, options)).await;
-        match self.settle("check", called, &store) {
+        let options = options.to_owned();
+        let called =
+            self.call("check", |code, mut store| async move { (code.guest.check(&mut store, &options).await, store) }).await;
+        match called.result {
             Ok(Ok(())) => Ok(()),
             Ok(Err(message)) => {
                 Err(CheckError::Refused { module: self.name.clone(), message: printable(&message, MESSAGE_BYTES_MAX) })
@@ -120,15 +151,17 @@ impl Module {
     /// is checked; an event of its making keeps the id and tenant of the first of these.
     pub async fn transform(&self, events: &[EventInput<'_>], options: &str) -> Transformed {
         if events.is_empty() {
-            return Transformed { result: Err(TransformError::NoStage), log: Vec::new(), duration: Duration::ZERO };
+            return Transformed { result: Err(TransformError::NoStage), log: Vec::new(), memory: 0, duration: Duration::ZERO };
         }
-        let _permit = self.permit().await;
-        let started = Instant::now();
-        let mut store = self.store();
-        let called = timeout(self.limits.cpu, self.code.guest.transform(&mut store, events, options)).await;
-        let result = match self.settle("transform", called, &store) {
+        let (inputs, options) = (events.iter().map(EventInput::to_static).collect::<Vec<_>>(), options.to_owned());
+        let called =
+            self.call("transform", |code, mut store| async move {
+                (code.guest.transform(&mut store, &inputs, &options).await, store)
+            })
+            .await;
+        let result = match called.result {
             Ok(Ok(outcome)) => {
-                let originals: Vec<_> = events.iter().map(|event| event.original).collect();
+                let originals: Vec<_> = events.iter().map(|event| &*event.original).collect();
                 output::check(&self.name, outcome, &originals, self.limits.output)
             }
             Ok(Err(message)) => {
@@ -136,58 +169,92 @@ impl Module {
             }
             Err(error) => Err(error),
         };
-        let log = store.data().log.clone();
-        // Its streams write their last lines when they go.
-        drop(store);
-        Transformed { result, log: log.take(), duration: started.elapsed() }
+        self.counters.add(called.duration, result.is_err());
+        Transformed { result, log: called.log, memory: called.memory, duration: called.duration }
     }
 
-    async fn permit(&self) -> Permit<'_> {
-        self.host.permit().await
+    /// How long it takes to make an instance, which every call does.
+    ///
+    /// # Errors
+    /// As of any call.
+    pub async fn instantiate(&self) -> Result<Duration, TransformError> {
+        let called =
+            self.call("instantiate", |code, mut store| async move { (code.guest.instantiate(&mut store).await, store) }).await;
+        called.result.map(|()| called.duration)
+    }
+
+    /// One call, under all limits: within a permit of the module's and one of the host's, and at most as long as
+    /// `limits.cpu`. Whatever the guest does, nobody else waits for it.
+    async fn call<T, F>(&self, function: &'static str, call: impl FnOnce(Arc<Code>, Store<State>) -> F) -> Called<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = (wasmtime::Result<T>, Store<State>)> + Send + 'static,
+    {
+        let _permits = (permit(&self.slots).await, permit(self.host.permits()).await);
+        let started = Instant::now();
+        let store = self.store();
+        let log = store.data().log.clone();
+        let (call, ticking) = (call(Arc::clone(&self.code), store), self.host.ticking());
+        // It ends with the call, wherever that has gone: without a tick nothing would interrupt it.
+        let call = async move {
+            let _ticking = ticking;
+            call.await
+        };
+        let ended = self.host.aside().run(self.limits.cpu, call).await;
+        let (result, memory) = match ended {
+            // The store goes here: the guest's streams write their last lines.
+            Ok((result, store)) => {
+                (result.map_err(|error| self.explain(function, &error, store.data())), store.data().memory.used())
+            }
+            Err(Late) => (Err(TransformError::Timeout { module: self.name.clone(), limit: self.limits.cpu }), 0),
+        };
+        Called { result, log: log.take(), memory, duration: started.elapsed() }
     }
 
     fn store(&self) -> Store<State> {
-        let mut store = Store::new(self.host.engine(), State::new(self.limits.memory));
+        let mut store = Store::new(self.host.engine(), State::new(self.limits.memory, self.limits.log));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(self.limits.output.saturating_add(HANDED_OVER_BYTES_MIN));
         store.set_max_component_handles(HANDLES_MAX);
-        // At every tick of the engine's clock the guest gives way, and `timeout` gets its chance to end it.
+        // At every tick of the engine's clock the guest gives way, and its limit of time gets a chance to end it.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         store
     }
 
-    /// What a call came to, in the words of the limit that it hit.
-    fn settle<T>(
-        &self,
-        function: &'static str,
-        called: Result<wasmtime::Result<T>, Elapsed>,
-        store: &Store<State>,
-    ) -> Result<T, TransformError> {
+    /// Why a call came to nothing, in the words of the limit that it hit.
+    fn explain(&self, function: &'static str, error: &wasmtime::Error, state: &State) -> TransformError {
         let module = || self.name.clone();
-        let error = match called {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => error,
-            Err(_) => return Err(TransformError::Timeout { module: module(), limit: self.limits.cpu }),
-        };
         // A guest whose allocation was refused ends in whatever way its language has for that.
-        if store.data().memory.exceeded {
-            return Err(TransformError::Memory { module: module(), limit: self.limits.memory });
+        if state.memory.exceeded {
+            return TransformError::Memory { module: module(), limit: self.limits.memory };
         }
         if let Some(trap) = error.downcast_ref::<Trap>() {
             let cause = trap.to_string();
             let cause = cause.strip_prefix("wasm trap: ").unwrap_or(&cause).to_owned();
-            return Err(TransformError::Trap { module: module(), cause, function });
+            return TransformError::Trap { module: module(), cause, function };
         }
         if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
-            return Err(TransformError::Exit { module: module(), status: *status, function });
+            return TransformError::Exit { module: module(), status: *status, function };
         }
-        Err(TransformError::Broken {
+        TransformError::Broken {
             module: module(),
             cause: printable(&error.root_cause().to_string(), MESSAGE_BYTES_MAX),
             function,
-        })
+        }
     }
+}
+
+/// What a call came to.
+struct Called<T> {
+    result: Result<T, TransformError>,
+    log: Vec<LogLine>,
+    memory: usize,
+    duration: Duration,
+}
+
+async fn permit(semaphore: &Semaphore) -> SemaphorePermit<'_> {
+    semaphore.acquire().await.expect("the host never closes its semaphores")
 }
 
 impl fmt::Debug for Module {

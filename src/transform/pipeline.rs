@@ -28,6 +28,7 @@ impl Pipeline {
     async fn run_stages(&self, events: &[&Event]) -> Transformed {
         let mut log = Vec::new();
         let mut duration = Duration::ZERO;
+        let mut memory = 0;
         let mut current: Option<Vec<Event>> = None;
         for (index, (module, options)) in self.stages.iter().enumerate() {
             let inputs: Vec<EventInput<'_>> = match &current {
@@ -36,6 +37,7 @@ impl Pipeline {
             };
             let done = module.transform(&inputs, options).await;
             duration += done.duration;
+            memory = done.memory.max(memory);
             log.extend(self.named(module, done.log));
             let next = self.stages.get(index + 1).map(|(next, _)| next);
             let result = match (done.result, next) {
@@ -52,9 +54,9 @@ impl Pipeline {
                 }
                 (result, _) => result,
             };
-            return Transformed { result, log, duration };
+            return Transformed { result, log, memory, duration };
         }
-        Transformed { result: Err(TransformError::NoStage), log, duration }
+        Transformed { result: Err(TransformError::NoStage), log, memory, duration }
     }
 
     /// Where there are several modules, a line of the log says whose it is.

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::LoadError;
-use super::prebuilt::PREBUILT;
+use super::embedded::PREBUILT;
 
 /// Where a module comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +18,11 @@ pub enum Source {
 /// The transformers in this binary.
 pub fn prebuilt_names() -> impl Iterator<Item = &'static str> {
     PREBUILT.iter().map(|(name, _)| *name)
+}
+
+/// The WebAssembly of a transformer in this binary: for benchmarks against other hosts.
+pub fn prebuilt(name: &str) -> Option<&'static [u8]> {
+    prebuilt_bytes(name)
 }
 
 /// The module of that name in this binary.

@@ -36,10 +36,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(memory_max: usize) -> Self {
+    pub(super) fn new(memory_max: usize, log_max: usize) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES_MAX);
-        Self { memory: MemoryLimiter { used: 0, max: memory_max, exceeded: false }, log: Log::default(), wasi: None, table }
+        Self { memory: MemoryLimiter { used: 0, max: memory_max, exceeded: false }, log: Log::new(log_max), wasi: None, table }
     }
 }
 
@@ -72,6 +72,13 @@ pub(super) struct MemoryLimiter {
     pub(super) exceeded: bool,
 }
 
+impl MemoryLimiter {
+    /// Bytes of all memories together.
+    pub(super) fn used(&self) -> usize {
+        self.used
+    }
+}
+
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));
@@ -89,33 +96,40 @@ impl ResourceLimiter for MemoryLimiter {
 }
 
 /// The lines that a call leaves, bounded in number and length.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Log(Arc<Mutex<Lines>>);
 
-#[derive(Default)]
 struct Lines {
     kept: Vec<LogLine>,
     left_out: usize,
+    /// Bytes that there is room for.
+    room: usize,
 }
 
 impl Log {
+    fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Mutex::new(Lines { kept: Vec::new(), left_out: 0, room: bytes_max })))
+    }
+
     pub(super) fn push(&self, level: LogLevel, message: &str) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.kept.len() == LINES_MAX {
+        if lines.kept.len() == LINES_MAX || lines.room == 0 {
             lines.left_out += 1;
             return;
         }
-        let message = printable(message, LINE_BYTES_MAX);
+        let message = printable(message, LINE_BYTES_MAX.min(lines.room));
+        lines.room -= message.len().min(lines.room);
         lines.kept.push(LogLine { level, message });
     }
 
     /// The lines so far; the last one says how many there was no room for.
     pub(super) fn take(&self) -> Vec<LogLine> {
-        let lines = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut kept = lines.kept;
-        if lines.left_out > 0 {
-            kept.pop();
-            let message = format!("… and {} more lines", lines.left_out + 1);
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = std::mem::take(&mut lines.kept);
+        let mut left_out = std::mem::take(&mut lines.left_out);
+        if left_out > 0 {
+            left_out += usize::from(kept.len() == LINES_MAX && kept.pop().is_some());
+            let message = format!("… and {left_out} more lines");
             kept.push(LogLine { level: LogLevel::Warn, message });
         }
         kept
@@ -125,6 +139,9 @@ impl Log {
 /// Text from a guest for a person: cut to `bytes_max`, line breaks kept, other control characters replaced.
 pub(super) fn printable(text: &str, bytes_max: usize) -> String {
     const ELLIPSIS: &str = "…";
+    if bytes_max < ELLIPSIS.len() {
+        return String::new();
+    }
     let replace = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
     let mut out: String = text.chars().map(replace).take(bytes_max + 1).collect();
     if out.len() > bytes_max {
@@ -230,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_log_is_bounded_and_says_so() {
-        let log = Log::default();
+        let log = Log::new(1 << 20);
         for _ in 0..LINES_MAX + 5 {
             log.push(LogLevel::Info, &"é".repeat(LINE_BYTES_MAX));
         }
@@ -241,8 +258,21 @@ mod tests {
     }
 
     #[test]
+    fn a_log_is_bounded_in_bytes_too() {
+        let log = Log::new(25);
+        for _ in 0..4 {
+            log.push(LogLevel::Info, "ten bytes.");
+        }
+        let lines: Vec<_> = log.take().into_iter().map(|line| line.message).collect();
+        assert_eq!(lines, ["ten bytes.", "ten bytes.", "te…", "… and 1 more lines"]);
+        let none = Log::new(0);
+        none.push(LogLevel::Info, "x");
+        assert_eq!(none.take()[0].message, "… and 1 more lines");
+    }
+
+    #[test]
     fn output_is_cut_into_lines_and_the_last_one_counts() {
-        let log = Log::default();
+        let log = Log::new(1 << 20);
         let stream = Stream { log: log.clone(), level: LogLevel::Error, line: Arc::default() };
         stream.write_bytes(b"one\ntw");
         let second = stream.clone();

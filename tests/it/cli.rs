@@ -18,7 +18,7 @@ fn tenterhook(directory: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
-async fn run(directory: &Path, args: &[&str]) -> (i32, String, String) {
+pub async fn run(directory: &Path, args: &[&str]) -> (i32, String, String) {
     let (directory, args) = (directory.to_owned(), args.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
     let output =
         tokio::task::spawn_blocking(move || tenterhook(&directory, &args.iter().map(String::as_str).collect::<Vec<_>>()));
@@ -107,4 +107,70 @@ async fn the_demo_delivers_every_sample_and_ends() {
         assert!(out.contains(part), "no {part} in\n{out}\n{err}");
     }
     assert!(!out.contains("does NOT match"), "{out}");
+}
+
+#[tokio::test]
+async fn transformers_are_listed_inspected_run_tested_and_measured_from_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::create_dir(at.join("transformers")).unwrap();
+    std::fs::write(at.join("transformers/broken.wasm"), "x").unwrap();
+    let (code, out, _) = run(at, &["transformer", "list"]).await;
+    assert_eq!(code, 1);
+    for part in
+        ["slack", "prebuilt", "Events as messages of a Slack incoming webhook", "broken.wasm", "is no WebAssembly component"]
+    {
+        assert!(out.contains(part), "no {part:?} in\n{out}");
+    }
+    let (code, out, _) = run(at, &["transformer", "inspect", "pagerduty"]).await;
+    assert_eq!(code, 0, "{out}");
+    for part in [
+        "component for tenterhook:transformer@1.1.0",
+        "tenterhook:transformer/types@1.1.0",
+        "transform()",
+        "routing_key (string)",
+    ] {
+        assert!(out.contains(part), "no {part:?} in\n{out}");
+    }
+    let (code, out, _) = run(at, &["transformer", "inspect", "transformers/broken.wasm", "--json"]).await;
+    assert_eq!(code, 1);
+    let answer: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&answer["loads"], answer["error"].is_string()), (&Value::Bool(false), true));
+
+    let event = r#"{"type":"job.failed","data":{"job":"<b>"}}"#;
+    let (code, out, err) =
+        run(at, &["transformer", "run", "slack", "--event", event, "--options", r##"{"channel":"#ops"}"##]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("POST (the webhook's URL)") && out.contains("&lt;b&gt;") && out.contains("#ops"), "{out}");
+    let (code, _, err) = run(at, &["transformer", "run", "slack", "--options", r#"{"chanel":"x"}"#]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("unknown option `chanel`, did you mean `channel`?"), "{err}");
+
+    std::fs::create_dir(at.join("cases")).unwrap();
+    let case = format!(r#"{{"event":{event},"expect":{{"drop":"no"}}}}"#);
+    std::fs::write(at.join("cases/a.json"), case).unwrap();
+    let (code, out, _) = run(at, &["transformer", "test", "slack"]).await;
+    assert_eq!(code, 1);
+    assert!(
+        out.contains("FAILED") && out.contains("/drop: expected \"no\", is not there") && out.contains("1 cases, 1 failed"),
+        "{out}"
+    );
+    assert_eq!(run(at, &["transformer", "test", "slack", "--update"]).await.0, 0);
+    let (code, out, _) = run(at, &["transformer", "test", "slack"]).await;
+    assert_eq!(code, 0, "{out}");
+
+    let (code, out, err) = run(at, &["transformer", "bench", "slack", "-n", "20", "--json"]).await;
+    assert_eq!(code, 0, "{err}");
+    let measured: Value = serde_json::from_str(&out).unwrap();
+    assert!(
+        measured["call_us"]["p50"].as_f64().unwrap() > 0.0 && measured["memory_bytes"].as_u64().unwrap() > 1 << 16,
+        "{measured}"
+    );
+    assert!(measured["instantiate_us"]["share"].as_f64().unwrap() > 0.0, "{measured}");
+
+    let (code, out, _) = run(at, &["transformer", "new", "my-own", "--lang", "js"]).await;
+    assert_eq!(code, 0);
+    assert!(out.contains("npm run build") && at.join("my-own/transformer.js").is_file(), "{out}");
+    assert_eq!(run(at, &["transformer", "new", "my-own"]).await.0, 1);
+    assert_eq!(run(at, &["transformer", "new", "My Own"]).await.0, 2);
 }

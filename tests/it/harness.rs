@@ -30,6 +30,7 @@ pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 #[derive(Debug, Clone)]
 pub struct Received {
     pub at: Instant,
+    pub method: http::Method,
     pub path: String,
     pub headers: http::HeaderMap,
     pub body: Bytes,
@@ -162,7 +163,8 @@ async fn answer(
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return Ok(Response::new(Full::default())) };
     let path = head.uri.path().to_owned();
-    let received = Received { at: Instant::now(), path: path.clone(), headers: head.headers, body: body.to_bytes() };
+    let received =
+        Received { at: Instant::now(), method: head.method, path: path.clone(), headers: head.headers, body: body.to_bytes() };
     let answer = {
         let mut script = script.lock().unwrap();
         script.received.push(received);

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{Received, Receiver, SECRET, Server, head, webhook};
 
-fn judges() -> PathBuf {
+pub fn judges() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/judges")
 }
 
 /// The directory that the judges were installed in; `None`, loudly, where the registries cannot be reached.
-fn installed() -> Option<PathBuf> {
+pub fn installed() -> Option<PathBuf> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("judges");
     let output = Command::new("bash").arg(judges().join("install")).arg(&directory).output().expect("bash is there");
     if output.status.success() {

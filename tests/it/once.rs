@@ -63,6 +63,24 @@ async fn what_was_refused_may_be_mended_under_the_same_key() {
     assert_eq!((status, headers.get("idempotency-replayed")), (404, None), "nothing was done, so the key is free");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_at_once_with_one_key_are_one() {
+    let receiver = Receiver::start().await;
+    receiver.answer_always("/a", Answer::Hang);
+    let config = [head(), webhook("a", &receiver.url("/a"), "[\"*\"]", "timeout = \"2s\"")].concat();
+    let server = Arc::new(Server::start(&config).await);
+    let (path, asked) = ("/v1/webhooks/a/test", Arc::clone(&server));
+    let first = tokio::spawn(async move { post(&asked, path, &[KEY]).await });
+    receiver.wait_for("/a", 1).await;
+    let (status, headers, answer) = post(&server, path, &[KEY]).await;
+    assert_eq!((status, &headers["retry-after"]), (409, &"1".parse().unwrap()), "{answer}");
+    let (status, _, first) = first.await.unwrap();
+    assert_eq!((status, &first["attempt"]["error_class"]), (200, &json!("timeout")));
+    let (status, headers, again) = post(&server, path, &[KEY]).await;
+    assert_eq!((status, &headers["idempotency-replayed"], again), (200, &"true".parse().unwrap(), first));
+    assert_eq!(receiver.received("/a").len(), 1);
+}
+
 async fn store(directory: &std::path::Path, clock: &Clock) -> Store {
     let options = StoreOptions { path: directory.to_owned(), clock: clock.clone(), on_commit: None };
     Store::open(options).await.unwrap()

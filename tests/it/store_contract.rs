@@ -255,7 +255,7 @@ async fn a_retry_by_hand_does_not_spend_the_budget() {
     bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
     let lease = bench.store.ready().await.fresh.remove(0);
     bench.store.settle(Arc::new(settle(&lease, Some(attempt(1, 500)), Settlement::Fail))).await.unwrap();
-    assert_eq!(bench.store.retry(lease.delivery).await.unwrap(), Some(DeliveryState::Retrying));
+    assert_eq!(bench.store.retry(lease.delivery, false).await.unwrap(), Some(DeliveryState::Retrying));
     let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     assert_eq!(again.trigger, Trigger::Manual);
     let mut by_hand = attempt(2, 200);
@@ -443,24 +443,6 @@ async fn sealed_secrets_are_nowhere_on_disk_and_another_key_takes_over() {
     assert_eq!(store.rekey(keys(None, &["02"])).await.unwrap(), 3);
     assert_eq!(store.rekey(keys(None, &[])).await.unwrap(), 0);
     assert_eq!(texts(&kept(&store).await.unwrap()[1]), ["other"]);
-}
-
-#[tokio::test]
-async fn secrets_of_before_rotations_are_taken_over() {
-    let directory = tempfile::tempdir().unwrap();
-    let clock = Clock::System;
-    let store = open(directory.path(), &clock).await;
-    let hook = webhook(&store, "a").await;
-    store.close().await;
-    drop(store);
-    let file = rusqlite::Connection::open(directory.path().join("tenterhook.db")).unwrap();
-    let before =
-        "DROP TABLE secrets; CREATE TABLE secrets(webhook INTEGER PRIMARY KEY, secret TEXT NOT NULL); PRAGMA user_version = 2;";
-    file.execute_batch(before).unwrap();
-    file.execute("INSERT INTO secrets VALUES(?1, 'whsec_old')", [hook.0]).unwrap();
-    drop(file);
-    let store = open(directory.path(), &clock).await;
-    assert_eq!(texts(&store.secrets(vec![(hook, || "new".to_owned())]).await.unwrap()[0]), ["whsec_old"]);
 }
 
 #[tokio::test]

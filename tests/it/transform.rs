@@ -64,7 +64,7 @@ async fn a_retry_sends_the_bytes_of_the_first_attempt_also_when_the_module_chang
 }
 
 /// A component that turns every event into a request with this text.
-fn saying(text: &str) -> Vec<u8> {
+pub fn saying(text: &str) -> Vec<u8> {
     let length = u32::try_from(text.len()).unwrap();
     // ok(request { body: text(text), headers: [], method: none, url: none })
     let words = [0, 1, 0, 8192, length, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -79,6 +79,12 @@ async fn a_module_dropped_beside_the_configuration_is_found_by_name_and_replaced
     let modules = server.path("transformers");
     std::fs::create_dir(&modules).unwrap();
     std::fs::write(modules.join("mine.wasm"), saying("first")).unwrap();
+    server
+        .eventually("mine is loaded", async || {
+            let (_, list) = server.http().get("/v1/transformers").await;
+            list["data"].as_array().unwrap().iter().any(|module| module["name"] == "mine" && module["loaded"] == true)
+        })
+        .await;
     server.reconfigure(&(head() + &webhook("w", &receiver.url("/in"), r#"["*"]"#, "transform = \"mine\""))).await;
     server.publish("a.b", "1").await;
     assert_eq!(receiver.wait_for("/in", 1).await[0].body, "first");

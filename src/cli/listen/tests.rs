@@ -1,7 +1,7 @@
 //! The receiver over real sockets, its output caught.
 
 use super::*;
-use crate::signing::{LiveSecret, Message, Scheme, SignatureSpec, Signer};
+use crate::signing::{Encoding, LiveSecret, Message, Scheme, SignatureSpec, Signer, Template};
 use anstream::adapter::strip_str;
 use hyper_util::client::legacy::Client;
 use tokio::sync::oneshot;
@@ -25,8 +25,8 @@ impl Write for Caught {
 
 fn options(json: bool) -> ListenOptions {
     let secrets = vec![
-        KnownSecret { name: "other".to_owned(), secret: Secret::parse("something else").unwrap() },
-        KnownSecret { name: "ops-slack".to_owned(), secret: Secret::parse(SECRET).unwrap() },
+        KnownSecret::new("other", Secret::parse("something else").unwrap()),
+        KnownSecret::new("ops-slack", Secret::parse(SECRET).unwrap()),
     ];
     ListenOptions { port: 0, secrets, status: StatusCode::OK, fail_first: 0, delay: Duration::ZERO, json }
 }
@@ -93,6 +93,26 @@ async fn bad_and_missing_signatures_are_told_apart() {
     assert!(strip_str(&lines[1]).to_string().contains("  unsigned\n  (no body)\n"), "{}", lines[1]);
     let (lines, _) = play(ListenOptions { secrets: vec![], ..options(false) }, vec![signed("{}")]).await;
     assert!(lines[0].contains("signature not checked"), "{}", lines[0]);
+}
+
+#[tokio::test]
+async fn a_dialect_of_the_configuration_is_verified_where_no_other_is() {
+    let template = Template::parse("t={timestamp},s={signature}", "{timestamp}.{body}", Encoding::Hex).unwrap();
+    let spec = SignatureSpec { scheme: Scheme::Template(Arc::new(template)), header: "x-my-sig".parse().ok() };
+    let secret = Secret::parse(SECRET).unwrap();
+    let signer = Signer::new(std::slice::from_ref(&spec), &[LiveSecret::lasting(secret.clone())]).unwrap();
+    let request = |body: &str| {
+        let mut request = Request::post("/").body(Full::new(Bytes::from(body.to_owned()))).unwrap();
+        let message = Message { id: "evt_1", timestamp: Clock::System.now(), event_type: "a.b", body: b"{}" };
+        signer.sign(&message, request.headers_mut());
+        request
+    };
+    let own = KnownSecret { templates: vec![spec.clone()], ..KnownSecret::new("own", secret) };
+    let secrets = vec![KnownSecret::new("other", Secret::parse("something else").unwrap()), own];
+    let (lines, _) = play(ListenOptions { secrets, ..options(false) }, vec![request("{}"), request("{ }")]).await;
+    let first = strip_str(&lines[0]).to_string();
+    assert!(first.contains("signature ok: template in x-my-sig, secret of own"), "{first}");
+    assert!(lines[1].contains("signature does NOT match: no signature in `x-my-sig` (template) matches"), "{}", lines[1]);
 }
 
 #[tokio::test]

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use super::{Loaded, Problems, load_str};
 
+mod api;
+mod egress;
+mod event_types;
 mod files;
 mod fuzz;
 mod lane;
 mod messages;
 mod protection;
+mod schema;
 mod signing;
 mod values;
 mod webhook_messages;

@@ -76,7 +76,7 @@ fn dialects_that_are_none_say_why() {
     );
     assert_eq!(
         of("[\"sha256\", { template = \"{signature}\", content = \"{body}\" }]"),
-        "4:24 two signatures would be written to `x-webhook-signature` | give one of them another `header`"
+        "4:24 two signatures would be written to `x-webhook-signature` (the other one is at config.toml:4:14) | give one of them another `header`"
     );
     assert_eq!(
         of("{ scheme = \"sha256\", header = \"X-GitHub-Event\" }"),

@@ -75,6 +75,8 @@ fn ranges_are_said() {
         ("[retention]\nevents = \"1s\"", "2:10 `events` must be 1m to 3650d, found 1s"),
         ("[transformers.a]\nlimits = { cpu = \"2m\" }", "2:18 `limits.cpu` must be 1ms to 1m, found 2m"),
         ("[transformers.a]\nlimits = { memory = \"1B\" }", "2:21 `limits.memory` must be 1MiB to 4GiB, found 1B"),
+        ("[transformers.a]\nlimits = { log = \"2MiB\" }", "2:18 `limits.log` must be 0B to 1MiB, found 2MiB"),
+        ("[transformers.a]\nlimits = { instances = 0 }", "2:24 `limits.instances` must be 1 to 1000, found 0"),
     ]);
     expect_webhook(&[
         ("timeout = \"0s\"", "4:11 `timeout` must be 1ms to 10m, found 0s"),

@@ -22,7 +22,7 @@ use super::auth::{Caller, Publisher};
 use super::body::{self, Cap};
 use super::problem::{Kind, Problem};
 use super::{Context, Shared};
-use crate::model::EventId;
+use crate::model::{Event, EventId, Timestamp};
 use crate::snapshot::Snapshot;
 use crate::store::{Accepted, NewEvent};
 use crate::telemetry::EventOutcome;
@@ -65,7 +65,7 @@ pub(super) async fn publish(
         Some(tenant) => parsed.of_tenant(tenant, &caller.token),
         None => parsed,
     };
-    match parsed {
+    match judged(&caller.snapshot, parsed) {
         Parsed::One(draft) => one(&shared, &caller.snapshot, draft).await,
         Parsed::All(drafts) => all(&shared, &caller.snapshot, drafts).await,
         Parsed::Lines(drafts) => Ok(lines(&shared, &caller.snapshot, drafts).await),
@@ -102,6 +102,38 @@ async fn parsed(format: Format, headers: HeaderMap, body: Bytes, defaults: Defau
     }
     let work = tokio::task::spawn_blocking(move || parse::parse(&format, &headers, &body, &defaults));
     work.await.unwrap_or_else(|_| Err(Problem::new(Kind::Internal, "reading the body failed: nothing was stored")))
+}
+
+/// Refuses what does not match the schema of its type.
+fn judged(snapshot: &Snapshot, parsed: Parsed) -> Parsed {
+    let types = &snapshot.settings.event_types;
+    if types.values().all(|declared| declared.schema.is_none()) {
+        return parsed;
+    }
+    let judge = |draft: Result<Draft, Refusal>| {
+        let draft = draft?;
+        let schema = types.get(&draft.event.kind).and_then(|declared| declared.schema.as_ref());
+        let problems = schema.map_or_else(Vec::new, |schema| schema.problems(&draft.event.data));
+        let mut refusal = Refusal::default();
+        for (place, problem) in problems {
+            refusal.add(&format!("data{place}"), format!("`data{place}` does not match the schema of its type: {problem}"));
+        }
+        refusal.or(|| Some(draft))
+    };
+    match parsed {
+        Parsed::One(draft) => Parsed::One(judge(draft)),
+        Parsed::All(drafts) => Parsed::All(drafts.into_iter().map(judge).collect()),
+        Parsed::Lines(drafts) => Parsed::Lines(drafts.into_iter().map(judge).collect()),
+    }
+}
+
+/// An event in our own form that is not to be published: `text` lies within `body`.
+pub(super) fn event_of(text: &str, body: &Bytes, now: Timestamp, event_bytes_max: usize) -> Result<Event, Problem> {
+    let defaults = Defaults { now, key: None, event_bytes_max };
+    let draft = native::parse(text, body, &defaults, 0);
+    draft
+        .map(|draft| draft.event)
+        .map_err(|refusal| Problem::new(Kind::Invalid, refusal.detail()).with("errors", refusal.errors()))
 }
 
 /// Where an event goes.

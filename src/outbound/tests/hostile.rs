@@ -16,7 +16,8 @@ async fn failure(receiver: &Receiver, limits: SendLimits) -> SendError {
 async fn answers_that_are_not_whole_http_are_named() {
     let many_headers = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(200));
     let long_head = format!("HTTP/1.1 200 OK\r\na: {}\r\n\r\n", "x".repeat(100_000));
-    let table: [(&str, &[u8], Cause, &str); 8] = [
+    let trailers = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n{}\r\n", "a: b\r\n".repeat(40_000));
+    let table: [(&str, &[u8], Cause, &str); 10] = [
         ("another protocol", b"SSH-2.0-OpenSSH_9.2\r\n", Cause::Protocol, "is not HTTP"),
         ("http/0.9", b"<html>hello</html>", Cause::Protocol, "is not HTTP"),
         ("an http/2 preface", b"\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64", Cause::Protocol, "is not HTTP"),
@@ -24,6 +25,13 @@ async fn answers_that_are_not_whole_http_are_named() {
         ("a head too long", long_head.as_bytes(), Cause::Protocol, "larger than 64 KiB"),
         ("two lengths", b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab", Cause::Protocol, "is not HTTP"),
         ("a bad length", b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nab", Cause::Protocol, "is not HTTP"),
+        (
+            "a chunk larger than any memory",
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n",
+            Cause::Protocol,
+            "is not HTTP",
+        ),
+        ("endless trailers", trailers.as_bytes(), Cause::Protocol, ""),
         ("bad chunks", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello\r\n", Cause::Protocol, "is not HTTP"),
     ];
     for (what, answer, cause, words) in table {
@@ -35,7 +43,8 @@ async fn answers_that_are_not_whole_http_are_named() {
 
 #[tokio::test]
 async fn connections_that_end_early_are_named() {
-    let table: [(&str, &[u8], &str); 5] = [
+    let table: [(&str, &[u8], &str); 6] = [
+        ("half closed", b"", "closed the connection before it answered"),
         ("at once", b"", "closed the connection before it answered"),
         ("in the head", b"HTTP/1.1 200 OK\r\ncontent-le", "closed the connection before it answered"),
         ("after a 100", b"HTTP/1.1 100 Continue\r\n\r\n", "closed the connection before it answered"),
@@ -52,7 +61,9 @@ async fn connections_that_end_early_are_named() {
     ];
     for (what, answer, words) in table {
         let receiver = Receiver::start(move |_, mut stream| async move {
-            read_request(&mut stream).await?;
+            if what != "half closed" {
+                read_request(&mut stream).await?;
+            }
             stream.write_all(answer).await?;
             stream.shutdown().await?;
             until_closed(&mut stream).await
@@ -94,6 +105,9 @@ async fn endpoints_that_never_finish_end_at_the_deadline() {
     let table = [
         ("silence", "", "", "no answer came"),
         ("a slow head", "HTTP/1.1 200 OK\r\n", "a", "no answer came"),
+        ("header after header", "HTTP/1.1 200 OK\r\n", "a: b\r\n", "no answer came"),
+        ("a length that does not come", "HTTP/1.1 200 OK\r\ncontent-length: 1000000000000000\r\n\r\n", "b", "did not end"),
+        ("slow trailers", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", "a: b\r\n", ""),
         ("a flood of 1xx", "", "HTTP/1.1 103 Early Hints\r\n\r\n", "no answer came"),
         ("a slow body", "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", "b", "did not end"),
         ("a slow chunk header", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "0", ""),
@@ -108,13 +122,76 @@ async fn endpoints_that_never_finish_end_at_the_deadline() {
         let error = failure(&receiver, SHORT).await;
         assert!(started.elapsed() < Duration::from_secs(5), "{what}");
         assert!(error.detail.contains(words), "{what}: {}", error.detail);
-        if what == "a slow chunk header" {
+        if what == "a slow chunk header" || what == "slow trailers" {
             assert!(matches!(error.cause, Cause::Timeout | Cause::Protocol), "{what}: {}", error.detail);
         } else {
             assert_eq!(error.cause, Cause::Timeout, "{what}: {}", error.detail);
             assert!(error.detail.contains("within 300 ms (`timeout`)"), "{what}: {}", error.detail);
         }
-        assert_eq!(error.partial.is_some(), first.ends_with("\r\n\r\n"), "{what}");
+        assert_eq!(error.partial.is_some(), first.contains("\r\n\r\n"), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_as_fast_as_the_wire_still_ends_at_the_deadline() {
+    let table = [
+        ("1xx", "", "HTTP/1.1 100 Continue\r\n\r\n".repeat(500)),
+        ("empty lines", "", "\r\n".repeat(5_000)),
+        ("tiny chunks", "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", "1;a=b\r\nx\r\n".repeat(500)),
+    ];
+    for (what, first, flood) in table {
+        let receiver = Receiver::start(move |_, mut stream| {
+            let flood = flood.clone();
+            async move {
+                read_request(&mut stream).await?;
+                stream.write_all(first.as_bytes()).await?;
+                loop {
+                    stream.write_all(flood.as_bytes()).await?;
+                }
+            }
+        })
+        .await;
+        let started = Instant::now();
+        let limits = SendLimits { response_bytes_max: usize::MAX / 2, ..SHORT };
+        let client = client();
+        let sending = client.send(post(&receiver.url("/")), if what == "tiny chunks" { SHORT } else { limits });
+        match sending.await {
+            Ok(answer) => assert!(what == "tiny chunks" && answer.truncated, "{what}"),
+            Err(error) => {
+                assert!(matches!(error.cause, Cause::Timeout | Cause::Protocol), "{what}: {}", error.detail);
+            }
+        }
+        assert!(started.elapsed() < Duration::from_secs(5), "{what}: {:?}", started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_gzip_bomb_is_kept_as_it_came_up_to_the_cap() {
+    // 64 KiB of what would be gigabytes: nothing here decompresses, so it is bytes like any others.
+    let bomb: Vec<u8> = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &[0xed, 0xc1, 1, 0].repeat(16_384)].concat();
+    let head = format!("HTTP/1.1 500 X\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", bomb.len());
+    let receiver = Receiver::answering([head.as_bytes(), &bomb].concat()).await;
+    let answer = client().send(post(&receiver.url("/")), LIMITS).await.unwrap();
+    assert_eq!((answer.status, answer.truncated, &answer.body[..]), (500, true, &bomb[..1024]));
+}
+
+#[tokio::test]
+async fn what_comes_behind_an_answer_is_never_taken_for_the_next_ones() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 299 Smuggled\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 204 No\r\n\r\nHTTP/1.1 299 Smuggled\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok and more than was announced",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nHTTP/1.1 299 Smuggled\r\n\r\n",
+    ] {
+        let receiver = Receiver::answering(answer).await;
+        let client = client();
+        for _ in 0..3 {
+            match client.send(post(&receiver.url("/")), LIMITS).await {
+                Ok(response) => assert!(matches!(response.status, 200 | 204), "{answer}: {}", response.status),
+                Err(error) => assert_eq!(error.cause, Cause::Protocol, "{answer}: {}", error.detail),
+            }
+        }
+        assert_eq!(receiver.connections(), 3, "{answer}");
     }
 }
 

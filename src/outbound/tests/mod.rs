@@ -2,6 +2,8 @@
 
 mod guard;
 mod hostile;
+mod own;
+mod proxies;
 mod reuse;
 mod secure;
 
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Generous, so that only what is meant to time out does.
@@ -110,10 +112,9 @@ async fn until_closed(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
 fn options(allow: &[&str]) -> ClientOptions {
     let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
     ClientOptions {
-        network: NetworkPolicy { allow, https_only: true },
-        roots: Roots::System,
         idle_per_host_max: 8,
         idle_timeout: Duration::from_secs(30),
+        ..ClientOptions::new(NetworkPolicy { allow, https_only: true })
     }
 }
 

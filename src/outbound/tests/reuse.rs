@@ -1,7 +1,6 @@
 //! Connections are used again, and never in a way that sends a request twice.
 
 use super::*;
-use tokio::sync::mpsc;
 
 /// Answers every request on a connection, and tells the test about each: (connection, request).
 async fn chatty() -> (Receiver, mpsc::Receiver<(usize, String)>) {

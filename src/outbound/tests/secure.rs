@@ -1,15 +1,18 @@
 //! TLS and HTTP/2.
 
 use super::*;
+use crate::model::{TlsVersion, WebhookEgress, WebhookTls};
 use http_body_util::BodyExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::RootCertStore;
 use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 
 /// A certificate authority of the test's own.
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
+pub(super) fn authority() -> CertifiedIssuer<'static, KeyPair> {
     authority_named("the test's authority")
 }
 
@@ -20,7 +23,7 @@ fn authority_named(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }
 
-fn acceptor(authority: &CertifiedIssuer<'static, KeyPair>, params: CertificateParams, alpn: &[&str]) -> TlsAcceptor {
+pub(super) fn acceptor(authority: &CertifiedIssuer<'static, KeyPair>, params: CertificateParams, alpn: &[&str]) -> TlsAcceptor {
     let key = KeyPair::generate().unwrap();
     let certificate = params.signed_by(&key, authority).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -31,12 +34,12 @@ fn acceptor(authority: &CertifiedIssuer<'static, KeyPair>, params: CertificatePa
     TlsAcceptor::from(Arc::new(config))
 }
 
-fn named(name: &str) -> CertificateParams {
+pub(super) fn named(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
 
 /// Answers over TLS with the request's version, `Host` or authority, and body; HTTP/2 if the client and `alpn` want it.
-async fn echo(acceptor: TlsAcceptor) -> Receiver {
+pub(super) async fn echo(acceptor: TlsAcceptor) -> Receiver {
     Receiver::start(move |_, stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -63,6 +66,174 @@ fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> Client {
 
 fn url(receiver: &Receiver, host: &str) -> String {
     format!("https://{host}:{}/in", receiver.address.port())
+}
+
+/// A client's certificate and key, in PEM.
+pub(super) fn client_pem(authority: &CertifiedIssuer<'static, KeyPair>) -> (String, String) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = named("the-client").signed_by(&key, authority).unwrap();
+    (certificate.pem(), key.serialize_pem())
+}
+
+/// An acceptor that speaks these versions only, and wants a client certificate of `clients` if there are any.
+fn strict_acceptor(
+    authority: &CertifiedIssuer<'static, KeyPair>,
+    clients: Option<&CertifiedIssuer<'static, KeyPair>>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> TlsAcceptor {
+    let key = KeyPair::generate().unwrap();
+    let certificate = named("hooks.test").signed_by(&key, authority).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(clients.der().clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    TlsAcceptor::from(Arc::new(builder.with_single_cert(vec![certificate.der().clone()], key).unwrap()))
+}
+
+const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
+
+#[tokio::test]
+async fn a_client_certificate_opens_what_wants_one_and_its_connection_is_nobody_elses() {
+    let (authority, clients) = (authority(), authority_named("the clients' authority"));
+    let directory = tempfile::tempdir().unwrap();
+    let (chain, key) = client_pem(&clients);
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    let tls = WebhookTls { cert_file: file("c.pem", &chain), key_file: file("c.key", &key), ..WebhookTls::default() };
+    for versions in [&BOTH[..1], &BOTH[1..]] {
+        let receiver = echo(strict_acceptor(&authority, Some(&clients), versions)).await;
+        let client = trusting(&authority);
+        let own = client.egress(&WebhookEgress { tls: tls.clone(), ..WebhookEgress::default() }).unwrap();
+        let address = url(&receiver, "hooks.test");
+        assert_eq!(client.send_with(&own, post(&address), LIMITS).await.unwrap().status, 200);
+        let error = client.send(post(&address), LIMITS).await.unwrap_err();
+        assert_eq!(error.cause, Cause::Tls, "{}", error.detail);
+        assert!(error.detail.contains("a client certificate that it wants: `tls.cert_file`"), "{}", error.detail);
+        assert_eq!(client.send_with(&own, post(&address), LIMITS).await.unwrap().status, 200);
+        assert_eq!(receiver.connections(), 2, "one with the certificate, one that was refused");
+    }
+}
+
+#[tokio::test]
+async fn old_versions_are_refused_from_the_bound_on() {
+    let authority = authority();
+    let old = echo(strict_acceptor(&authority, None, &BOTH[1..])).await;
+    let new = echo(strict_acceptor(&authority, None, &BOTH[..1])).await;
+    let roots = Roots::Pem(authority.pem().into_bytes());
+    let resolver = || Resolver::Custom(Arc::new(|_| Ok(vec![[127, 0, 0, 1].into()])));
+    for (min_tls, of_webhook, allowed) in [
+        (TlsVersion::Tls12, None, true),
+        (TlsVersion::Tls13, None, false),
+        (TlsVersion::Tls12, Some(TlsVersion::Tls13), false),
+        (TlsVersion::Tls13, Some(TlsVersion::Tls12), false),
+    ] {
+        let options = ClientOptions { roots: roots.clone(), min_tls, ..options(&["127.0.0.0/8"]) };
+        let client = Client::with_resolver(options, resolver()).unwrap();
+        let tls = WebhookTls { min_version: of_webhook, ..WebhookTls::default() };
+        let own = client.egress(&WebhookEgress { tls, ..WebhookEgress::default() }).unwrap();
+        assert_eq!(client.send_with(&own, post(&url(&new, "hooks.test")), LIMITS).await.unwrap().status, 200);
+        let answer = client.send_with(&own, post(&url(&old, "hooks.test")), LIMITS).await;
+        assert_eq!(answer.is_ok(), allowed, "{min_tls:?} {of_webhook:?} {answer:?}");
+        if let Err(error) = answer {
+            assert_eq!(error.cause, Cause::Tls);
+            assert!(error.detail.contains("TLS version"), "{}", error.detail);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_authority_or_another_name_may_be_one_webhooks_own() {
+    let (known, strange) = (authority(), authority_named("a stranger"));
+    let directory = tempfile::tempdir().unwrap();
+    let ca_file = directory.path().join("ca.pem");
+    std::fs::write(&ca_file, strange.pem()).unwrap();
+    let client = trusting(&known);
+    let with = |tls: WebhookTls| client.egress(&WebhookEgress { tls, ..WebhookEgress::default() }).unwrap();
+    let own = with(WebhookTls { ca_file: Some(ca_file), ..WebhookTls::default() });
+    for authority in [&known, &strange] {
+        let receiver = echo(acceptor(authority, named("hooks.test"), &["h2"])).await;
+        assert_eq!(client.send_with(&own, post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap().status, 200);
+    }
+    let receiver = echo(acceptor(&known, named("inner.test"), &["h2"])).await;
+    let renamed = with(WebhookTls { server_name: Some("inner.test".to_owned()), ..WebhookTls::default() });
+    let answer = client.send_with(&renamed, post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap();
+    assert!(answer.body.starts_with(b"HTTP/2.0 hooks.test"), "{:?}", answer.body);
+    assert_eq!(client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap_err().cause, Cause::Tls);
+}
+
+#[tokio::test]
+async fn a_handshake_that_drips_ends_at_the_deadline() {
+    let receiver = Receiver::start(|_, mut stream| async move {
+        // The head of a record that announces 16 KiB of handshake.
+        stream.write_all(&[22, 3, 3, 0x40, 0]).await?;
+        loop {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            stream.write_all(&[2]).await?;
+        }
+    })
+    .await;
+    let error = trusting(&authority()).send(post(&url(&receiver, "hooks.test")), SHORT).await.unwrap_err();
+    assert!(matches!(error.cause, Cause::Timeout | Cause::Tls), "{}", error.detail);
+}
+
+#[tokio::test]
+async fn http2_floods_end_with_a_named_cause() {
+    /// Length, type, flags, stream; RFC 9113 §4.1.
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+    let authority = authority();
+    let tls = acceptor(&authority, named("hooks.test"), &["h2"]);
+    let table: [(&str, Vec<u8>, Vec<u8>); 5] = [
+        ("settings", vec![], frame(4, 0, 0, &[])),
+        ("pings", vec![], frame(6, 0, 0, &[0; 8])),
+        // `:status: 200`, never ended; then header fields without end.
+        ("continuations", frame(1, 0, 1, &[0x88]), frame(9, 0, 1, &[0x00, 0x01, b'a', 0x01, b'b'])),
+        ("informational answers", vec![], frame(1, 4, 1, &[0x08, 0x03, b'1', b'0', b'3'])),
+        ("data", frame(1, 4, 1, &[0x88]), frame(0, 0, 1, &[])),
+    ];
+    for (what, first, flood) in table {
+        let tls = tls.clone();
+        let receiver = Receiver::start(move |_, stream| {
+            let (tls, first, flood) = (tls.clone(), first.clone(), flood.clone());
+            async move {
+                let mut stream = tls.accept(stream).await?;
+                let mut preface = [0; 24];
+                stream.read_exact(&mut preface).await?;
+                stream.write_all(&frame(4, 0, 0, &[])).await?;
+                // Long enough for the request to be on stream 1.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                stream.write_all(&first).await?;
+                loop {
+                    stream.write_all(&flood).await?;
+                }
+            }
+        })
+        .await;
+        let started = Instant::now();
+        let client = trusting(&authority);
+        let error = client.send(post(&url(&receiver, "hooks.test")), SHORT).await.unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(5), "{what}");
+        assert!(
+            matches!(error.cause, Cause::Timeout | Cause::Protocol | Cause::Connection),
+            "{what}: {:?} {}",
+            error.cause,
+            error.detail
+        );
+        assert!(!error.detail.is_empty());
+    }
 }
 
 #[tokio::test]

@@ -165,12 +165,12 @@ fn templates_verify_when_they_are_named() {
 fn ed25519_is_verified_with_either_half_of_the_key_and_mixed_up_keys_are_named() {
     let key = Secret::generate_ed25519();
     let public = Secret::parse_verifying(&key.public_key().unwrap()).unwrap();
-    let headers = signed(SignatureSpec::new(Scheme::Standard), &[key.clone()], "evt_1", b"{}");
+    let headers = signed(SignatureSpec::new(Scheme::Standard), std::slice::from_ref(&key), "evt_1", b"{}");
     for one in [key.clone(), public.clone()] {
         assert!(check(&headers, b"{}", &[secret(SECRET), one.clone()]).is_ok());
         assert!(check(&headers, b"{ }", &[one]).is_err());
     }
-    let hint = |headers: &HeaderMap, key: &Secret| check(headers, b"{}", &[key.clone()]).unwrap_err().to_string();
+    let hint = |headers: &HeaderMap, key: &Secret| check(headers, b"{}", std::slice::from_ref(key)).unwrap_err().to_string();
     assert!(hint(&headers, &secret(SECRET)).contains("verify it with the public key (`whpk_…`)"));
     let symmetric = signed(SignatureSpec::new(Scheme::Standard), &[secret(SECRET)], "evt_1", b"{}");
     assert!(hint(&symmetric, &public).contains("signed with a symmetric secret"));

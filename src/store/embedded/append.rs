@@ -88,6 +88,7 @@ impl Writer {
                 unmatched,
                 &event.data[..],
             ])?;
+        self.seen.count(&event.kind, event.received);
         new.targets.iter().try_for_each(|webhook| self.insert_delivery(new, seq, *webhook))
     }
 

@@ -15,7 +15,7 @@ const EXAMPLES_MAX: usize = 5;
 
 /// What must not be there: what it is called, and the query for its numbers. `:parked` and `:watermark` stand for those.
 const FORBIDDEN: [(&str, &str); 15] = [
-    ("deliveries without their event", "SELECT d FROM deliveries d WHERE NOT EXISTS(SELECT 1 FROM events e WHERE e.seq = d.event)"),
+    ("deliveries without their event", "SELECT d FROM deliveries d WHERE event != 0 AND NOT EXISTS(SELECT 1 FROM events e WHERE e.seq = d.event)"),
     (
         "deliveries of a webhook that is not known, which nobody would claim",
         "SELECT d FROM deliveries d WHERE NOT EXISTS(SELECT 1 FROM webhooks w WHERE w.key = d.webhook)",

@@ -168,10 +168,23 @@ impl<'a> Walk<'a> {
             Way::Chain { next: 0 } => Ok(None),
             Way::Chain { next } => {
                 let sql = select("d.d = ?1");
-                let found = self.connection.prepare_cached(&sql)?.query_row([*next], rows::delivery).optional()?;
-                // A chain only goes back; retention cuts it.
-                *next = found.as_ref().map_or(0, |listed| if listed.prev < *next { listed.prev } else { 0 });
-                Ok(found)
+                // Erased deliveries are links of the chain, and nothing else.
+                for _ in 0..LOOK_MAX {
+                    let found = self.connection.prepare_cached(&sql)?.query_row([*next], rows::delivery).optional()?;
+                    let prev = match &found {
+                        Some(listed) => Some(listed.prev),
+                        None => {
+                            let mut statement = self.connection.prepare_cached("SELECT prev FROM deliveries WHERE d = ?1")?;
+                            statement.query_row([*next], |row| row.get(0)).optional()?
+                        }
+                    };
+                    // A chain only goes back; retention cuts it.
+                    *next = prev.filter(|prev| prev < next).unwrap_or(0);
+                    if found.is_some() || *next == 0 {
+                        return Ok(found);
+                    }
+                }
+                Ok(None)
             }
             Way::Range { below, above, narrow } => {
                 let sql = select(&format!("d.d < ?1 AND d.d > ?2 {narrow} ORDER BY d.d DESC LIMIT {AHEAD}"));

@@ -1,13 +1,19 @@
 //! The embedded store: SQLite in one file, one writer thread with group commit, readers in a pool of their own.
 
+mod api_webhooks;
 mod append;
+mod audit;
 mod batches;
 mod check;
 mod claim;
+mod command;
+mod erase;
+mod failures;
 mod handover;
 mod histogram;
 mod idempotency;
 mod inbox;
+mod jobs;
 mod laggards;
 mod list;
 mod operate;
@@ -17,10 +23,13 @@ mod read;
 mod rows;
 mod schema;
 mod secrets;
+mod seen;
 mod settle;
 mod standings;
 mod tail;
 mod tally;
+mod watch;
+mod work;
 mod writer;
 
 use std::collections::HashMap;
@@ -30,7 +39,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch as tokio_watch};
 use zeroize::Zeroizing;
 
 use self::handover::Handover;
@@ -61,9 +70,10 @@ struct Shared {
     clock: Clock,
     commands: inbox::Sender,
     handover: Arc<Handover>,
+    watch: Arc<watch::Watch>,
     readers: Mutex<Vec<Connection>>,
     reading: Semaphore,
-    failed: watch::Receiver<Option<StoreError>>,
+    failed: tokio_watch::Receiver<Option<StoreError>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held for as long as the store is open: one process per data directory.
     _lock: File,
@@ -96,13 +106,15 @@ impl Embedded {
         let readers = (0..READERS_MAX).map(|_| schema::open_reader(&path)).collect::<Result<_, _>>().map_err(failed_to_open)?;
 
         let handover = Arc::new(Handover::default());
+        let settled = Arc::new(watch::Watch::default());
         let (commands, inbox) = inbox::new();
-        let (failure, failed) = watch::channel(None);
+        let (failure, failed) = tokio_watch::channel(None);
         let mut writer = Writer::new(
             writer_connection,
             path.clone(),
             options.clock.clone(),
             Arc::clone(&handover),
+            Arc::clone(&settled),
             failure,
             options.on_commit,
         );
@@ -119,6 +131,7 @@ impl Embedded {
                 clock: options.clock,
                 commands,
                 handover,
+                watch: settled,
                 readers: Mutex::new(readers),
                 reading: Semaphore::new(READERS_MAX),
                 failed,
@@ -220,8 +233,8 @@ impl Embedded {
         }
     }
 
-    pub(super) async fn retry(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
-        self.command(|reply| Command::Retry { delivery, reply }).await
+    pub(super) async fn retry(&self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, StoreError> {
+        self.command(|reply| Command::Retry { delivery, retransform, reply }).await
     }
 
     pub(super) async fn cancel(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {

@@ -63,13 +63,13 @@ impl Writer {
         rows.collect()
     }
 
-    pub(super) fn retry(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
+    pub(super) fn retry(&mut self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, rusqlite::Error> {
         let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
         let now = self.clock.now();
         let state = self.change(delivery.number, webhook, before, Change::Retry)?;
         self.connection
-            .prepare_cached("UPDATE deliveries SET trigger = ?2 WHERE d = ?1")?
-            .execute(params![delivery.number, Trigger::Manual as u8])?;
+            .prepare_cached("UPDATE deliveries SET trigger = ?2, request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1")?
+            .execute(params![delivery.number, Trigger::Manual as u8, retransform])?;
         self.make_due(webhook, now);
         Ok(Some(state))
     }
@@ -88,7 +88,7 @@ impl Writer {
         Ok(Some(state))
     }
 
-    fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
+    pub(super) fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT d.webhook, d.state FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.d = ?1 AND e.received = ?2",
         )?;
@@ -100,7 +100,7 @@ impl Writer {
     }
 
     /// Writes what the change comes to; answers the state that it has then.
-    fn change(
+    pub(super) fn change(
         &mut self,
         number: i64,
         webhook: WebhookKey,

@@ -37,6 +37,7 @@ impl Writer {
         let old = self.old_events(after, events_before)?;
         let Some(last) = old.last().map(|event| event.seq) else {
             self.prune_hours()?;
+            self.prune_erased()?;
             return Ok(PruneStep::default());
         };
         // Numbers never come back, also when the newest rows go.
@@ -104,7 +105,8 @@ impl Writer {
         rows.collect()
     }
 
-    fn remove_attempts(&self, delivery: i64) -> Result<(), rusqlite::Error> {
+    /// Attempts of a delivery, with the requests that they sent.
+    pub(super) fn remove_attempts(&self, delivery: i64) -> Result<(), rusqlite::Error> {
         let mut last = self
             .connection
             .prepare_cached("SELECT last FROM deliveries WHERE d = ?1")?
@@ -123,6 +125,16 @@ impl Writer {
             }
             last = prev;
         }
+        Ok(())
+    }
+
+    /// What is left of erased deliveries older than every event.
+    fn prune_erased(&self) -> Result<(), rusqlite::Error> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM deliveries WHERE event = 0 AND d < coalesce((SELECT first FROM events ORDER BY seq LIMIT 1), 0)",
+            )?
+            .execute([])?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
 /// Version 1. Never changed: what came later is in [`MIGRATIONS`], which new files go through as well.
-const SCHEMA: &str = "
+pub(super) const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE webhooks(
@@ -54,7 +54,7 @@ CREATE TABLE attempts(
 ";
 
 /// From each version to the next.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
@@ -67,6 +67,7 @@ CREATE INDEX members_d ON members(d, m);
 ",
     super::secrets::MIGRATION,
     super::idempotency::MIGRATION,
+    super::work::MANAGEMENT,
 ];
 
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.
@@ -139,7 +140,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tenterhook.db");
         let old = Connection::open(&path).unwrap();
-        old.execute_batch(&format!("{SCHEMA} PRAGMA user_version = 1; INSERT INTO webhooks(id) VALUES('a');")).unwrap();
+        old.execute_batch(&format!(
+            "{SCHEMA} PRAGMA user_version = 1; INSERT INTO webhooks(id) VALUES('a'); INSERT INTO secrets VALUES(1, 'whsec_old');"
+        ))
+        .unwrap();
         drop(old);
         let connection = open_writer(&path).unwrap();
         let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
@@ -152,6 +156,9 @@ mod tests {
         assert_eq!(tables(&connection), tables(&open_writer(&fresh).unwrap()), "old and new files have the same shape");
         let kept: String = connection.query_row("SELECT id FROM webhooks", [], |row| row.get(0)).unwrap();
         assert_eq!(kept, "a");
+        let secret: Vec<u8> =
+            connection.query_row("SELECT secret FROM secrets WHERE webhook = 1 AND n = 1", [], |row| row.get(0)).unwrap();
+        assert_eq!(secret, b"whsec_old");
     }
 
     #[test]

@@ -123,6 +123,7 @@ impl Writer {
             spent += u32::from(attempt.trigger == Trigger::Scheduled && settle.settlement != Settlement::Halve);
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
             self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
+            self.count_failure(settle.webhook, attempt, now)?;
         }
         let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref() };
         let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(()) };
@@ -152,8 +153,9 @@ impl Writer {
     }
 
     fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {
-        let mut statement =
-            self.connection.prepare_cached("SELECT state, spent, count, last, request FROM deliveries WHERE d = ?1")?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT state, spent, count, last, request FROM deliveries WHERE d = ?1 AND event != 0")?;
         statement
             .query_row([number], |row| {
                 Ok(Before {

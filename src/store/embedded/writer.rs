@@ -8,54 +8,22 @@ use std::sync::mpsc as std_mpsc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
-use tokio::sync::{oneshot, watch};
-use zeroize::Zeroizing;
+use tokio::sync::watch;
 
 use super::batches::OpenBatch;
+use super::command::Done;
+pub(super) use super::command::{Command, Reply};
 use super::handover::Handover;
 use super::idempotency;
 use super::inbox;
 use super::ordered::PARKED;
-use super::prune::PruneStep;
 use super::secrets::Keyring;
-use super::settle::EncodedSettle;
+use super::seen::Seen;
 use super::tally::Tally;
+use super::watch::Watch;
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, Begun, CommitObserver, KeptSecret, Lease, NewEvent, StandingChange, StoreError, Sweep};
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
-
-/// What the writer can be asked for.
-pub(super) enum Command {
-    Append { events: Vec<NewEvent>, reply: Reply<Vec<Accepted>> },
-    Settle { settle: Box<EncodedSettle>, reply: Reply<()> },
-    Intern { ids: Vec<WebhookId>, reply: Reply<Vec<WebhookKey>> },
-    Sweep { webhook: WebhookKey, sweep: Sweep, reply: Reply<u64> },
-    Seal { webhook: WebhookKey, now: Timestamp, reply: Reply<()> },
-    Retry { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
-    Cancel { delivery: DeliveryId, reply: Reply<Option<DeliveryState>> },
-    Secrets { webhooks: Vec<(WebhookKey, fn() -> String)>, reply: Reply<Vec<Vec<KeptSecret>>> },
-    RotateSecret { webhook: WebhookKey, text: Zeroizing<String>, overlap: Duration, reply: Reply<Vec<KeptSecret>> },
-    Rekey { keys: StorageKeys, reply: Reply<u64> },
-    Prune { after: i64, events_before: Timestamp, failed_before: Timestamp, reply: Reply<PruneStep> },
-    Stand { changes: Vec<(WebhookKey, StandingChange)>, reply: Reply<()> },
-    Once { step: idempotency::Step, reply: Reply<Begun> },
-    Probe { reply: Reply<()> },
-    Close { reply: Reply<()> },
-}
-
-/// What a command came to, until the commit.
-enum Done {
-    Append(Vec<Accepted>),
-    Keys(Vec<WebhookKey>),
-    Count(u64),
-    State(Option<DeliveryState>),
-    Secrets(Vec<Vec<KeptSecret>>),
-    Pruned(PruneStep),
-    Begun(Begun),
-    Nothing,
-}
+use crate::model::{Timestamp, WebhookKey};
+use crate::store::{CommitObserver, Lease, StoreError};
 
 /// Deliveries that the watermark may lag behind: what a restart scans at the least.
 const WATERMARK_STEP: i64 = 4096;
@@ -89,10 +57,12 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     pub(super) handover: Arc<Handover>,
     pub(super) keyring: Keyring,
+    watch: Arc<Watch>,
     failure: watch::Sender<Option<StoreError>>,
     on_commit: Option<CommitObserver>,
     pub(super) counters: Counters,
     pub(super) tally: Tally,
+    pub(super) seen: Seen,
     /// Webhooks that have deliveries in order, or had since the start.
     pub(super) lines: HashSet<WebhookKey>,
     /// Batches that still take events.
@@ -103,6 +73,8 @@ pub(super) struct Writer {
     watermark: i64,
     /// Pages of log at which the writer waits for the copying to be whole.
     restart_at: u32,
+    /// What was erased still stands in the log: nothing of the log is to stay on disk.
+    pub(super) forget_log: bool,
 }
 
 /// The last numbers given out.
@@ -120,6 +92,7 @@ impl Writer {
         path: PathBuf,
         clock: Clock,
         handover: Arc<Handover>,
+        watch: Arc<Watch>,
         failure: watch::Sender<Option<StoreError>>,
         on_commit: Option<CommitObserver>,
     ) -> Self {
@@ -130,16 +103,20 @@ impl Writer {
             clock,
             handover,
             keyring: Keyring::default(),
+            watch,
             failure,
             on_commit,
             counters,
             tally: Tally::default(),
+            seen: Seen::default(),
             lines: HashSet::new(),
             batches: HashMap::new(),
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
             watermark: 0,
             restart_at: RESTART_PAGES,
+            // An erasure may have ended right before the last process did.
+            forget_log: true,
         }
     }
 
@@ -248,6 +225,7 @@ impl Writer {
         result.map_err(|e| {
             self.effects = Effects::default();
             self.tally.forget();
+            self.seen.forget();
             self.batches.clear();
             if !self.connection.is_autocommit()
                 && let Err(e) = self.connection.execute_batch("ROLLBACK")
@@ -263,6 +241,7 @@ impl Writer {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let done = group.iter().map(|command| self.run_command(command)).collect::<Result<Vec<_>, _>>()?;
         self.tally.write(&self.connection)?;
+        self.seen.write(&self.connection)?;
         self.write_laggards()?;
         self.keep_watermark(WATERMARK_STEP)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
@@ -271,6 +250,7 @@ impl Writer {
         }
         for delivery in self.effects.settled.drain(..) {
             self.outstanding.remove(&delivery);
+            self.watch.settled(delivery);
         }
         self.handover.publish(&mut self.effects);
         // Whoever subscribes after this look sees the commit in the file.
@@ -290,7 +270,7 @@ impl Writer {
                 self.seal(*webhook, *now);
                 Done::Nothing
             }
-            Command::Retry { delivery, .. } => Done::State(self.retry(*delivery)?),
+            Command::Retry { delivery, retransform, .. } => Done::State(self.retry(*delivery, *retransform)?),
             Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
             Command::Secrets { webhooks, .. } => {
                 Done::Secrets(webhooks.iter().map(|(webhook, make)| self.secrets(*webhook, *make)).collect::<Result<_, _>>()?)
@@ -306,6 +286,7 @@ impl Writer {
             Command::Once { step, .. } => Done::Begun(self.once(step)?),
             // An update, so that a commit really writes.
             Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
+            Command::Work(work) => (work.run)(self).map(|()| Done::Nothing)?,
             Command::Close { .. } => Done::Nothing,
         })
     }
@@ -329,6 +310,15 @@ impl Writer {
 
     /// Has the log copied in the background, and waits for it only when it has grown far beyond.
     fn bound_log(&mut self, checkpoints: &Checkpointer) {
+        if self.forget_log {
+            match truncate_log(&self.connection) {
+                Ok(()) => {
+                    LOG_PAGES.set(0);
+                    self.forget_log = false;
+                }
+                Err(e) => tracing::debug!("the log could not be emptied yet: {e}"),
+            }
+        }
         let pages = LOG_PAGES.get();
         if pages >= self.restart_at {
             match restart_log(&self.connection) {
@@ -343,43 +333,6 @@ impl Writer {
             }
         } else if pages >= CHECKPOINT_PAGES {
             checkpoints.request();
-        }
-    }
-}
-
-impl Command {
-    fn answer(self, result: Result<Done, StoreError>) {
-        /// Whoever asked may have gone meanwhile; the work is durable all the same.
-        fn send<T>(reply: Reply<T>, result: Result<T, StoreError>) {
-            let _ = reply.send(result);
-        }
-        match (self, result) {
-            (Self::Append { reply, .. }, Ok(Done::Append(accepted))) => send(reply, Ok(accepted)),
-            (Self::Append { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
-            (Self::Intern { reply, .. }, Ok(Done::Keys(keys))) => send(reply, Ok(keys)),
-            (Self::Intern { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
-            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, Ok(Done::Count(count))) => send(reply, Ok(count)),
-            (Self::Sweep { reply, .. } | Self::Rekey { reply, .. }, result) => send(reply, result.map(|_| 0)),
-            (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, Ok(Done::State(state))) => send(reply, Ok(state)),
-            (Self::Retry { reply, .. } | Self::Cancel { reply, .. }, result) => send(reply, result.map(|_| None)),
-            (Self::Secrets { reply, .. }, Ok(Done::Secrets(secrets))) => send(reply, Ok(secrets)),
-            (Self::Secrets { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
-            (Self::RotateSecret { reply, .. }, Ok(Done::Secrets(secrets))) => {
-                send(reply, Ok(secrets.into_iter().next().unwrap_or_default()));
-            }
-            (Self::RotateSecret { reply, .. }, result) => send(reply, result.map(|_| Vec::new())),
-            (Self::Prune { reply, .. }, Ok(Done::Pruned(step))) => send(reply, Ok(step)),
-            (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
-            (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
-            (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
-            (
-                Self::Settle { reply, .. }
-                | Self::Seal { reply, .. }
-                | Self::Stand { reply, .. }
-                | Self::Probe { reply }
-                | Self::Close { reply },
-                result,
-            ) => send(reply, result.map(|_| ())),
         }
     }
 }
@@ -407,16 +360,19 @@ fn count_log_pages(_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int) -> Resu
 
 /// Copies what is left of the log and begins it anew. `Err` when a reader holds it; the next group tries again.
 fn restart_log(connection: &Connection) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(RESTART_WAIT)?;
-    let busy = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get::<_, i64>(0));
-    connection.busy_timeout(super::schema::BUSY_WAIT)?;
-    let busy = busy?;
-    if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
+    checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)")
 }
 
 /// As [`restart_log`], and nothing of the old log stays on disk.
 fn truncate_log(connection: &Connection) -> Result<(), rusqlite::Error> {
-    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0))?;
+    checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+fn checkpoint(connection: &Connection, pragma: &str) -> Result<(), rusqlite::Error> {
+    connection.busy_timeout(RESTART_WAIT)?;
+    let busy = connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(super::schema::BUSY_WAIT)?;
+    let busy = busy?;
     if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
 }
 

@@ -28,7 +28,7 @@ pub struct Description {
 /// An event as a module gets it, its payload not copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventInput<'a> {
-    pub(super) original: &'a Event,
+    pub(super) original: Cow<'a, Event>,
     /// RFC 3339.
     timestamp: String,
     /// JSON text.
@@ -40,10 +40,22 @@ pub struct EventInput<'a> {
 impl<'a> From<&'a Event> for EventInput<'a> {
     fn from(event: &'a Event) -> Self {
         Self {
-            original: event,
+            original: Cow::Borrowed(event),
             timestamp: event.timestamp.to_string(),
             data: String::from_utf8_lossy(&event.data),
             metadata: event.metadata.as_deref().map(String::from_utf8_lossy),
+        }
+    }
+}
+
+impl EventInput<'_> {
+    /// One that a call can take along to another thread.
+    pub(super) fn to_static(&self) -> EventInput<'static> {
+        EventInput {
+            original: Cow::Owned(self.original.clone().into_owned()),
+            timestamp: self.timestamp.clone(),
+            data: Cow::Owned(self.data.clone().into_owned()),
+            metadata: self.metadata.clone().map(|metadata| Cow::Owned(metadata.into_owned())),
         }
     }
 }
@@ -95,6 +107,14 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     v1_1::add_to_linker(linker)
 }
 
+/// Whether an interface of that name is linked; what exactly it asks of it is another question.
+fn served(import: &str) -> bool {
+    const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+    let is_wasi =
+        |(name, version): (&str, &str)| version.starts_with("0.2") && WASI.iter().any(|package| name.starts_with(package));
+    import.starts_with(PACKAGE) || import.split_once('@').is_some_and(is_wasi)
+}
+
 /// The version that a module was built for, as its imports say.
 fn version_of(component: &Component) -> Option<String> {
     let (engine, shape) = (component.engine(), component.component_type());
@@ -118,7 +138,13 @@ impl Guest {
                 return Err(LoadError::World { module: name.to_owned(), export });
             }
         }
-        let misfit = |error: wasmtime::Error| LoadError::Imports { module: name.to_owned(), cause: format!("{error:#}") };
+        let misfit = |error: wasmtime::Error| {
+            let (module, cause) = (name.to_owned(), format!("{error:#}"));
+            match shape.imports(engine).find(|(import, _)| !served(import)) {
+                Some((import, _)) => LoadError::Imports { module, import: import.to_owned() },
+                None => LoadError::Misfit { module, cause },
+            }
+        };
         let pre = linker.instantiate_pre(component).map_err(misfit)?;
         match known.as_deref() {
             Some("1.0") => v1_0::Guest::new(pre).map(Self::V1_0).map_err(misfit),
@@ -132,6 +158,14 @@ impl Guest {
         match self {
             Self::V1_0(_) => "1.0.0",
             Self::V1_1(_) => "1.1.0",
+        }
+    }
+
+    /// Makes an instance and leaves it: what every call begins with.
+    pub(super) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        match self {
+            Self::V1_0(guest) => guest.instantiate(store).await,
+            Self::V1_1(guest) => guest.instantiate(store).await,
         }
     }
 

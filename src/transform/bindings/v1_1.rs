@@ -46,6 +46,10 @@ impl Guest {
         TransformerPre::new(pre).map(Self)
     }
 
+    pub(super) async fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<()> {
+        self.0.instantiate_async(store).await.map(|_| ())
+    }
+
     pub(super) async fn describe(&self, store: &mut Store<State>) -> wasmtime::Result<Description> {
         let instance = self.0.instantiate_async(&mut *store).await?;
         let description = instance.call_describe(store).await?;

@@ -34,6 +34,32 @@ async fn the_same_content_is_compiled_once_whatever_its_name_and_limits() {
 }
 
 #[tokio::test]
+async fn a_thousand_webhooks_over_ten_modules_compile_ten() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths: Vec<_> = (0..10)
+        .map(|n| {
+            let path = dir.path().join(format!("m{n}.wasm"));
+            let text = guest(&format!("(drop (i32.const {n})) {}", dropping()));
+            fs::write(&path, wat::parse_str(text).unwrap()).unwrap();
+            path
+        })
+        .collect();
+    let host = host_in(dir.path());
+    let mut kept = Vec::new();
+    for webhook in 0..1_000 {
+        let (name, path) = (format!("m{}", webhook % 10), &paths[webhook % 10]);
+        kept.push(load_file(&host, &name, path, patient()).await.unwrap());
+    }
+    assert_eq!(host.compiles(), 10);
+    // And another start none.
+    let again = host_in(dir.path());
+    for (n, path) in paths.iter().enumerate() {
+        load_file(&again, &format!("m{n}"), path, patient()).await.unwrap();
+    }
+    assert_eq!(again.compiles(), 0);
+}
+
+#[tokio::test]
 async fn another_start_compiles_nothing_and_a_damaged_cache_is_mended() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.wasm");

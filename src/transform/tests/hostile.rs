@@ -1,11 +1,12 @@
 //! Every way that a module can misbehave fails that call with its sentence, and leaves the host as it was.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::guests::{dropping, guest, guest_with, returning};
 use super::{event, host, load, patient, try_load};
 use crate::model::Limits;
-use crate::transform::{EventInput, Host, Module, Output};
+use crate::transform::{EventInput, Host, HostOptions, Module, Output};
 
 async fn error_of(module: &Module) -> String {
     let event = event("a.b", "{}");
@@ -85,7 +86,7 @@ async fn an_endless_loop_ends_at_its_limit_while_others_go_on() {
     // One thread for both: the loop must give way by itself.
     let ((error, elapsed), done) = tokio::join!(looping, others);
     assert_eq!(error, "transformer `guest` did not finish within 200 ms");
-    assert!(elapsed < 3 * limits.cpu, "{elapsed:?}");
+    assert!(elapsed < 10 * limits.cpu, "{elapsed:?}");
     assert!(done >= 3, "{done} other calls");
 }
 
@@ -145,6 +146,16 @@ async fn headers_that_split_the_request_are_refused() {
 }
 
 #[tokio::test]
+async fn a_hundred_thousand_headers_are_refused() {
+    let host = host();
+    // Names and values of no bytes, from memory that is all zero.
+    let words = returning(&[0, 1, 0, 0x405, 4, 131_072, 100_000, 0, 0, 0, 0, 0, 0]);
+    let many = guest(&format!("(drop (memory.grow (i32.const 30))) {words}"));
+    let error = fails_with(&host, &many, patient()).await;
+    assert!(error.contains("100000 headers, 100 are allowed") || error.contains("too much data"), "{error}");
+}
+
+#[tokio::test]
 async fn lies_about_memory_fail_the_call() {
     let host = host();
     for words in [&[0, 2, 0x7fff_ffff, 4][..], &[7, 0, 0, 0], &[0, 9, 0, 0]] {
@@ -180,8 +191,11 @@ async fn what_is_no_transformer_is_refused_with_how_to_make_one() {
         async move { try_load(&host, text, patient()).await.unwrap_err().to_string() }
     };
     let core = error("(module)").await;
-    assert!(core.starts_with("transformer `guest` is a core module, not a component: build it for the target wasm32-wasip2"));
-    assert!(core.contains("wasm-tools component new"));
+    assert!(
+        core.starts_with("transformer `guest` is a core module and cannot be made a component: it does not say which world"),
+        "{core}"
+    );
+    assert!(core.contains("Build it for the target wasm32-wasip2"));
     let empty = error("(component)").await;
     assert!(
         empty.starts_with("transformer `guest` exports no `describe`: it must be built for the world `transformer`"),
@@ -193,7 +207,20 @@ async fn what_is_no_transformer_is_refused_with_how_to_make_one() {
         1,
     );
     let error_of_import = try_load(&host, &stranger, patient()).await.unwrap_err().to_string();
-    assert!(error_of_import.contains("does not fit the world `transformer`") && error_of_import.contains("acme:db/query@1.0.0"));
+    assert_eq!(
+        error_of_import,
+        "transformer `guest` imports `acme:db/query@1.0.0`, which is not served: only `host` of tenterhook:transformer and WASI 0.2 \
+         can be imported; see docs/transformers.md"
+    );
+    let http = guest(&dropping()).replacen(
+        "(component",
+        "(component (import \"wasi:http/outgoing-handler@0.2.0\" (instance (export \"handle\" (func))))",
+        1,
+    );
+    let error_of_http = try_load(&host, &http, patient()).await.unwrap_err().to_string();
+    assert!(
+        error_of_http.contains("imports `wasi:http/outgoing-handler@0.2.0`") && error_of_http.contains("--backend-qjs-stub-wasi")
+    );
     let newer = guest(&dropping()).replace("transformer/types@1.0.0", "transformer/types@2.3.0");
     let error = try_load(&host, &newer, patient()).await.unwrap_err().to_string();
     assert_eq!(error, "transformer `guest` was built for `tenterhook:transformer@2.3.0`; this Tenterhook speaks 1.0.0, 1.1.0");
@@ -207,4 +234,80 @@ async fn a_module_that_hangs_when_asked_what_it_is_is_not_loaded() {
     let error = try_load(&host, &text, limits).await.unwrap_err().to_string();
     assert_eq!(error, "cannot load: transformer `guest` did not finish within 50 ms");
     assert_works(&host).await;
+}
+
+#[tokio::test]
+async fn a_check_that_hangs_fails_at_its_limit() {
+    let host = host();
+    let text = guest(&dropping()).replacen("(result i32) (i32.const 3072)", "(result i32) (loop (br 0)) unreachable", 1);
+    let limits = Limits { cpu: Duration::from_millis(50), ..Limits::default() };
+    let module = load(&host, &text, limits).await;
+    let error = module.check("{}").await.unwrap_err().to_string();
+    assert_eq!(error, "transformer `guest` did not finish within 50 ms");
+    assert_works(&host).await;
+}
+
+#[tokio::test]
+async fn a_description_that_lies_or_is_no_schema_is_refused_or_harmless() {
+    let host = host();
+    // The schema's two bytes, "{}", become something else.
+    let with_schema = |bytes: &str| guest(&dropping()).replacen("name1text{}x", &format!("name1text{bytes}x"), 1);
+    for (bytes, part) in [("42", "it is 42, not a schema"), ("[]", "it is [], not a schema"), ("{x", "key must be a string")] {
+        let error = try_load(&host, &with_schema(bytes), patient()).await.unwrap_err().to_string();
+        assert!(
+            error.starts_with("transformer `guest` describes its options with something that is no JSON Schema: "),
+            "{error}"
+        );
+        assert!(error.contains(part), "{error}");
+    }
+    // It calls itself `name`; it is configured, and reported, under its file's.
+    let module = load(&host, &guest("unreachable"), patient()).await;
+    assert_eq!((module.name(), module.description().name.as_str()), ("guest", "name"));
+    assert!(error_of(&module).await.starts_with("transformer `guest` trapped"));
+}
+
+#[tokio::test]
+async fn one_module_never_takes_all_instances() {
+    let host = Host::new(HostOptions { cache_dir: None, instances_max: 4 }).unwrap();
+    let limits = Limits { cpu: Duration::from_secs(2), ..Limits::default() };
+    let endless = load(&host, &guest("(loop (br 0)) unreachable"), limits).await;
+    assert_eq!(endless.instances_max(), 1);
+    let good = load(&host, &guest(&dropping()), patient()).await;
+    // Ten deliveries of the bad webhook wait for each other, and nobody else for them.
+    let mut waiting = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let endless = Arc::clone(&endless);
+        waiting.spawn(async move { error_of(&endless).await });
+    }
+    tokio::task::yield_now().await;
+    let event = event("a.b", "{}");
+    for _ in 0..20 {
+        good.transform(&[EventInput::from(&event)], "{}").await.result.unwrap();
+    }
+    assert!(waiting.try_join_next().is_none(), "the good calls were done before the first bad one ended");
+    waiting.abort_all();
+    assert_eq!(endless.usage().calls, 0);
+    assert_eq!((good.usage().calls, good.usage().errors), (20, 0));
+}
+
+#[tokio::test]
+async fn many_modules_that_loop_do_not_stop_the_runtime_s_clock() {
+    let host = Host::new(HostOptions { cache_dir: None, instances_max: 8 }).unwrap();
+    let limits = Limits { cpu: Duration::from_secs(600), ..Limits::default() };
+    let endless = load(&host, &guest("(loop (br 0)) unreachable"), limits).await;
+    let mut looping = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let endless = Arc::clone(&endless);
+        looping.spawn(async move { error_of(&endless).await });
+    }
+    // This test's only thread: both loops leave it at their first tick and never come back.
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    let started = Instant::now();
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    looping.abort_all();
 }

@@ -1,6 +1,7 @@
 //! The host against modules that mean it ill, and against the prebuilt ones.
 
 mod caching;
+mod core_modules;
 mod guests;
 mod hostile;
 mod prebuilt;

@@ -97,7 +97,7 @@ impl Transformer for CloudEvents {
     }
 }
 
-export!(CloudEvents);
+export!(CloudEvents, arena);
 
 #[cfg(test)]
 mod tests;

@@ -77,7 +77,7 @@ impl Transformer for Discord {
     }
 }
 
-export!(Discord);
+export!(Discord, arena);
 
 #[cfg(test)]
 mod tests;

@@ -89,7 +89,7 @@ impl Transformer for Envelope {
     }
 }
 
-export!(Envelope);
+export!(Envelope, arena);
 
 #[cfg(test)]
 mod tests;

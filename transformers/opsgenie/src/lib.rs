@@ -87,7 +87,7 @@ impl Transformer for Opsgenie {
     }
 }
 
-export!(Opsgenie);
+export!(Opsgenie, arena);
 
 #[cfg(test)]
 mod tests;

@@ -92,7 +92,7 @@ impl Transformer for PagerDuty {
     }
 }
 
-export!(PagerDuty);
+export!(PagerDuty, arena);
 
 #[cfg(test)]
 mod tests;

@@ -82,7 +82,7 @@ impl Transformer for Redact {
     }
 }
 
-export!(Redact);
+export!(Redact, arena);
 
 #[cfg(test)]
 mod tests;

@@ -71,7 +71,7 @@ impl Transformer for Slack {
     }
 }
 
-export!(Slack);
+export!(Slack, arena);
 
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,7 @@ impl Transformer for Teams {
     }
 }
 
-export!(Teams);
+export!(Teams, arena);
 
 #[cfg(test)]
 mod tests;

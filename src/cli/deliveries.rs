@@ -1,0 +1,291 @@
+//! `tenterhook deliveries list|show|retry|cancel`.
+
+use http::Method;
+use serde_json::Value;
+
+use super::client::{Client, Query, Server, segment};
+use super::output::{self, BOLD, DIM, Table, cell, styled, text};
+use super::{Failed, Global, when};
+use crate::model::{DeliveryState, Timestamp};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Deliveries, newest first
+    #[command(after_help = "Examples:
+  tenterhook deliveries list
+  tenterhook deliveries list --state failed --webhook ops-slack --since 1h
+  tenterhook deliveries list --type order.created --json | jq -r '.data[].id'")]
+    List(List),
+    /// One delivery with every attempt: what was sent, what came back, how long it took
+    #[command(after_help = "Examples:
+  tenterhook deliveries show dlv_0198f0c1a2b37c4d8e5f6a7b8c9d0e1f")]
+    Show(One),
+    /// Try again now; does not spend the automatic retries
+    #[command(after_help = "Examples:
+  tenterhook deliveries retry dlv_0198f0c1a2b37c4d8e5f6a7b8c9d0e1f
+  tenterhook deliveries list --state failed --json | jq -r '.data[].id' | xargs tenterhook deliveries retry")]
+    Retry(Several),
+    /// Stop trying
+    #[command(after_help = "Examples:
+  tenterhook deliveries cancel dlv_0198f0c1a2b37c4d8e5f6a7b8c9d0e1f")]
+    Cancel(Several),
+}
+
+#[derive(clap::Args)]
+struct List {
+    #[command(flatten)]
+    filter: Filter,
+    /// How many at most
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// Which deliveries.
+#[derive(clap::Args, Clone)]
+pub(super) struct Filter {
+    /// Of this webhook
+    #[arg(short, long, value_name = "ID")]
+    pub(super) webhook: Option<String>,
+    /// In this state
+    #[arg(short, long, value_parser = DeliveryState::ALL.map(DeliveryState::name))]
+    pub(super) state: Option<String>,
+    /// Of this event type
+    #[arg(short, long = "type", value_name = "TYPE")]
+    pub(super) kind: Option<String>,
+    /// Of this event
+    #[arg(short, long, value_name = "ID")]
+    pub(super) event: Option<String>,
+    #[arg(long)]
+    pub(super) tenant: Option<String>,
+    /// Made since then: RFC 3339, or so long ago (15m, 2h, 7d)
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(super) since: Option<Timestamp>,
+    /// Made before then
+    #[arg(long, value_name = "TIME", value_parser = when::parse)]
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Filter {
+    pub(super) fn query(&self) -> Query {
+        let mut query = Query::default();
+        query.add("webhook", self.webhook.as_ref());
+        query.add("state", self.state.as_ref());
+        query.add("event_type", self.kind.as_ref());
+        query.add("event_id", self.event.as_ref());
+        query.add("tenant", self.tenant.as_ref());
+        query.add("since", self.since);
+        query.add("until", self.until);
+        query
+    }
+}
+
+#[derive(clap::Args)]
+struct One {
+    id: String,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(clap::Args)]
+struct Several {
+    #[arg(required = true)]
+    ids: Vec<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
+    match args.command {
+        Command::List(list) => {
+            let client = Client::new(global, &list.server)?;
+            let rows = client.list("/v1/deliveries", &list.filter.query(), list.limit).await?;
+            output::answer(global, &serde_json::json!({"data": rows}), || table(&rows))
+        }
+        Command::Show(one) => {
+            let client = Client::new(global, &one.server)?;
+            let delivery = client.get(&format!("/v1/deliveries/{}", segment(&one.id))).await?;
+            output::answer(global, &delivery, || show(&delivery))
+        }
+        Command::Retry(several) => act(global, several, "retry").await,
+        Command::Cancel(several) => act(global, several, "cancel").await,
+    }
+}
+
+/// Each for itself: one that cannot does not stop the others.
+async fn act(global: &Global, several: Several, verb: &str) -> anyhow::Result<()> {
+    let client = Client::new(global, &several.server)?;
+    let mut failed = false;
+    for id in &several.ids {
+        let path = format!("/v1/deliveries/{}/{verb}", segment(id));
+        match client.send(Method::POST, &path, None).await {
+            Ok(answer) => output::answer(global, &answer, || format!("{}  {}\n", text(&answer["id"]), state(&answer["state"])))?,
+            Err(error) if several.ids.len() == 1 => return Err(error),
+            Err(error) => {
+                failed = true;
+                anstream::eprintln!("{id}: {error:#}");
+            }
+        }
+    }
+    if failed { Err(Failed.into()) } else { Ok(()) }
+}
+
+fn state(value: &Value) -> String {
+    let (name, style) = output::state(&text(value));
+    styled(style, &name)
+}
+
+pub(super) fn table(rows: &[Value]) -> String {
+    let mut table = Table::new(&["CREATED", "STATE", "WEBHOOK", "TYPE", "ATTEMPTS", "NEXT", "ID", "REASON"]);
+    for row in rows {
+        table.row([
+            cell(output::time(&row["created_at"])),
+            output::state(&text(&row["state"])),
+            cell(text(&row["webhook"])),
+            cell(text(&row["event_type"])),
+            cell(text(&row["attempt_count"])),
+            cell(output::time(&row["next_attempt_at"])),
+            cell(text(&row["id"])),
+            cell(output::cut(&text(&row["reason"]), 60)),
+        ]);
+    }
+    if table.is_empty() { "no deliveries\n".to_owned() } else { table.render() }
+}
+
+fn show(delivery: &Value) -> String {
+    let field = |key: &str| text(&delivery[key]);
+    let mut out = output::fields(&[
+        ("id", field("id")),
+        ("state", state(&delivery["state"])),
+        ("webhook", field("webhook")),
+        ("event", format!("{} {}", field("event_type"), field("event_id"))),
+        ("tenant", field("tenant")),
+        ("created", field("created_at")),
+        ("next attempt", field("next_attempt_at")),
+        ("reason", field("reason")),
+    ]);
+    for attempt in delivery["attempts"].as_array().into_iter().flatten() {
+        out.push('\n');
+        out.push_str(&show_attempt(attempt));
+    }
+    out
+}
+
+/// Request and response as they went over the wire.
+pub(super) fn show_attempt(attempt: &Value) -> String {
+    let outcome = text(&attempt["outcome"]);
+    let (outcome, style) = output::state(&outcome);
+    let mut out = format!(
+        "{} {}  {}  {}  {}\n",
+        styled(BOLD, "attempt"),
+        styled(BOLD, &text(&attempt["number"])),
+        styled(style, &outcome),
+        attempt["status"].as_u64().map_or_else(|| text(&attempt["error_class"]), |status| status.to_string()),
+        output::millis(&attempt["duration_ms"]),
+    );
+    out.push_str(&format!(
+        "  {}\n",
+        styled(DIM, &format!("{} {} {}", text(&attempt["at"]), text(&attempt["trigger"]), text(&attempt["id"])))
+    ));
+    if let Some(error) = attempt["error"].as_str() {
+        out.push_str(&format!("  {}\n", output::one_line(error)));
+    }
+    out.push_str(&timings(&attempt["timings"]));
+    let request = &attempt["request"];
+    if request.is_object() {
+        out.push_str(&format!("  > {} {}\n", text(&request["method"]), text(&request["url"])));
+        out.push_str(&message(request, ">"));
+    }
+    let response = &attempt["response"];
+    if response.is_object() {
+        out.push_str(&format!("  < {}\n", text(&attempt["status"])));
+        out.push_str(&message(response, "<"));
+        if response["truncated"] == true {
+            out.push_str(&format!("  < {}\n", styled(DIM, "(the rest was not kept)")));
+        }
+    }
+    for line in attempt["log"].as_array().into_iter().flatten() {
+        out.push_str(&format!("  {} {}\n", styled(DIM, &text(&line["level"])), text(&line["message"])));
+    }
+    out
+}
+
+/// Microseconds by phase.
+fn timings(timings: &Value) -> String {
+    let phases = timings.as_object().into_iter().flatten().filter_map(|(name, value)| Some((name, value.as_f64()?)));
+    let shown: Vec<String> =
+        phases.map(|(name, us)| format!("{} {}", name.trim_end_matches("_us"), output::millis(&(us / 1000.0).into()))).collect();
+    if shown.is_empty() { String::new() } else { format!("  {}\n", styled(DIM, &shown.join(", "))) }
+}
+
+fn message(message: &Value, mark: &str) -> String {
+    let mut out = String::new();
+    for (name, value) in message["headers"].as_object().into_iter().flatten() {
+        out.push_str(&format!("  {mark} {}: {}\n", output::one_line(name), text(value)));
+    }
+    if let Some(body) = message["body"].as_str().filter(|body| !body.is_empty()) {
+        out.push_str(&format!("  {mark}\n"));
+        for line in output::lines(body).lines() {
+            out.push_str(&format!("  {mark} {line}\n"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_delivery_shows_what_was_sent_and_what_came_back() {
+        let delivery = json!({
+            "id": "dlv_1", "state": "failed", "webhook": "w", "event_type": "a.b", "event_id": "evt_1", "tenant": null,
+            "created_at": "2026-01-28T10:30:45.123Z", "next_attempt_at": null, "reason": "gave up",
+            "attempts": [{
+                "id": "att_1", "number": 1, "at": "2026-01-28T10:30:45.130Z", "trigger": "scheduled", "outcome": "failed",
+                "status": 500, "error_class": "status", "error": "status 500", "duration_ms": 12.3, "timings": {"connect_us": 1500},
+                "request": {"method": "POST", "url": "https://a.example/…", "headers": {"webhook-id": "evt_1"}, "body": "{\"a\":1}"},
+                "response": {"headers": {"server": "x"}, "body": "oh\u{1b}[2J\nno", "truncated": true}, "log": [],
+            }],
+        });
+        let text = plain(&show(&delivery));
+        for part in [
+            "state         failed\n",
+            "event         a.b evt_1\n",
+            "attempt 1  failed  500  12ms\n",
+            "  > POST https://a.example/…\n",
+            "  > webhook-id: evt_1\n",
+            "  > {\"a\":1}\n",
+            "  < server: x\n",
+            "  < oh·[2J\n  < no\n",
+            "(the rest was not kept)",
+            "connect 1.5ms",
+        ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn lists_are_tables_and_say_when_they_are_empty() {
+        assert_eq!(table(&[]), "no deliveries\n");
+        let row = json!({"id": "dlv_1", "state": "retrying", "webhook": "w", "event_type": "a.b", "attempt_count": 2,
+            "created_at": "2026-01-28T10:30:45.123Z", "next_attempt_at": "2026-01-28T10:31:00.000Z", "reason": null});
+        let text = plain(&table(&[row]));
+        assert!(
+            text.ends_with("2026-01-28 10:30:45  retrying  w        a.b   2         2026-01-28 10:31:00  dlv_1  -\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,408 @@
+//! How requests leave: `[network]`'s proxy, certificate authorities and TLS version, and a webhook's `network`, `tls`
+//! and `auth`. Refuses to read the files that it names: whoever makes handles does.
+
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use url::{Host, Url};
+
+use super::document::{parse_range, path};
+use super::mask::show_url;
+use super::read::{self, Keys, check_keys, list, nearest};
+use super::report::{Report, quote};
+use super::tree::{Entry, Node, Table, Value};
+use crate::model::{
+    Credential, EndpointAuth, EndpointUrl, NetworkEgress, NoProxy, OAuth2, Proxy, ProxyKind, ProxyPolicy, SendClient, TlsVersion,
+    WebhookTls,
+};
+
+pub(super) const WEBHOOK_NETWORK: Keys = Keys {
+    table: "a webhook's `network`",
+    known: &["allow"],
+    later: &[],
+    elsewhere: &[],
+    refused: &[
+        ("https_only", "it holds for all webhooks: set it in [network]"),
+        ("proxy", "it holds for all webhooks: set it in [network], with exceptions in `no_proxy`"),
+        ("no_proxy", "it holds for all webhooks: set it in [network]"),
+        ("ca_file", "a webhook has it in `tls`"),
+        ("min_tls_version", "a webhook has it in `tls`, as `min_version`"),
+    ],
+    aliases: &[("allowed", "allow")],
+};
+
+pub(super) const TLS: Keys = Keys {
+    table: "a webhook's `tls`",
+    known: &["ca_file", "cert_file", "key_file", "server_name", "min_version"],
+    later: &[],
+    elsewhere: &[],
+    refused: &[
+        ("insecure_skip_verify", "whoever is in between could then read and change everything: name your own CA in `ca_file`"),
+        ("verify", "whoever is in between could then read and change everything: name your own CA in `ca_file`"),
+        ("verify_certificate", "whoever is in between could then read and change everything: name your own CA in `ca_file`"),
+    ],
+    aliases: &[
+        ("ca", "ca_file"),
+        ("cert", "cert_file"),
+        ("crt_file", "cert_file"),
+        ("client_cert", "cert_file"),
+        ("key", "key_file"),
+        ("client_key", "key_file"),
+        ("sni", "server_name"),
+        ("min_tls_version", "min_version"),
+    ],
+};
+
+pub(super) const AUTH: Keys = Keys {
+    table: "a webhook's `auth`",
+    known: &["basic", "bearer", "oauth2"],
+    later: &[],
+    elsewhere: &[],
+    refused: &[],
+    aliases: &[("token", "bearer"), ("oauth", "oauth2"), ("client_credentials", "oauth2"), ("basic_auth", "basic")],
+};
+
+pub(super) const BASIC: Keys = Keys {
+    table: "`auth.basic`",
+    known: &["username", "password"],
+    later: &[],
+    elsewhere: &[],
+    refused: &[],
+    aliases: &[("user", "username"), ("name", "username"), ("pass", "password")],
+};
+
+pub(super) const OAUTH2: Keys = Keys {
+    table: "`auth.oauth2`",
+    known: &["token_url", "client_id", "client_secret", "scopes", "params", "send_client"],
+    later: &[],
+    elsewhere: &[],
+    refused: &[],
+    aliases: &[
+        ("url", "token_url"),
+        ("token_endpoint", "token_url"),
+        ("scope", "scopes"),
+        ("endpoint_params", "params"),
+        ("id", "client_id"),
+        ("secret", "client_secret"),
+    ],
+};
+
+const AUTH_EXAMPLE: &str = "{ bearer = \"${TOKEN}\" }";
+const NO_PROXY_MAX: usize = 1_000;
+const CREDENTIAL_BYTES_MAX: usize = 4_096;
+const SCOPES_MAX: usize = 50;
+
+/// The part of `[network]` that is not about addresses.
+pub(super) fn network(table: &Table, report: &mut Report) -> NetworkEgress {
+    let proxy = table.get("proxy").and_then(|entry| proxy(&entry.node, report));
+    let except = table.get("no_proxy").map(|entry| no_proxy(&entry.node, report)).unwrap_or_default();
+    if let (Some(entry), None) = (table.get("no_proxy"), table.get("proxy")) {
+        report.warning(entry.key.span, "`no_proxy` is not used: there is no `proxy`");
+    }
+    NetworkEgress {
+        proxy: proxy.map(|proxy| ProxyPolicy { proxy, except }),
+        ca_file: table.get("ca_file").and_then(|entry| path(&entry.node, "ca_file", "ca.pem", report)),
+        min_tls: table
+            .get("min_tls_version")
+            .and_then(|entry| tls_version(&entry.node, "min_tls_version", report))
+            .unwrap_or_default(),
+    }
+}
+
+fn proxy(node: &Node, report: &mut Report) -> Option<Proxy> {
+    const EXAMPLE: &str = "http://egress.example:3128";
+    const HELP: &str = "write \"http://host:port\", \"socks5://host:port\" (names are resolved here) or \"socks5h://host:port\" (the proxy resolves them), with user:password@ before the host if it wants them";
+    let text = read::string(node, "proxy", EXAMPLE, report)?;
+    let shown = if text.expanded.is_some() { "what `${…}` comes to".to_owned() } else { quote(&show_url(text.value())) };
+    let url = Url::parse(text.value()).ok();
+    let kind = url.as_ref().and_then(|url| match url.scheme() {
+        "http" => Some(ProxyKind::Http),
+        "socks5" => Some(ProxyKind::Socks5),
+        "socks5h" => Some(ProxyKind::Socks5h),
+        _ => None,
+    });
+    let (Some(kind), Some(url)) = (kind, url) else {
+        report.error(node.span, format!("`proxy` is not the URL of a proxy: {shown}")).help(HELP);
+        return None;
+    };
+    let host = match url.host() {
+        Some(Host::Domain(name)) if !name.is_empty() => Some(name.to_owned()),
+        Some(Host::Ipv4(address)) => Some(address.to_string()),
+        Some(Host::Ipv6(address)) => Some(address.to_string()),
+        _ => None,
+    };
+    let default = if kind == ProxyKind::Http { 80 } else { 1080 };
+    let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
+    let (Some(host), true) = (host, bare) else {
+        report.error(node.span, format!("`proxy` must be scheme, host and port alone: {shown}")).help(HELP);
+        return None;
+    };
+    let decoded = |text: &str| percent_decoded(text);
+    let (username, password) = (decoded(url.username()), url.password().map(decoded));
+    let (Some(username), Some(password)) = (username, password.map_or(Some(None), |password| password.map(Some))) else {
+        report.error(node.span, "`proxy`: its credentials are not UTF-8 when %XX is taken apart");
+        return None;
+    };
+    let password = password.or_else(|| (!username.is_empty()).then(String::new)).map(|password| Credential::new(&password));
+    Some(Proxy { kind, host, port: url.port().unwrap_or(default), username, password })
+}
+
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, more @ ..] = rest {
+        match (first, more) {
+            (b'%', [high, low, after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                bytes.push(digit(*high)? << 4 | digit(*low)?);
+                rest = after;
+            }
+            _ => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+fn no_proxy(node: &Node, report: &mut Report) -> Vec<NoProxy> {
+    let texts = read::strings(node, "no_proxy", "internal.example", report).unwrap_or_default();
+    if !read::at_most(texts.len(), NO_PROXY_MAX, "exceptions", node, report) {
+        return Vec::new();
+    }
+    let mut except = Vec::new();
+    for (text, node) in texts {
+        match NoProxy::parse(text.value()) {
+            Some(one) => except.push(one),
+            None => {
+                let problem = format!("{} is neither a name nor an address range", quote(text.value()));
+                let help = "write a name (with all below it), as in \"internal.example\", or a range such as \"10.0.0.0/8\"";
+                report.error_about(node.span, [node], "`no_proxy`:", &problem).help(help);
+            }
+        }
+    }
+    except
+}
+
+fn tls_version(node: &Node, key: &str, report: &mut Report) -> Option<TlsVersion> {
+    let text = read::string(node, key, "1.2", report)?;
+    match text.value() {
+        "1.2" => Some(TlsVersion::Tls12),
+        "1.3" => Some(TlsVersion::Tls13),
+        other => {
+            let what = format!("`{key}` must be \"1.2\" or \"1.3\", found");
+            report.error_about(node.span, [node], &what, &quote(other)).help("older versions are broken, and not spoken here");
+            None
+        }
+    }
+}
+
+/// A webhook's `network = { allow = […] }`.
+pub(super) fn webhook_network(node: &Node, report: &mut Report) -> Option<Vec<IpNet>> {
+    let table = read::table(node, "network", "{ allow = [\"10.2.0.0/16\"] }", report)?;
+    check_keys(table, &WEBHOOK_NETWORK, report);
+    let entry = table.get("allow")?;
+    let texts = read::strings(&entry.node, "network.allow", "10.2.0.0/16", report)?;
+    let count = texts.len();
+    let mut ranges = Vec::with_capacity(count);
+    for (text, node) in texts {
+        match parse_range(text.value()) {
+            Ok(range) => ranges.push(range),
+            Err(help) => {
+                let problem = format!("{} is not an address range", quote(text.value()));
+                let draft = report.error_about(node.span, [node], "`network.allow`:", &problem);
+                if text.expanded.is_none() {
+                    draft.help(help);
+                }
+            }
+        }
+    }
+    (ranges.len() == count).then_some(ranges)
+}
+
+/// A webhook's `tls = { … }`.
+pub(super) fn webhook_tls(node: &Node, report: &mut Report) -> Option<WebhookTls> {
+    let example = "{ cert_file = \"client.pem\", key_file = \"client.key\" }";
+    let table = read::table(node, "tls", example, report)?;
+    check_keys(table, &TLS, report);
+    let mut file = |key: &'static str, example: &str| -> Option<PathBuf> {
+        table.get(key).and_then(|entry| path(&entry.node, key, example, report))
+    };
+    let (ca_file, cert_file, key_file) =
+        (file("ca_file", "ca.pem"), file("cert_file", "client.pem"), file("key_file", "client.key"));
+    for (one, other) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
+        if let (Some(entry), None) = (table.get(one), table.get(other)) {
+            report.error(entry.key.span, format!("`{one}` is of no use without `{other}`")).help(format!("write {example}"));
+        }
+    }
+    let server_name = table.get("server_name").and_then(|entry| server_name(&entry.node, report));
+    let min_version = table.get("min_version").and_then(|entry| tls_version(&entry.node, "min_version", report));
+    Some(WebhookTls { ca_file, cert_file, key_file, server_name, min_version })
+}
+
+fn server_name(node: &Node, report: &mut Report) -> Option<String> {
+    let text = read::string(node, "server_name", "hooks.example.com", report)?;
+    let value = text.value();
+    let good = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    if value.len() > 253 || !value.split('.').all(good) {
+        report.error_about(node.span, [node], "`server_name` is not a host's name:", &quote(value));
+        return None;
+    }
+    Some(value.to_owned())
+}
+
+/// A webhook's `auth = { … }`.
+pub(super) fn webhook_auth(node: &Node, report: &mut Report) -> Option<EndpointAuth> {
+    let table = read::table(node, "auth", AUTH_EXAMPLE, report)?;
+    let meant = check_keys(table, &AUTH, report);
+    let mut known = table.entries().iter().filter(|entry| AUTH.known.contains(&entry.key.name.as_str()));
+    let Some(first) = known.next() else {
+        if meant.is_empty() && table.entries().is_empty() {
+            let help = format!("write {AUTH_EXAMPLE}, or one of {}", list(AUTH.known));
+            report.error(node.span, "`auth` is empty").help(help);
+        }
+        return None;
+    };
+    if let Some(second) = known.next() {
+        let message = format!("`auth` has both `{}` and `{}`", first.key.name, second.key.name);
+        report.error(second.key.span, message).also(first.key.span, "the other one is").help("a request has one Authorization");
+        return None;
+    }
+    match first.key.name.as_str() {
+        "bearer" => Some(EndpointAuth::Bearer { token: credential(&first.node, "auth.bearer", report)? }),
+        "basic" => basic(&first.node, report),
+        _ => oauth2(&first.node, report).map(EndpointAuth::OAuth2),
+    }
+}
+
+fn basic(node: &Node, report: &mut Report) -> Option<EndpointAuth> {
+    let example = "{ username = \"me\", password = \"${PASSWORD}\" }";
+    let table = read::table(node, "auth.basic", example, report)?;
+    let meant = check_keys(table, &BASIC, report);
+    let username = required(table, "username", &meant, "`auth.basic`", node, report);
+    let username = username.and_then(|entry| read::string(&entry.node, "auth.basic.username", "me", report));
+    let password = required(table, "password", &meant, "`auth.basic`", node, report)
+        .and_then(|entry| credential(&entry.node, "auth.basic.password", report));
+    let username = username?.value();
+    if username.contains(':') || username.chars().any(char::is_control) {
+        report.error(node.span, "`auth.basic.username` cannot have a colon or a control character in it (RFC 7617)");
+        return None;
+    }
+    Some(EndpointAuth::Basic { username: username.to_owned(), password: password? })
+}
+
+fn oauth2(node: &Node, report: &mut Report) -> Option<OAuth2> {
+    const TABLE: &str = "`auth.oauth2`";
+    let example = "{ token_url = \"https://…/token\", client_id = \"me\", client_secret = \"${SECRET}\" }";
+    let table = read::table(node, "auth.oauth2", example, report)?;
+    let meant = check_keys(table, &OAUTH2, report);
+    let token_url = required(table, "token_url", &meant, TABLE, node, report).and_then(|entry| token_url(&entry.node, report));
+    let client_id = required(table, "client_id", &meant, TABLE, node, report)
+        .and_then(|entry| read::string(&entry.node, "auth.oauth2.client_id", "me", report));
+    let client_secret = required(table, "client_secret", &meant, TABLE, node, report)
+        .and_then(|entry| credential(&entry.node, "auth.oauth2.client_secret", report));
+    let scopes = table.get("scopes").map_or(Some(Vec::new()), |entry| scopes(&entry.node, report));
+    let params = table.get("params").map_or(Some(Vec::new()), |entry| params(&entry.node, report));
+    let send = match table.get("send_client") {
+        Some(entry) => send_client(&entry.node, report),
+        None => Some(SendClient::Header),
+    };
+    Some(OAuth2 {
+        token_url: token_url?,
+        client_id: client_id?.value().to_owned(),
+        client_secret: client_secret?,
+        scopes: scopes?,
+        params: params?,
+        send: send?,
+    })
+}
+
+/// An `http` one is judged when it is dialled, like every other URL.
+fn token_url(node: &Node, report: &mut Report) -> Option<EndpointUrl> {
+    let text = read::string(node, "auth.oauth2.token_url", "https://login.example.com/token", report)?;
+    match Url::parse(text.value()) {
+        Ok(url) if matches!(url.scheme(), "https" | "http") && url.username().is_empty() && url.password().is_none() => {
+            Some(EndpointUrl::new(url))
+        }
+        _ => {
+            report
+                .error(node.span, "`auth.oauth2.token_url` is not an absolute https URL without user name and password")
+                .help("write it as in \"https://login.example.com/token\"");
+            None
+        }
+    }
+}
+
+fn scopes(node: &Node, report: &mut Report) -> Option<Vec<String>> {
+    let texts = read::strings(node, "auth.oauth2.scopes", "deliver", report)?;
+    if !read::at_most(texts.len(), SCOPES_MAX, "scopes", node, report) {
+        return None;
+    }
+    let mut scopes = Vec::new();
+    for (text, node) in texts {
+        // RFC 6749 §3.3.
+        if text.value().is_empty() || !text.value().bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte)) {
+            report.error_about(node.span, [node], "this is not a scope:", &quote(text.value())).help("one scope an entry");
+            return None;
+        }
+        scopes.push(text.value().to_owned());
+    }
+    Some(scopes)
+}
+
+fn params(node: &Node, report: &mut Report) -> Option<Vec<(String, String)>> {
+    let table = read::table(node, "auth.oauth2.params", "{ audience = \"https://api.example.com\" }", report)?;
+    let mut params = Vec::new();
+    for Entry { key, node } in table.entries() {
+        if ["grant_type", "scope", "client_id", "client_secret"].contains(&key.name.as_str()) {
+            report.error(key.span, format!("`{}` is set by the request for a token itself", key.name));
+            return None;
+        }
+        params.push((key.name.clone(), read::string(node, "auth.oauth2.params[]", "value", report)?.value().to_owned()));
+    }
+    Some(params)
+}
+
+fn send_client(node: &Node, report: &mut Report) -> Option<SendClient> {
+    const NAMES: [&str; 2] = ["header", "body"];
+    let text = read::string(node, "auth.oauth2.send_client", "header", report)?;
+    match text.value() {
+        "header" => Some(SendClient::Header),
+        "body" => Some(SendClient::Body),
+        other => {
+            let help = match nearest(other, &NAMES).filter(|_| text.expanded.is_none()) {
+                Some(known) => format!("did you mean \"{known}\"?"),
+                None => format!("there are {}", list(&NAMES)),
+            };
+            report.error_about(node.span, [node], "`send_client` cannot be", &quote(other)).help(help);
+            None
+        }
+    }
+}
+
+fn credential(node: &Node, key: &str, report: &mut Report) -> Option<Credential> {
+    let text = read::string(node, key, "${SECRET}", report)?;
+    let value = text.value();
+    if value.is_empty() || value.len() > CREDENTIAL_BYTES_MAX || value.chars().any(char::is_control) {
+        let message = format!("`{key}` must be 1 to {CREDENTIAL_BYTES_MAX} bytes, none of them a control character");
+        report.error(node.span, message);
+        return None;
+    }
+    Some(Credential::new(value))
+}
+
+fn required<'t>(
+    table: &'t Table,
+    key: &'static str,
+    meant: &[&'static str],
+    what: &str,
+    node: &Node,
+    report: &mut Report,
+) -> Option<&'t Entry> {
+    let entry = table.get(key);
+    if entry.is_none() && !meant.contains(&key) && !matches!(node.value, Value::Broken) {
+        report.error(node.span, format!("{what} has no `{key}`"));
+    }
+    entry
+}

@@ -1,0 +1,40 @@
+//! `GET /v1/event-types`: those that were published, with counts, and those that config.toml declares.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::State;
+use http::Uri;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::auth::Reader;
+use super::problem::Problem;
+use super::query::Query;
+use super::shape::List;
+
+/// In the order of their names.
+pub(super) async fn list(Reader(caller): Reader, State(shared): State<Shared>, uri: Uri) -> Result<Json<List<Value>>, Problem> {
+    let mut query = Query::read(&uri, &["limit", "cursor"]);
+    let window = query.names();
+    query.finish()?;
+    let mut types: BTreeMap<String, Value> = BTreeMap::new();
+    for (name, declared) in &caller.snapshot.settings.event_types {
+        let shape = json!({
+            "type": name, "declared": true, "description": declared.description,
+            "schema": declared.schema.as_ref().map(|schema| &schema.json),
+            "events": 0, "first_seen_at": null, "last_seen_at": null,
+        });
+        types.insert(name.to_string(), shape);
+    }
+    for seen in shared.api.store.seen_types().await? {
+        let shape = types
+            .entry(seen.kind.to_string())
+            .or_insert_with(|| json!({"type": seen.kind, "declared": false, "description": null, "schema": null}));
+        shape["events"] = seen.events.into();
+        shape["first_seen_at"] = json!(seen.first);
+        shape["last_seen_at"] = json!(seen.last);
+    }
+    let (page, next) = window.page(types, |(name, _)| name);
+    Ok(Json(List { data: page.into_iter().map(|(_, shape)| shape).collect(), next }))
+}

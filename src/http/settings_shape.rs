@@ -1,0 +1,105 @@
+//! How the configuration's tables besides webhooks look in answers: the keys of config.toml, tokens without their text.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use super::webhook_shape::duration;
+use crate::config::{CorsSettings, EventTypeSettings, Quota, RateLimits, Scope, Settings, TransformerSettings};
+
+/// `server`, `tokens`, `storage`, `retention`, `network`, `transformers`, `event_types`.
+pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
+    let server = &settings.server;
+    let tokens: Map<String, Value> = settings
+        .tokens
+        .iter()
+        .map(|token| (token.name.clone(), json!({"scopes": scopes(&token.scopes), "tenant": token.tenant})))
+        .collect();
+    // Paths as the file writes them, so that the same file elsewhere looks the same.
+    let directory = settings.transformers_dir.parent().unwrap_or(Path::new(""));
+    let shown = |path: &Path| path.strip_prefix(directory).unwrap_or(path).display().to_string();
+    let transformers: Map<String, Value> =
+        settings.transformers.iter().map(|(name, settings)| (name.clone(), transformer(settings, shown))).collect();
+    let event_type = |declared: &EventTypeSettings| json!({"description": declared.description, "schema": declared.schema.as_ref().map(|schema| &schema.json)});
+    let event_types: Map<String, Value> =
+        settings.event_types.iter().map(|(name, declared)| (name.to_string(), event_type(declared))).collect();
+    let allow: Vec<String> = settings.network.allow.iter().map(ToString::to_string).collect();
+    let tables = [
+        (
+            "server",
+            json!({
+                "listen": server.listen.to_string(), "max_event_size": size(server.max_event_size),
+                "shutdown_grace": duration(server.shutdown_grace), "rate_limit": rate_limits(&server.protection.rate_limit),
+                "cors": cors(&server.protection.cors), "tls": server.protection.tls.is_some(),
+            }),
+        ),
+        ("tokens", tokens.into()),
+        ("storage", json!({"path": shown(&settings.storage.path)})),
+        (
+            "retention",
+            json!({
+                "events": duration(settings.retention.events), "failed": duration(settings.retention.failed),
+                "audit": duration(settings.retention.audit),
+            }),
+        ),
+        ("network", json!({"allow": allow, "https_only": settings.network.https_only})),
+        ("transformers", transformers.into()),
+        ("event_types", event_types.into()),
+    ];
+    tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect()
+}
+
+fn scopes(scopes: &[Scope]) -> Vec<&'static str> {
+    let name = |scope: &Scope| match scope {
+        Scope::Publish => "publish",
+        Scope::Read => "read",
+        Scope::Manage => "manage",
+    };
+    scopes.iter().map(name).collect()
+}
+
+fn rate_limits(limits: &RateLimits) -> Value {
+    let shown = |quota: Option<Quota>| quota.map(|Quota { count, period }| format!("{count} in {}", duration(period)));
+    json!({"publish": shown(limits.publish), "read": shown(limits.read), "manage": shown(limits.manage), "test": shown(limits.test)})
+}
+
+fn cors(settings: &CorsSettings) -> Value {
+    if settings.any { json!(["*"]) } else { json!(settings.origins) }
+}
+
+fn transformer(settings: &TransformerSettings, shown: impl Fn(&Path) -> String) -> Value {
+    let limits = &settings.limits;
+    json!({
+        "path": settings.path.as_deref().map(shown),
+        "sha256": settings.sha256.map(hex::encode),
+        "limits": {"memory": size(limits.memory), "cpu": duration(limits.cpu), "output": size(limits.output)},
+    })
+}
+
+/// In the greatest binary unit that needs no fraction.
+fn size(bytes: usize) -> String {
+    let units = [("GiB", 1_usize << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((name, unit)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_shown_as_the_file_writes_them_without_tokens() {
+        let text = "[server]\nmax_event_size = \"64KiB\"\n[tokens.a]\ntoken = \"0123456789abcdef\"\nscopes = [\"read\"]\n\
+                    [network]\nallow = [\"10.0.0.0/8\"]\n[transformers.x]\nlimits.cpu = \"50ms\"\n";
+        let loaded = crate::config::load_str(text, &std::collections::BTreeMap::new(), &|_| None).unwrap();
+        let shape = Value::Object(settings_shape(&loaded.settings));
+        assert_eq!(shape["server"]["max_event_size"], "64KiB");
+        assert_eq!(shape["tokens"], json!({"a": {"scopes": ["read"], "tenant": null}}));
+        assert_eq!(shape["network"]["allow"], json!(["10.0.0.0/8"]));
+        assert_eq!(shape["retention"]["events"], "7d");
+        assert_eq!(shape["transformers"]["x"]["limits"], json!({"memory": "64MiB", "cpu": "50ms", "output": "2MiB"}));
+        assert!(!shape.to_string().contains("0123456789abcdef"));
+    }
+}

@@ -1,0 +1,282 @@
+// The charts that one looks at first: what goes through, how well, how fast, and what waits.
+
+import { all, get, some, webhookPath } from "../lib/api.js";
+import { h, replace, throttle } from "../lib/dom.js";
+import { count, hourTime, millis, percent, plural, short } from "../lib/format.js";
+import { onLive } from "../lib/live.js";
+import { query, setQuery } from "../lib/router.js";
+import { chip, empty, heading, problemBox, skeleton, time } from "../parts/basics.js";
+import { legend } from "../parts/chart.js";
+
+const RANGES = { "15m": "15 min", "6h": "6 h", "24h": "24 h" };
+const SAMPLES_MAX = 90;
+const SAMPLE_MS = 10000;
+
+/** Webhooks that are asked for one by one, where the server has no list of their statistics. */
+const WEBHOOKS_ASKED_MAX = 100;
+const STATUS_ROWS_MAX = 2000;
+
+const OUTCOMES = [
+  { name: "Succeeded", tone: "good", kind: "bar" },
+  { name: "Failed", tone: "bad", kind: "bar" },
+];
+const LATENCY = [
+  { name: "p50", tone: "accent", kind: "line" },
+  { name: "p99", tone: "warn", kind: "line" },
+];
+const SHARE = [{ name: "Success rate", tone: "good", kind: "line" }];
+const BACKLOG = [
+  { name: "Pending", tone: "info", kind: "bar" },
+  { name: "Retrying", tone: "warn", kind: "bar" },
+  { name: "Held", tone: "calm", kind: "bar" },
+];
+
+/** What this tab has seen of the totals: kept while pages change, one sample in ten seconds. */
+const samples = [];
+
+function sample(stats) {
+  const last = samples.at(-1);
+  const taken = {
+    at: Date.now(), attempts: stats.attempts, failed: stats.attempts_failed,
+    pending: stats.deliveries.pending ?? 0, retrying: stats.deliveries.retrying ?? 0, held: stats.deliveries.held ?? 0,
+  };
+  if (last && taken.at - last.at < SAMPLE_MS) return;
+  samples.push(taken);
+  if (samples.length > SAMPLES_MAX + 1) samples.shift();
+}
+
+function hourPoints(stats, range) {
+  const hours = range === "6h" ? stats.hours.slice(-6) : stats.hours;
+  return hours.map((hour) => ({ hour, label: hourTime(hour.start), title: `${hourTime(hour.start)} – ${hourTime(Date.parse(hour.start) + 3600000)}` }));
+}
+
+function livePoints() {
+  return samples.slice(1).map((now, at) => {
+    const before = samples[at];
+    const attempts = Math.max(0, now.attempts - before.attempts);
+    const failed = Math.max(0, now.failed - before.failed);
+    const label = new Date(now.at).toTimeString().slice(0, 8);
+    return { label: label.slice(0, 5), title: label, attempts, failed, now };
+  });
+}
+
+function charts(stats, range) {
+  if (range === "15m") {
+    const points = livePoints();
+    return {
+      attempts: points.map((p) => ({ ...p, values: [p.attempts - p.failed, p.failed] })),
+      share: points.map((p) => ({ ...p, values: [p.attempts ? (p.attempts - p.failed) / p.attempts : null] })),
+      latency: hourPoints(stats, "6h").map((p) => ({ ...p, values: [p.hour.duration_ms.p50, p.hour.duration_ms.p99] })),
+    };
+  }
+  const points = hourPoints(stats, range);
+  return {
+    attempts: points.map((p) => ({ ...p, values: [p.hour.attempts - p.hour.attempts_failed, p.hour.attempts_failed] })),
+    share: points.map((p) => ({ ...p, values: [p.hour.attempts ? (p.hour.attempts - p.hour.attempts_failed) / p.hour.attempts : null] })),
+    latency: points.map((p) => ({ ...p, values: [p.hour.duration_ms.p50, p.hour.duration_ms.p99] })),
+  };
+}
+
+function chartCard(title, series, note) {
+  const chart = document.createElement("th-chart");
+  const said = h("span", { class: "muted small" }, note);
+  const card = h("section", { class: "card chart-card" }, h("header", null, h("h2", null, title), said, h("span", { class: "grow" }), series.length > 1 && legend(series)), chart);
+  return { card, chart, said };
+}
+
+const tile = (label, link) => {
+  const value = h("b", null, "–");
+  const note = h("span", { class: "muted" }, "\u00a0");
+  const inner = [h("span", { class: "tile-label" }, label), value, note];
+  return { value, note, element: link ? h("a", { class: "card tile", href: link }, inner) : h("div", { class: "card tile" }, inner) };
+};
+
+export function overviewPage(main) {
+  let range = RANGES[query().range] ? query().range : "24h";
+  const abort = new AbortController();
+  const { signal } = abort;
+  let stats = null;
+  const tiles = {
+    rate: tile("Success rate"), attempts: tile("Attempts, 24 h"), latency: tile("Latency p50"),
+    backlog: tile("Backlog", "/deliveries?state=retrying"), failed: tile("Dead letters", "/deliveries?state=failed"), config: tile("Configuration", "/config"),
+  };
+  const throughput = chartCard("Throughput", OUTCOMES, "attempts");
+  const share = chartCard("Success rate", SHARE, "of attempts");
+  const latency = chartCard("Latency", LATENCY, "of attempts");
+  const backlog = chartCard("Backlog", BACKLOG, "deliveries, as this tab saw it");
+  const causes = { place: h("div", null, skeleton(3)), note: h("span", { class: "muted small" }) };
+  const worst = h("div", null, skeleton(3));
+  const recent = h("div", null, skeleton(3));
+  const body = h("div", { class: "stack" }, skeleton(6));
+  const filled = [
+    h("div", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
+    h("div", { class: "grid-2" }, throughput.card, share.card, latency.card, backlog.card),
+    h("div", { class: "grid-2" },
+      h("section", { class: "card" }, h("header", null, h("h2", null, "Webhooks that need a look"), h("span", { class: "muted small" }, "last 24 h")), worst),
+      h("section", { class: "card" }, h("header", null, h("h2", null, "Retries by cause"), causes.note), causes.place)),
+    h("section", { class: "card" }, h("header", null, h("h2", null, "Latest failures"), h("span", { class: "grow" }), h("a", { href: "/deliveries?state=failed" }, "All dead letters")), recent),
+  ];
+  const choice = h("div", { class: "segments", role: "group", "aria-label": "Time range" }, Object.entries(RANGES).map(([key, label]) =>
+    h("button", { type: "button", "aria-pressed": String(key === range), on: { click: (event) => {
+      range = key;
+      setQuery({ range: key === "24h" ? "" : key });
+      for (const one of choice.children) one.setAttribute("aria-pressed", String(one === event.currentTarget));
+      draw();
+    } } }, label)));
+
+  function draw() {
+    if (!stats) return;
+    if (!body.contains(throughput.card)) replace(body, filled);
+    const drawn = charts(stats, range);
+    throughput.chart.data = { label: "Throughput", points: drawn.attempts, series: OUTCOMES, format: short, whole: true };
+    share.chart.data = { label: "Success rate", points: drawn.share, series: SHARE, format: (v) => `${Math.round(v * 1000) / 10} %`, max: 1, min: shareFloor(drawn.share) };
+    latency.chart.data = { label: "Latency", points: drawn.latency, series: LATENCY, format: millis };
+    const waits = livePoints().map((p) => ({ ...p, values: [p.now.pending, p.now.retrying, p.now.held] }));
+    backlog.chart.data = { label: "Backlog", points: waits.length ? waits : [{ label: "now", values: [stats.deliveries.pending, stats.deliveries.retrying, stats.deliveries.held] }], series: BACKLOG, format: short, whole: true };
+    replace(throughput.said, range === "15m" ? "attempts in 10 s, since this tab opened" : "attempts an hour");
+    replace(latency.said, range === "15m" ? "by hour" : "of attempts, by hour");
+  }
+
+  function drawTiles(config) {
+    const day = stats.hours.reduce((sum, hour) => ({ attempts: sum.attempts + hour.attempts, failed: sum.failed + hour.attempts_failed }), { attempts: 0, failed: 0 });
+    const set = ({ value, note }, text, said) => {
+      replace(value, text);
+      replace(note, said);
+    };
+    const open = (stats.deliveries.pending ?? 0) + (stats.deliveries.retrying ?? 0);
+    set(tiles.rate, percent(stats.success_rate), `${short(stats.deliveries.succeeded)} of ${plural(stats.deliveries.total, "delivery", "deliveries")}`);
+    set(tiles.attempts, short(day.attempts), `${count(day.failed)} failed`);
+    set(tiles.latency, millis(stats.duration_ms.p50), `p99 ${millis(stats.duration_ms.p99)}`);
+    set(tiles.backlog, short(open), stats.next_due ? ["next ", time(stats.next_due)] : stats.deliveries.held ? `${count(stats.deliveries.held)} held` : "nothing waits");
+    set(tiles.failed, short(stats.deliveries.failed), stats.deliveries.failed ? "gave up" : "none");
+    tiles.failed.element.classList.toggle("bad", stats.deliveries.failed > 0);
+    if (config) {
+      set(tiles.config, `#${config.generation}`, config.last_error ? "last reload refused" : ["loaded ", time(config.loaded_at)]);
+      tiles.config.element.classList.toggle("bad", Boolean(config.last_error));
+    }
+  }
+
+  async function load() {
+    try {
+      const [now, config] = await Promise.all([get("/v1/stats", null, { signal }), get("/v1/config", null, { signal })]);
+      stats = now;
+      sample(stats);
+      draw();
+      drawTiles(config);
+    } catch (error) {
+      if (error.name !== "AbortError" && !stats) replace(body, problemBox(error, load));
+    }
+  }
+
+  async function loadLists() {
+    await Promise.all([
+      drawWorst(worst, causes, signal).catch((error) => error.name !== "AbortError" && replace(worst, problemBox(error))),
+      drawFailures(recent, signal).catch((error) => error.name !== "AbortError" && replace(recent, problemBox(error))),
+    ]);
+  }
+
+  replace(main, heading("Overview", null, choice), body);
+  load();
+  loadLists();
+  const soon = throttle(load, 1500);
+  const later = throttle(loadLists, 10000);
+  const stop = onLive(() => {
+    soon();
+    later();
+  });
+  const timer = setInterval(() => document.hidden || soon(), SAMPLE_MS);
+  return () => {
+    stop();
+    soon.stop();
+    later.stop();
+    clearInterval(timer);
+    abort.abort();
+  };
+}
+
+/** The scale ends where the worst value is, or a dip from 100 to 98 % is invisible. */
+function shareFloor(points) {
+  const lowest = Math.min(1, ...points.map((point) => point.values[0] ?? 1));
+  return lowest >= 0.95 ? 0.9 : lowest >= 0.55 ? 0.5 : 0;
+}
+
+/** {webhook: stats}, asked one by one. */
+async function statsOf(ids, signal) {
+  const results = await some(ids, (id) => get(webhookPath(id, "/stats"), null, { signal }));
+  return new Map(ids.map((id, at) => [id, results[at]]).filter(([, stats]) => stats));
+}
+
+/** From /v1/webhooks/status where the server has it, one request for many; else each webhook is asked. */
+async function troubled(signal) {
+  try {
+    const rows = await all("/v1/webhooks/status", { max: STATUS_ROWS_MAX, signal });
+    return rows.map((row) => ({ id: row.id, status: row.status, failures: row.failures_24h ?? {}, failed: sum(row.failures_24h), gaveUp: row.failed, waiting: row.pending + row.retrying + row.held, last: row.last_failure }));
+  } catch (error) {
+    if (!error.isMissing && error.status !== 404) throw error;
+    const webhooks = await all("/v1/webhooks", { max: WEBHOOKS_ASKED_MAX, signal });
+    const stats = await statsOf(webhooks.slice(0, WEBHOOKS_ASKED_MAX).map((one) => one.id), signal);
+    return webhooks.filter((one) => stats.has(one.id)).map((one) => {
+      const { hours, deliveries } = stats.get(one.id);
+      return { id: one.id, status: one.status, failures: null, failed: hours.reduce((failed, hour) => failed + hour.attempts_failed, 0), gaveUp: deliveries.failed, waiting: (deliveries.pending ?? 0) + (deliveries.retrying ?? 0) + (deliveries.held ?? 0) };
+    });
+  }
+}
+
+const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
+
+const worstFirst = (a, b) => Number(b.status === "breaker_open") - Number(a.status === "breaker_open") || b.failed - a.failed || b.waiting - a.waiting || (a.id < b.id ? -1 : 1);
+
+async function drawWorst(place, causes, signal) {
+  const rows = (await troubled(signal)).sort(worstFirst);
+  if (rows.length === 0) replace(place, empty("No webhooks yet", "Create one, or declare it in config.toml.", h("a", { class: "button", href: "/webhooks" }, "Webhooks")));
+  else {
+    const shown = rows.slice(0, 6);
+    const stats = await statsOf(shown.map((row) => row.id), signal);
+    replace(place, h("div", { class: "table-wrap" }, h("table", { class: "compact" },
+      h("thead", null, h("tr", null, h("th", null, "Webhook"), h("th", null, "Status"), h("th", { class: "num" }, "Failed, 24 h"), h("th", { class: "num" }, "p50"), h("th", { class: "num" }, "p99"), h("th", { class: "num" }, "Waiting"))),
+      h("tbody", null, shown.map((row) => {
+        const times = stats.get(row.id)?.duration_ms ?? {};
+        return h("tr", { title: row.last ? `Last failure: ${row.last.error ?? row.last.class}` : null }, h("td", null, h("a", { href: `/webhooks/${encodeURIComponent(row.id)}` }, row.id)), h("td", null, chip(row.status)),
+          h("td", { class: `num ${row.failed ? "bad-text" : ""}` }, count(row.failed)), h("td", { class: "num" }, millis(times.p50)), h("td", { class: "num" }, millis(times.p99)), h("td", { class: "num" }, count(row.waiting)));
+      })))));
+  }
+  if (rows.some((row) => row.failures !== null)) {
+    const tally = new Map();
+    for (const row of rows) for (const [cause, times] of Object.entries(row.failures ?? {})) tally.set(cause, (tally.get(cause) ?? 0) + times);
+    drawCauses(causes.place, tally);
+    replace(causes.note, "failed attempts, last 24 h");
+  } else await causesOfLatest(causes, signal);
+}
+
+async function drawFailures(place, signal) {
+  const failed = await get("/v1/deliveries", { state: "failed", limit: 8 }, { signal });
+  replace(place, failed.data.length === 0 ? empty("No dead letters", "Every delivery arrived, is on its way, or will be tried again.") : h("div", { class: "table-wrap" }, h("table", null,
+    h("thead", null, h("tr", null, h("th", null, "Event"), h("th", null, "Webhook"), h("th", null, "Reason"), h("th", { class: "num" }, "Attempts"), h("th", { class: "num" }, "When"))),
+    h("tbody", null, failed.data.map((row) => h("tr", null,
+      h("td", null, h("a", { href: `/deliveries/${row.id}` }, row.event_type)), h("td", null, row.webhook), h("td", { class: "reason" }, row.reason ?? "–"),
+      h("td", { class: "num" }, count(row.attempt_count)), h("td", { class: "num" }, time(row.created_at))))))));
+}
+
+/** Where the server does not count causes: those of the latest deliveries that were not taken at once. */
+async function causesOfLatest({ place, note }, signal) {
+  const pages = await Promise.all(["retrying", "failed"].map((state) => get("/v1/deliveries", { state, limit: 15 }, { signal })));
+  const details = await some(pages.flatMap((page) => page.data), (row) => get(`/v1/deliveries/${row.id}`, null, { signal }));
+  const tally = new Map();
+  for (const attempt of details.filter(Boolean).flatMap((detail) => detail.attempts)) {
+    if (attempt.outcome !== "failed") continue;
+    const cause = attempt.status ? `HTTP ${attempt.status}` : (attempt.error_class ?? "other");
+    tally.set(cause, (tally.get(cause) ?? 0) + 1);
+  }
+  drawCauses(place, tally);
+  replace(note, "of the latest unfinished and failed deliveries");
+}
+
+function drawCauses(place, tally) {
+  const sorted = [...tally].sort((a, b) => b[1] - a[1]).slice(0, 7);
+  const most = sorted[0]?.[1] ?? 1;
+  replace(place, sorted.length === 0 ? empty("Nothing had to be tried again", "Failed attempts appear here by what went wrong.") : h("dl", { class: "bars" }, sorted.map(([cause, times]) => {
+    const bar = h("span", { class: "bar" });
+    bar.style.setProperty("width", `${(times / most) * 100}%`);
+    return [h("dt", null, cause.replaceAll("_", " ")), h("dd", null, h("span", { class: "bar-track" }, bar), h("b", null, count(times)))];
+  })));
+}

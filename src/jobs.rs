@@ -1,0 +1,169 @@
+//! Long work over what is stored: replays and erasures. Each step is one small commit with the position that it leads
+//! to, so that a job goes on where it was after a crash; between steps there is room for everybody else. Refuses to know
+//! of HTTP: a job is a row in the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::model::{DeliveryState, Timestamp, WebhookId};
+use crate::routing::Pattern;
+use crate::snapshot::Live;
+use crate::store::{Cursor, DeliveryFilter, DeliveryRecord, Job, JobSpec, JobState, JobStep, Store, StoreError};
+
+/// Deliveries made due, or events erased, in one commit: some 10 ms.
+const STEP_ROWS: usize = 100;
+
+/// A replay waits while this many of its webhook's deliveries are due: what comes in live stands behind no more than
+/// these and one step.
+const DUE_MAX: usize = 50;
+
+/// Between two rounds of steps.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// After a round that could only wait for deliveries to be made.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// After the store said no.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Jobs that take turns.
+const AT_ONCE: usize = 16;
+
+/// Does the jobs of the store until `shutdown`; `news` is rung when there is a new one.
+pub async fn run(store: Store, live: Arc<Live>, clock: Clock, news: Arc<Notify>, shutdown: CancellationToken) {
+    let worker = Worker { store, live, clock };
+    loop {
+        let pause = match worker.round().await {
+            Ok(Round::Idle) => None,
+            Ok(Round::Worked) => Some(PAUSE),
+            Ok(Round::Waited) => Some(WAIT),
+            Err(error) => {
+                tracing::warn!(%error, "jobs do not get on, trying again");
+                Some(STORE_PAUSE)
+            }
+        };
+        let sleep = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => news.notified().await,
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = sleep => {}
+        }
+    }
+}
+
+struct Worker {
+    store: Store,
+    live: Arc<Live>,
+    clock: Clock,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Round {
+    Idle,
+    Waited,
+    Worked,
+}
+
+impl Worker {
+    /// A step of every running job.
+    async fn round(&self) -> Result<Round, StoreError> {
+        let mut round = Round::Idle;
+        for job in self.store.jobs(Some(JobState::Running), None, AT_ONCE).await?.rows {
+            round = round.max(self.step(&job).await?);
+        }
+        Ok(round)
+    }
+
+    async fn step(&self, job: &Job) -> Result<Round, StoreError> {
+        let (step, ended) = match &job.spec {
+            JobSpec::Replay { webhook, retransform, .. } => {
+                let snapshot = self.live.snapshot();
+                let found = WebhookId::parse(webhook).ok().and_then(|id| snapshot.webhook(&id).map(|found| (id, found.key)));
+                let Some((id, key)) = found else {
+                    return self.end(job, JobState::Failed, Some("the webhook was removed".to_owned())).await;
+                };
+                if self.store.due_count(key, DUE_MAX).await? >= DUE_MAX {
+                    return Ok(Round::Waited);
+                }
+                let Some(matcher) = Matcher::new(&job.spec) else {
+                    return self.end(job, JobState::Failed, Some("its event types cannot be read".to_owned())).await;
+                };
+                let (rows, next) = replay_page(&self.store, &id, &matcher, job.position, STEP_ROWS).await?;
+                let requeue = rows.into_iter().map(|record| record.id).collect();
+                (JobStep { requeue, retransform: *retransform, position: next, ..JobStep::default() }, next.is_none())
+            }
+            JobSpec::Erase { subject, until } => {
+                let page = self.store.erasable(subject.clone(), *until, job.position, STEP_ROWS).await?;
+                (JobStep { erase: page.rows, position: page.next, ..JobStep::default() }, page.next.is_none())
+            }
+        };
+        if self.store.advance_job(job.number, step).await?.is_none() {
+            return Ok(Round::Worked);
+        }
+        if ended { self.end(job, JobState::Succeeded, None).await } else { Ok(Round::Worked) }
+    }
+
+    async fn end(&self, job: &Job, state: JobState, reason: Option<String>) -> Result<Round, StoreError> {
+        let ended = self.store.end_job(job.number, state, reason).await?;
+        let done = ended.map_or(job.done, |job| job.done);
+        let took = job.created.until(self.clock.now());
+        tracing::info!(job = job.number, state = state.name(), done, ?took, "a job has ended");
+        Ok(Round::Worked)
+    }
+}
+
+/// Which deliveries a replay is about.
+pub struct Matcher {
+    since: Timestamp,
+    until: Timestamp,
+    states: Vec<DeliveryState>,
+    patterns: Vec<Pattern>,
+}
+
+impl Matcher {
+    /// `None` for another kind of job, or for patterns that are none.
+    pub fn new(spec: &JobSpec) -> Option<Self> {
+        let JobSpec::Replay { since, until, states, event_types, .. } = spec else { return None };
+        let patterns = event_types.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>().ok()?;
+        Some(Self { since: *since, until: *until, states: states.clone(), patterns })
+    }
+
+    fn filter(&self, webhook: &WebhookId) -> DeliveryFilter {
+        // With one state the store has an index for it.
+        let state = if let [state] = self.states[..] { Some(state) } else { None };
+        DeliveryFilter {
+            webhook: Some(webhook.clone()),
+            state,
+            since: Some(self.since),
+            until: Some(self.until),
+            ..DeliveryFilter::default()
+        }
+    }
+
+    fn takes(&self, record: &DeliveryRecord) -> bool {
+        !record.state.is_open()
+            && (self.states.is_empty() || self.states.contains(&record.state))
+            && (self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(&record.event_type)))
+    }
+}
+
+/// Up to `rows` deliveries for a replay, newest first, and where to go on; `None` at the end.
+pub async fn replay_page(
+    store: &Store,
+    webhook: &WebhookId,
+    matcher: &Matcher,
+    after: Option<Cursor>,
+    rows: usize,
+) -> Result<(Vec<DeliveryRecord>, Option<Cursor>), StoreError> {
+    let page = store.deliveries(matcher.filter(webhook), after, rows).await?;
+    let taken = page.rows.into_iter().filter(|record| matcher.takes(record)).collect();
+    Ok((taken, page.next))
+}

@@ -1,0 +1,139 @@
+//! Erasing an event with everything that was made of it. Its deliveries stay as empty rows, so that the chains through
+//! them hold; they go when retention reaches them.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::Value;
+
+use super::Embedded;
+use super::rows::invalid;
+use super::writer::Writer;
+use crate::model::{DeliveryState, EventId, Timestamp, WebhookKey};
+use crate::store::{Cursor, Page, StoreError, Subject};
+
+/// Rows looked at in one call: some 20 ms.
+const LOOK_MAX: usize = 5000;
+
+impl Embedded {
+    pub(in crate::store) async fn erasable(
+        &self,
+        subject: Subject,
+        until: Timestamp,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<Page<EventId>, StoreError> {
+        self.read(move |reader, _| {
+            let mut statement = reader.prepare_cached(
+                "SELECT seq, id, received, tenant, metadata FROM events WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
+            )?;
+            let mut rows = statement.query(params![after.map_or(i64::MAX, |cursor| cursor.0), LOOK_MAX])?;
+            let mut page = Page { rows: Vec::new(), next: None };
+            let mut looked = 0;
+            while let Some(row) = rows.next()? {
+                looked += 1;
+                page.next = Some(Cursor(row.get(0)?));
+                if row.get::<_, i64>(2)? <= until.as_millis() && is_about(row, &subject)? {
+                    page.rows.push(EventId::parse(row.get_ref(1)?.as_str()?).map_err(|e| invalid(1, e))?);
+                }
+                if page.rows.len() == limit {
+                    return Ok(page);
+                }
+            }
+            if looked < LOOK_MAX {
+                page.next = None;
+            }
+            Ok(page)
+        })
+        .await
+    }
+}
+
+fn is_about(row: &Row<'_>, subject: &Subject) -> Result<bool, rusqlite::Error> {
+    Ok(match subject {
+        Subject::Tenant(tenant) => row.get_ref(3)?.as_str_or_null()? == Some(tenant),
+        Subject::Metadata { key, value } => {
+            let text = row.get_ref(4)?.as_blob_or_null()?;
+            let metadata = text.and_then(|text| serde_json::from_slice::<Value>(text).ok());
+            metadata.as_ref().and_then(|metadata| metadata.get(key)) == Some(value)
+        }
+    })
+}
+
+impl Writer {
+    /// Answers whether there was such an event.
+    pub(super) fn erase(&mut self, id: &EventId) -> Result<bool, rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached("SELECT seq, first, targets FROM events WHERE id = ?1")?;
+        let found: Option<(i64, i64, i64)> =
+            statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+        drop(statement);
+        let Some((seq, first, targets)) = found else { return Ok(false) };
+        // What is deleted is overwritten, not only unlinked.
+        self.connection.pragma_update(None, "secure_delete", true)?;
+        let erased = self.erase_rows(seq, first, first + targets);
+        self.connection.pragma_update(None, "secure_delete", false)?;
+        erased.map(|()| true)
+    }
+
+    fn erase_rows(&mut self, seq: i64, first: i64, end: i64) -> Result<(), rusqlite::Error> {
+        for delivery in first..end {
+            if !self.erase_from_batch(seq, delivery)? {
+                self.empty(delivery)?;
+            }
+        }
+        self.connection.prepare_cached("DELETE FROM members WHERE m >= ?1 AND m < ?2")?.execute([first, end])?;
+        self.connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
+        // Numbers never come back, also when the newest rows go.
+        self.keep_meta("events", self.counters.event)?;
+        self.keep_meta("attempts", self.counters.attempt)?;
+        self.keep_meta("requests", self.counters.request)
+    }
+
+    /// Takes the event out of the batch that it joined under this number. What was sent of the batch is removed, what
+    /// is still to be sent is made anew without it; a batch of this event alone is emptied. `false`: it joined none.
+    fn erase_from_batch(&mut self, seq: i64, member: i64) -> Result<bool, rusqlite::Error> {
+        let batch: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT d FROM members WHERE m = ?1")?
+            .query_row([member], |row| row.get(0))
+            .optional()?;
+        let Some(batch) = batch else { return Ok(false) };
+        self.connection.prepare_cached("DELETE FROM members WHERE m = ?1")?.execute([member])?;
+        let other: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT event FROM members WHERE d = ?1 ORDER BY m LIMIT 1")?
+            .query_row([batch], |row| row.get(0))
+            .optional()?;
+        let Some(other) = other else { return self.empty(batch).map(|()| true) };
+        self.remove_attempts(batch)?;
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET event = CASE WHEN event = ?2 THEN ?3 ELSE event END, last = 0, count = 0, spent = 0,
+                 request = NULL WHERE d = ?1",
+            )?
+            .execute(params![batch, seq, other])?;
+        Ok(true)
+    }
+
+    /// A delivery without anything in it: a link of its webhook's chain.
+    fn empty(&mut self, delivery: i64) -> Result<(), rusqlite::Error> {
+        let now = self.clock.now();
+        let mut statement = self.connection.prepare_cached("SELECT webhook, state FROM deliveries WHERE d = ?1")?;
+        let found =
+            statement.query_row([delivery], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?))).optional()?;
+        drop(statement);
+        let Some((webhook, state)) = found else { return Ok(()) };
+        self.seal_changed(webhook, delivery);
+        self.remove_attempts(delivery)?;
+        if state.is_open() {
+            self.tally.moved(&self.connection, webhook, Some(state), DeliveryState::Cancelled, now)?;
+            self.effects.cancelled.push((webhook, delivery));
+            self.effects.settled.push(delivery);
+        }
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET event = 0, state = CASE WHEN state <= 2 THEN ?2 ELSE state END, due = NULL, last = 0,
+                 count = 0, spent = 0, request = NULL, reason = NULL, settled = ?3 WHERE d = ?1",
+            )?
+            .execute(params![delivery, DeliveryState::Cancelled as u8, now.as_millis()])?;
+        self.leave_line(webhook, delivery, DeliveryState::Cancelled)
+    }
+}

@@ -1,0 +1,289 @@
+//! What goes into the store and comes out of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use super::{Histogram, Slot};
+use crate::model::{
+    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Timestamp,
+    Trigger, Unmatched, WebhookId, WebhookKey,
+};
+
+/// An event to be stored, with where it goes.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    pub event: Arc<Event>,
+    pub targets: Vec<WebhookKey>,
+    /// Those of `targets` whose delivery does not simply go by itself and at once.
+    pub apart: Vec<(WebhookKey, Intake)>,
+    /// Webhooks whose pattern matched and that still do not get it.
+    pub unmatched: Vec<Unmatched>,
+    /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
+    pub timestamp_given: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    New {
+        deliveries: u32,
+    },
+    /// Same id and same content again: nothing was stored, this was the first answer.
+    Duplicate {
+        deliveries: u32,
+    },
+    /// Same id, other content: nothing was stored, nor anything else of the same call.
+    Conflict,
+}
+
+/// A delivery that is ours to attempt until it is settled.
+#[derive(Debug)]
+pub struct Lease {
+    pub delivery: DeliveryId,
+    pub webhook: WebhookKey,
+    pub event: Arc<Event>,
+    /// Of a batch, all its events; `event` is the first.
+    pub batch: Option<Arc<[Arc<Event>]>>,
+    /// Scheduled attempts made so far: what the retry budget counts.
+    pub attempts_spent: u32,
+    /// All attempts made so far.
+    pub attempt_count: u32,
+    pub trigger: Trigger,
+    /// What is to be sent, when an earlier attempt has made it.
+    pub made: Option<Made>,
+    /// Room in memory, given back when the attempt begins; `None` for what came from disk.
+    pub slot: Option<Slot>,
+}
+
+/// What a delivery sends, made once: every retry sends the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Made {
+    /// The event's envelope.
+    Envelope,
+    /// What transformers made of it.
+    Request(Arc<MadeRequest>),
+}
+
+/// A request that transformers made: kept with the delivery, so that a retry sends the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeRequest {
+    pub method: Option<String>,
+    /// Within the webhook's origin.
+    pub url: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub body: Bytes,
+}
+
+/// What happened to a leased delivery.
+#[derive(Debug)]
+pub struct Settle {
+    pub delivery: DeliveryId,
+    pub webhook: WebhookKey,
+    /// `None` when nothing was tried (its webhook is gone or disabled).
+    pub attempt: Option<Attempt>,
+    pub settlement: Settlement,
+    /// Why it ended so, for people; kept as the delivery's `reason`.
+    pub reason: Option<String>,
+    /// What was made on this attempt, when it was the first to send.
+    pub made: Option<Made>,
+}
+
+/// What became ready since the last look.
+#[derive(Debug, Default)]
+pub struct Ready {
+    /// Just appended, from memory.
+    pub fresh: Vec<Lease>,
+    /// Webhooks with work on disk, and when its first is due.
+    pub due: HashMap<WebhookKey, Timestamp>,
+    /// Cancelled by hand: not to be attempted, if they still wait in memory.
+    pub cancelled: Vec<(WebhookKey, i64)>,
+}
+
+#[derive(Debug)]
+pub struct Claimed {
+    pub leases: Vec<Lease>,
+    /// Whether more is due now than was asked for.
+    pub more: bool,
+    /// When the first of what is not due yet becomes due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// A change of all the waiting deliveries of one webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sweep {
+    /// Its webhook was disabled.
+    Hold,
+    /// Its webhook was enabled again.
+    Release,
+    /// Its webhook was removed.
+    Cancel,
+    /// Its webhook no longer waits for what was given up.
+    Unblock,
+}
+
+/// What is to be kept of how a webhook stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StandingChange {
+    /// `None`: switched on.
+    Disabled(Option<Disabled>),
+    Condition(Condition),
+}
+
+/// A webhook that the store knows of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownWebhook {
+    pub id: WebhookId,
+    pub key: WebhookKey,
+    /// Deliveries that are pending or retrying.
+    pub waiting: u64,
+    pub held: u64,
+    /// Whether something that is given up keeps others of its key waiting, or would.
+    pub blocks: bool,
+}
+
+/// A webhook's secret that the store keeps.
+#[derive(Clone, PartialEq, Eq)]
+pub struct KeptSecret {
+    pub text: Zeroizing<String>,
+    /// When it stops to sign; `None` for the newest.
+    pub until: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for KeptSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KeptSecret").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+/// A published event as it is shown.
+#[derive(Debug, Clone)]
+pub struct EventRecord {
+    pub event: Event,
+    pub deliveries: Vec<(DeliveryId, WebhookId, DeliveryState)>,
+    pub unmatched: Vec<Unmatched>,
+}
+
+/// A delivery as it is listed.
+#[derive(Debug, Clone)]
+pub struct DeliveryRecord {
+    pub id: DeliveryId,
+    pub event_id: EventId,
+    pub event_type: EventType,
+    pub tenant: Option<Arc<str>>,
+    pub webhook: WebhookId,
+    pub state: DeliveryState,
+    pub reason: Option<String>,
+    pub attempt_count: u32,
+    pub created_at: Timestamp,
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// An attempt as it is shown, with the bytes that were sent.
+#[derive(Debug, Clone)]
+pub struct AttemptRecord {
+    pub id: AttemptId,
+    pub attempt: Attempt,
+    pub request_body: Bytes,
+}
+
+#[derive(Debug, Clone)]
+pub struct DeliveryDetail {
+    pub record: DeliveryRecord,
+    /// Of a batch, in their order.
+    pub batch: Option<Vec<EventId>>,
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// `None` in a field: any.
+#[derive(Debug, Clone, Default)]
+pub struct DeliveryFilter {
+    pub webhook: Option<WebhookId>,
+    pub state: Option<DeliveryState>,
+    pub event_type: Option<EventType>,
+    pub event_id: Option<EventId>,
+    pub tenant: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct EventFilter {
+    pub event_type: Option<EventType>,
+    pub tenant: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+}
+
+/// Where a list goes on: the number of the last row looked at. Rows are newest first, so new ones never shift it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor(pub i64);
+
+#[derive(Debug, Clone)]
+pub struct Page<T> {
+    pub rows: Vec<T>,
+    /// `Some` also when a sparse filter found less than `limit` within one bounded look.
+    pub next: Option<Cursor>,
+}
+
+/// Counts of one webhook, or of all.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Stats {
+    /// Deliveries by state; open ones as they stand, finished ones since the store began.
+    pub states: [u64; 7],
+    pub attempts: u64,
+    pub attempts_failed: u64,
+    /// Summed over all attempts that sent something, in microseconds.
+    pub duration_us: u64,
+    /// Attempts that `duration_us` sums.
+    pub timed: u64,
+    /// Last 24 hours, oldest first.
+    pub hours: Vec<HourStats>,
+    pub next_due: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HourStats {
+    pub start: Timestamp,
+    pub attempts: u64,
+    pub attempts_failed: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+    pub dropped: u64,
+    pub durations: Histogram,
+}
+
+impl Stats {
+    pub fn state(&self, state: DeliveryState) -> u64 {
+        self.states[state as usize]
+    }
+
+    pub fn total(&self) -> u64 {
+        self.states.iter().sum()
+    }
+}
+
+/// What the store holds, for gauges and readiness.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Deliveries that are not finished.
+    pub open: u64,
+    /// When the longest waiting of those due was due.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// What a look at the whole store came to.
+#[derive(Debug, Clone)]
+pub struct StoreCheck {
+    pub events: u64,
+    pub deliveries: u64,
+    pub attempts: u64,
+    /// Deliveries that are not finished.
+    pub open: u64,
+    /// Those of them that may be attempted now.
+    pub due: u64,
+    pub oldest_due: Option<Timestamp>,
+    /// Empty: every invariant holds.
+    pub problems: Vec<String>,
+}
