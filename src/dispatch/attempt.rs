@@ -1,9 +1,12 @@
 //! One attempt, a straight line: make the bytes, sign, send, classify, decide, record.
 
 use std::borrow::Cow;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::Request;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -19,7 +22,7 @@ use crate::model::{
     WebhookKey,
 };
 use crate::operational::{FailedDelivery, Notice, Operational};
-use crate::outbound::SendLimits;
+use crate::outbound::{Response, SendError, SendLimits};
 use crate::snapshot::{Live, Snapshot, Webhook};
 use crate::store::{Lease, Made, Settle, Store};
 use crate::telemetry::Metrics;
@@ -39,15 +42,20 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) operational: Operational,
+    pub(super) endpoints: Option<Endpoints>,
 }
+
+/// Endpoints without a network, for simulations.
+pub type Endpoints = Arc<dyn Fn(Request<Bytes>, SendLimits) -> Answering + Send + Sync>;
+pub type Answering = Pin<Box<dyn Future<Output = Result<Response, SendError>> + Send>>;
 
 /// What the loop has to know of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
     /// The request is over: the lane may begin another.
     Sent { webhook: WebhookKey, news: News },
-    /// Recorded: the lease is over.
-    Settled { webhook: WebhookKey, delivery: DeliveryId },
+    /// Recorded: the lease is over, and the delivery may be due `again`.
+    Settled { webhook: WebhookKey, delivery: DeliveryId, again: Option<Timestamp> },
     /// It panicked, before or after the request was over.
     Broke { webhook: WebhookKey, delivery: DeliveryId, sent: bool },
     /// What was held is about to go on.
@@ -76,9 +84,9 @@ impl Place {
         self.tell(Event::Sent { webhook: self.webhook, news });
     }
 
-    fn settled(mut self) {
+    fn settled(mut self, again: Option<Timestamp>) {
         self.settled = true;
-        self.tell(Event::Settled { webhook: self.webhook, delivery: self.delivery });
+        self.tell(Event::Settled { webhook: self.webhook, delivery: self.delivery, again });
     }
 }
 
@@ -111,6 +119,11 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     };
     place.sent(news);
     let held = settle.settlement == Settlement::Hold;
+    let again = match settle.settlement {
+        Settlement::RetryAt(at) => Some(at),
+        Settlement::Halve | Settlement::Hold => Some(now),
+        Settlement::Succeed | Settlement::Fail | Settlement::Expire | Settlement::Drop { .. } | Settlement::Cancel { .. } => None,
+    };
     record(&context, settle).await;
     let snapshot = context.live.snapshot();
     if held && snapshot.by_key(webhook).is_some_and(|webhook| snapshot.is_enabled(webhook)) {
@@ -120,7 +133,7 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     if let Some(notice) = notice {
         context.operational.raise(&notice).await;
     }
-    place.settled();
+    place.settled(again);
 }
 
 /// After a panic: the delivery is ours no longer, and is tried again later.
@@ -128,11 +141,12 @@ pub(super) fn spawn_repair(context: &Arc<Context>, running: &mut JoinSet<()>, de
     let context = Arc::clone(context);
     running.spawn(async move {
         tracing::error!(%delivery, "an attempt broke on a fault of tenterhook's own; it is made again in a minute");
-        let settlement = Settlement::RetryAt(context.clock.now().after(REPAIR_DELAY));
+        let at = context.clock.now().after(REPAIR_DELAY);
+        let settlement = Settlement::RetryAt(at);
         let reason = Some("an attempt broke on a fault of tenterhook's own; see its log".to_owned());
         record(&context, Settle { delivery, webhook, attempt: None, settlement, reason, made: None }).await;
         let place = Place { context, webhook, delivery, sent: true, settled: false };
-        place.settled();
+        place.settled(Some(at));
     });
 }
 
@@ -190,7 +204,10 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
                 connect_timeout: webhook.settings.connect_timeout,
                 response_bytes_max: RESPONSE_BYTES_MAX,
             };
-            let answer = snapshot.client.send_with(&webhook.egress, *request, limits).await;
+            let answer = match &context.endpoints {
+                Some(endpoints) => endpoints(*request, limits).await,
+                None => snapshot.client.send_with(&webhook.egress, *request, limits).await,
+            };
             (classify::answer(&webhook.settings.retry, answer, context.clock.now()), Some(sent), kept)
         }
         MadeNow::Drop { reason } => (Verdict::dropped(reason), None, None),

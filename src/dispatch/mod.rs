@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::attempt::{Answering, Endpoints};
 use self::attempt::{Context, Event};
 use self::due::DueIndex;
 use self::health::{Health, News};
@@ -47,6 +48,9 @@ const SLOW_MAX: usize = ATTEMPTS_MAX / 4 * 3;
 /// have few under way is given few.
 const CLAIM_MAX: usize = 256;
 const CLAIM_MIN: usize = 8;
+
+/// Events that no attempt sends: of keepers, and of webhooks that are released, at once.
+const OTHER_EVENTS_MAX: usize = 1024;
 
 /// Looks at the disk under way at once, over all lanes.
 const CLAIMS_MAX: usize = 16;
@@ -82,12 +86,21 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     pub fn new(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>) -> Self {
+        Self::build(store, live, clock, metrics, None)
+    }
+
+    /// As [`Dispatcher::new`], with endpoints that are no further than a call.
+    pub fn simulated(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>, endpoints: Endpoints) -> Self {
+        Self::build(store, live, clock, metrics, Some(endpoints))
+    }
+
+    fn build(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>, endpoints: Option<Endpoints>) -> Self {
         // Each attempt sends two events at the most, so a send never waits.
-        let (sender, events) = mpsc::channel(2 * ATTEMPTS_MAX);
+        let (sender, events) = mpsc::channel(2 * ATTEMPTS_MAX + OTHER_EVENTS_MAX);
         let health = Health::restored(&live.snapshot().switchboard);
         let operational = Operational::new(store.clone(), Arc::clone(&live), clock.clone());
         Self {
-            context: Arc::new(Context { store, live, clock, metrics, events: sender, operational }),
+            context: Arc::new(Context { store, live, clock, metrics, events: sender, operational, endpoints }),
             lanes: HashMap::new(),
             runnable: VecDeque::new(),
             due: DueIndex::default(),
@@ -112,6 +125,8 @@ impl Dispatcher {
         let board = Arc::clone(&self.context.live.snapshot().switchboard);
         self.reconfigured();
         loop {
+            // Here, not only when the sleep below is over: while events keep coming it may never be.
+            self.wake_due();
             self.start_work();
             self.start_keeping();
             let wake = self.next_wake();
@@ -227,9 +242,13 @@ impl Dispatcher {
                 }
             }
             Event::Released { .. } | Event::Kept => {}
-            Event::Settled { delivery, .. } => {
+            Event::Settled { delivery, again, .. } => {
                 self.attempts -= 1;
                 lane.settled(delivery.number);
+                // The store has told of it already, perhaps so early that a look at the disk passed over it as ours.
+                if let Some(at) = again {
+                    self.due.set(key, at);
+                }
             }
         }
         self.runnable.extend(lane.queue_up());

@@ -1,0 +1,150 @@
+//! The promises.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use serde_json::Value;
+use tenterhook::model::{AttemptOutcome, DeliveryState, Trigger, WebhookId};
+use tenterhook::store::{DeliveryDetail, DeliveryFilter};
+
+use crate::endpoints::Call;
+use crate::world::World;
+
+/// What the machine's hiccups may add, in virtual time: real threads work while it stands, mostly.
+const SLACK: Duration = Duration::from_secs(8);
+
+pub async fn all(world: &World, seed: u64) {
+    world.check_store().await;
+    for webhook in ["steady", "flaky", "ordered", "batched", "paced", "broken", "stuck", "expiring"] {
+        let deliveries = deliveries(world, webhook).await;
+        every_event_ended(world, webhook, &deliveries);
+        attempts_are_recorded(world, webhook, &deliveries);
+        nothing_is_early(world, webhook, &deliveries, seed);
+    }
+    for (webhook, most) in [("flaky", 3), ("stuck", 2), ("steady", 10)] {
+        let seen = world.network.most_in_flight(&format!("/{webhook}"));
+        assert!(seen <= most, "{webhook}: {seen} in flight at once");
+    }
+    each_key_is_in_order(&world.network.calls("/ordered"));
+    the_rate_holds(world);
+    nobody_waits_for_the_stuck_one(world);
+    an_open_breaker_spares_its_endpoint(world);
+}
+
+async fn deliveries(world: &World, webhook: &str) -> Vec<DeliveryDetail> {
+    let filter = DeliveryFilter { webhook: Some(WebhookId::parse(webhook).unwrap()), ..DeliveryFilter::default() };
+    let page = world.store().deliveries(filter, None, 250).await.unwrap();
+    let mut details = Vec::new();
+    for record in page.rows {
+        details.push(world.store().delivery(record.id).await.unwrap().unwrap());
+    }
+    details
+}
+
+/// Delivered, given up, dropped or cancelled; and an event that was accepted is in one of them.
+fn every_event_ended(world: &World, webhook: &str, deliveries: &[DeliveryDetail]) {
+    let mut ended: HashMap<String, DeliveryState> = HashMap::new();
+    for detail in deliveries {
+        assert!(!detail.record.state.is_open(), "{webhook}: {:?}", detail.record);
+        let single = vec![detail.record.event_id.clone()];
+        for event in detail.batch.as_ref().unwrap_or(&single) {
+            assert!(ended.insert(event.to_string(), detail.record.state).is_none(), "{webhook}: {event} is in two deliveries");
+        }
+    }
+    // While it was switched off it got nothing.
+    let missing = world.published.iter().filter(|(id, ..)| !ended.contains_key(id.as_str())).count();
+    assert!(missing == 0 || webhook == "flaky", "{webhook}: {missing} events are nowhere");
+    if matches!(webhook, "steady" | "paced") {
+        assert!(ended.values().all(|state| *state == DeliveryState::Succeeded) || webhook == "paced", "{webhook}");
+    }
+}
+
+/// Every request that was made is on record, but for those that a restart cut off.
+fn attempts_are_recorded(world: &World, webhook: &str, deliveries: &[DeliveryDetail]) {
+    let recorded: usize = deliveries.iter().map(|detail| detail.attempts.len()).sum();
+    let made = world.network.calls(&format!("/{webhook}")).len();
+    assert!(recorded <= made, "{webhook}: {recorded} attempts on record, {made} made");
+    let cut_off = world.restarts.len() * 10;
+    assert!(recorded + cut_off >= made, "{webhook}: {recorded} attempts on record, {made} made, {cut_off} may be missing");
+}
+
+fn nothing_is_early(world: &World, webhook: &str, deliveries: &[DeliveryDetail], seed: u64) {
+    for detail in deliveries {
+        if world.touched.contains(&detail.record.id.to_string()) || webhook == "batched" {
+            continue;
+        }
+        for (n, pair) in detail.attempts.windows(2).enumerate() {
+            let [before, after] = pair else { continue };
+            if before.attempt.outcome != AttemptOutcome::Failed || after.attempt.trigger != Trigger::Scheduled {
+                continue;
+            }
+            // Being switched off and on makes what waited due at once.
+            if webhook == "flaky" {
+                continue;
+            }
+            let base = match webhook {
+                "stuck" => 1000.0,
+                "expiring" => 3000.0,
+                _ => (200.0 * 2_f64.powi(i32::try_from(n).unwrap())).min(5000.0),
+            };
+            let hint = if before.attempt.status == Some(429) { 2000.0 } else { 0.0 };
+            let least = (base * 0.8_f64).max(hint) + before.attempt.duration.as_secs_f64() * 1e3 - 5.0;
+            let waited = before.attempt.at.until(after.attempt.at).as_secs_f64() * 1e3;
+            assert!(waited >= least, "seed {seed}, {webhook}: attempt {} came {waited} ms after the last, not {least}", n + 2);
+        }
+    }
+}
+
+/// The first arrival of each, in the order of publishing; a repetition after a restart is no disorder.
+fn each_key_is_in_order(calls: &[Call]) {
+    let mut last: BTreeMap<u64, u64> = BTreeMap::new();
+    for call in calls {
+        let data = &serde_json::from_slice::<Value>(&call.body).unwrap()["data"];
+        let (key, n) = (data["key"].as_u64().unwrap(), data["n"].as_u64().unwrap());
+        let before = last.entry(key).or_insert(n);
+        assert!(n >= *before, "key {key}: {n} was attempted after {before}");
+        *before = n;
+    }
+}
+
+fn the_rate_holds(world: &World) {
+    let calls = world.network.calls("/paced");
+    for pair in calls.windows(2) {
+        let gap = pair[1].at - pair[0].at;
+        // A restart begins a new bucket.
+        let restarted = world.restarts.iter().any(|restart| *restart >= pair[0].at && *restart <= pair[1].at);
+        assert!(restarted || gap >= Duration::from_millis(189), "two within {gap:?}, the rate is five a second");
+    }
+}
+
+fn nobody_waits_for_the_stuck_one(world: &World) {
+    let calls = world.network.calls("/steady");
+    for (id, at, ..) in &world.published {
+        let first = calls.iter().find(|call| serde_json::from_slice::<Value>(&call.body).unwrap()["id"] == id.as_str());
+        let waited = first.unwrap_or_else(|| panic!("{id} never came")).at - *at;
+        assert!(waited <= SLACK, "{id} waited {waited:?} although its endpoint answers");
+    }
+}
+
+/// After three failures in a row nothing comes for five seconds.
+fn an_open_breaker_spares_its_endpoint(world: &World) {
+    let calls = world.network.calls("/broken");
+    let failed = |call: &Call| !matches!(call.status, Some(200..=299 | 400));
+    // Sequential stretches only: what was under way when it opened may still end.
+    let mut stretch: Vec<&Call> = Vec::new();
+    for call in &calls {
+        let restarted = world.restarts.iter().any(|at| stretch.last().is_some_and(|last| *at >= last.at) && *at <= call.at);
+        if restarted || !failed(call) {
+            stretch.clear();
+        }
+        if failed(call) {
+            stretch.push(call);
+        }
+    }
+    // A down endpoint sees at most: what opened it with ten places, and a probe every five seconds.
+    if let (Some(first), Some(last)) = (stretch.first(), stretch.last()) {
+        let span = last.at - first.at;
+        let most = 3 + 10 + usize::try_from(span.as_secs() / 5 + 1).unwrap();
+        assert!(stretch.len() <= most, "{} attempts within {span:?} of failing", stretch.len());
+    }
+}
