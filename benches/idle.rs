@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench idle [-- WEBHOOKS]` (Linux)
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark without a runtime: it waits while the server does nothing")]
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -84,17 +84,14 @@ pub enum Request {
     Change {
         change: Change,
         effect: Effect,
+        /// Whose token asks; `None`: one that may change every webhook.
+        tenant: Option<Arc<str>>,
         reply: Reply<Result<Changed, ChangeError>>,
     },
     /// Answered when the files have been looked at; what came of it is in the live snapshot.
-    Reload {
-        reply: Reply<()>,
-    },
+    Reload { reply: Reply<()> },
     /// A transformer, whether a webhook uses it or not; the error says why it cannot be loaded.
-    Module {
-        name: String,
-        reply: Reply<Result<Arc<Module>, String>>,
-    },
+    Module { name: String, reply: Reply<Result<Arc<Module>, String>> },
 }
 
 /// Cheap to clone.
@@ -115,8 +112,8 @@ pub fn channel() -> (Control, mpsc::Receiver<Request>) {
 impl Control {
     /// # Errors
     /// Why it is not live; then nothing has changed.
-    pub async fn change(&self, change: Change, effect: Effect) -> Result<Changed, ChangeError> {
-        let asked = self.ask(|reply| Request::Change { change, effect, reply }).await;
+    pub async fn change(&self, change: Change, effect: Effect, tenant: Option<Arc<str>>) -> Result<Changed, ChangeError> {
+        let asked = self.ask(|reply| Request::Change { change, effect, tenant, reply }).await;
         asked.unwrap_or_else(|gone| Err(ChangeError::Unavailable(gone.to_string())))
     }
 

@@ -53,6 +53,10 @@ pub enum Notice {
     Deleted {
         webhook: WebhookId,
     },
+    /// The new secret signs.
+    SecretRotated {
+        webhook: WebhookId,
+    },
     ConfigReloaded {
         generation: u64,
         fingerprint: String,
@@ -86,6 +90,7 @@ impl Notice {
             Self::Created { .. } => "webhook.created",
             Self::Updated { .. } => "webhook.updated",
             Self::Deleted { .. } => "webhook.deleted",
+            Self::SecretRotated { .. } => "webhook.secret.rotated",
             Self::ConfigReloaded { .. } => "tenterhook.config.reloaded",
             Self::ConfigRejected { .. } => "tenterhook.config.rejected",
         }
@@ -109,7 +114,10 @@ impl Notice {
             Self::BreakerClosed { webhook, open_since } => {
                 json!({"webhook": webhook, "tenant": tenant(webhook), "open_since": open_since})
             }
-            Self::Created { webhook } | Self::Updated { webhook } | Self::Deleted { webhook } => {
+            Self::Created { webhook }
+            | Self::Updated { webhook }
+            | Self::Deleted { webhook }
+            | Self::SecretRotated { webhook } => {
                 json!({"webhook": webhook, "tenant": tenant(webhook)})
             }
             Self::ConfigReloaded { generation, fingerprint, webhooks } => {

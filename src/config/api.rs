@@ -17,6 +17,16 @@ use super::tree::{Node, Table, Value};
 use super::webhook::{self, Surroundings};
 use crate::model::{Timestamp, WebhookId};
 
+/// What only who edits the file may set: the one opens addresses, the other reads files of this machine, and a token for
+/// the API, a tenant's least of all, is no leave for either.
+const FILE_ONLY: [(&str, &str); 2] = [
+    (
+        "network",
+        "`network` opens addresses: it can only be set in config.toml; declare the webhook there, or open the range in [network] allow",
+    ),
+    ("tls", "`tls` reads files of the server: it can only be set in config.toml; declare the webhook there"),
+];
+
 /// What is wrong with one field of a webhook that the API was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FieldProblem {
@@ -70,6 +80,10 @@ impl Loaded {
                 continue;
             }
             let field = format!("/{}", escape(key));
+            if let Some((_, message)) = FILE_ONLY.iter().find(|(name, _)| name == key) {
+                refused.push(FieldProblem { field, message: (*message).to_owned(), help: None });
+                continue;
+            }
             text.push_str(&quoted(key));
             text.push_str(" = ");
             match toml(value, &field, &mut text) {
@@ -84,7 +98,9 @@ impl Loaded {
         let file = report.sources.add(place_file(id), Zeroizing::new(text.clone()));
         let root = parse(file, &mut report);
         let fields = Fields::of(&text, &root, id);
-        let around = Surroundings { defaults: &self.defaults, network: (judge == Judge::New).then_some(&self.settings.network) };
+        let confined = body.get("tenant").is_some_and(Json::is_string).then(|| self.defaults.for_a_tenant());
+        let defaults = confined.as_ref().unwrap_or(&self.defaults);
+        let around = Surroundings { defaults, network: (judge == Judge::New).then_some(&self.settings.network) };
         let entry = root.get("webhooks").and_then(|webhooks| match &webhooks.node.value {
             Value::Table(table) => table.get(id.as_str()),
             _ => None,

@@ -145,7 +145,7 @@ const SECRETS_MAX: usize = 5;
 const METADATA_BYTES_MAX: usize = 16 << 10;
 
 /// The keys of [`SHARED`], as far as a table sets them.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Policy {
     filter: Option<Filter>,
     transform: Option<Pipeline>,
@@ -162,6 +162,13 @@ pub(super) struct Policy {
     tls: Option<WebhookTls>,
     metadata: Option<serde_json::Map<String, serde_json::Value>>,
     lane: lane::Lane,
+}
+
+impl Policy {
+    /// As a tenant's own webhook inherits it: without the operator's credentials and the addresses opened by it.
+    pub(super) fn for_a_tenant(&self) -> Self {
+        Self { headers: Vec::new(), allow: None, tls: None, ..self.clone() }
+    }
 }
 
 /// What judging a webhook takes besides its own table.

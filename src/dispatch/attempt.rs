@@ -106,6 +106,11 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     let now = context.clock.now();
     let Ended { settle, news, notice } = match snapshot.by_key(webhook) {
         None => Ended::untried(&lease, Settlement::Cancel { reason: "the webhook was removed".to_owned() }, None),
+        // An id may have changed hands since the event was routed: one tenant's events never go to another's endpoint.
+        Some(webhook) if webhook.settings.tenant != lease.event.tenant => {
+            let reason = "the webhook belongs to another tenant than the event by now".to_owned();
+            Ended::untried(&lease, Settlement::Cancel { reason }, None)
+        }
         Some(webhook) if !snapshot.is_enabled(webhook) => {
             Ended::untried(&lease, Settlement::Hold, Some("the webhook is disabled".to_owned()))
         }

@@ -126,7 +126,11 @@ impl Lane {
         self.claiming = false;
         self.on_disk |= more;
         for lease in leases {
-            // What was leased when the look began was passed over, so only new ones come.
+            if self.leased.contains(&lease.delivery.number) {
+                // Came through memory while the look was under way, and was due on disk as well: once is enough.
+                self.on_disk = true;
+                continue;
+            }
             self.push(lease);
         }
         for delivery in self.settled_meanwhile.drain(..) {
@@ -136,7 +140,7 @@ impl Lane {
 
     /// Nothing to remember: the lane can go.
     pub(super) fn is_idle(&self) -> bool {
-        self.leased.is_empty() && !self.claiming && !self.on_disk && !self.queued
+        self.leased.is_empty() && self.in_flight == 0 && !self.claiming && !self.on_disk && !self.queued
     }
 }
 

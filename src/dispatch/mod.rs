@@ -125,6 +125,8 @@ impl Dispatcher {
         let board = Arc::clone(&self.context.live.snapshot().switchboard);
         self.reconfigured();
         loop {
+            // Here, not only when the sleep below is over: while events keep coming it may never be.
+            self.wake_due();
             self.start_work();
             self.start_keeping();
             let wake = self.next_wake();

@@ -55,12 +55,35 @@ async fn reconcile(context: &Context, snapshot: &Snapshot) -> Result<(), StoreEr
     Ok(())
 }
 
+/// A long sweep may be overtaken by the next switch: then it gives way, and the one that is wanted by now follows, so
+/// that two of them neither undo each other nor leave half behind.
 async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
-    if sweep == Sweep::Release {
-        // Fails only when the loop has ended.
-        let _ = context.events.send(Event::Released { webhook }).await;
+    if sweep == Sweep::Unblock {
+        return context.store.sweep(webhook, sweep).await;
     }
-    context.store.sweep(webhook, sweep).await
+    let (mut sweep, mut total) = (sweep, 0);
+    loop {
+        if sweep == Sweep::Release {
+            // Fails only when the loop has ended.
+            let _ = context.events.send(Event::Released { webhook }).await;
+        }
+        total += context.store.sweep_while(webhook, sweep, || wanted(context, webhook) == sweep).await?;
+        let by_now = wanted(context, webhook);
+        if by_now == sweep {
+            return Ok(total);
+        }
+        sweep = by_now;
+    }
+}
+
+/// What has to become of a webhook's waiting deliveries, as things stand.
+fn wanted(context: &Context, webhook: WebhookKey) -> Sweep {
+    let snapshot = context.live.snapshot();
+    match snapshot.by_key(webhook) {
+        None => Sweep::Cancel,
+        Some(webhook) if snapshot.is_enabled(webhook) => Sweep::Release,
+        Some(_) => Sweep::Hold,
+    }
 }
 
 fn blocks(snapshot: &Snapshot, known: &KnownWebhook) -> bool {

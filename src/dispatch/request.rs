@@ -8,7 +8,7 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::model::{Event, LogLine, SentRequest, Timestamp, Timings};
-use crate::signing::Message;
+use crate::signing::{Message, SignatureSpec};
 use crate::snapshot::Webhook;
 use crate::store::{Lease, Made as Kept, MadeRequest};
 use crate::transform::{Output, RequestParts, same_origin};
@@ -155,9 +155,10 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
 
 /// The request as it is kept: credentials among its headers are masked.
 pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentRequest {
-    let configured = |name: &HeaderName| webhook.settings.headers.iter().any(|(other, _)| other == name);
+    // Whoever set them, the configuration or a transformer. Signatures are no secrets, whatever their header is called.
+    let signatures: Vec<HeaderName> = webhook.settings.signature.iter().map(SignatureSpec::signature_header).collect();
     let headers = request.headers().iter().map(|(name, value)| {
-        let shown = if configured(name) && is_credential(name) {
+        let shown = if is_credential(name) && !signatures.contains(name) {
             MASKED.to_owned()
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()

@@ -18,6 +18,7 @@ use crate::config::parse_duration;
 use crate::model::Timestamp;
 use crate::signing::{LiveSecret, Secret, Signer};
 use crate::snapshot::Webhook;
+use crate::store::StoreError;
 
 /// Time for every receiver to learn the new secret, a night's sleep included.
 const OVERLAP_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -44,9 +45,17 @@ pub(super) async fn rotate(
     let fits = Signer::new(&webhook.settings.signature, &[LiveSecret::lasting(secret.clone())]);
     fits.map_err(|error| Problem::new(Kind::Invalid, error.to_string()))?;
     let text = Zeroizing::new(secret.expose().to_owned());
-    let kept = shared.api.store.rotate_secret(webhook.key, text, asked.overlap).await?;
+    // In a task of its own: whoever hangs up in the middle leaves no secret that is kept and does not sign.
+    let (store, live, key, id) = (shared.api.store.clone(), shared.api.live.clone(), webhook.key, webhook.settings.id.clone());
+    let rotation = shared.work.spawn(async move {
+        let kept = store.rotate_secret(key, text, asked.overlap).await?;
+        let signs = live.secret_changed(id).await;
+        Ok::<_, StoreError>((kept, signs))
+    });
+    let (kept, signs) =
+        rotation.await.map_err(|_| Problem::new(Kind::Internal, "the rotation broke: see the server's log"))??;
     tracing::info!(target: "audit", token = &*caller.token, webhook = %webhook.settings.id, "secret rotated");
-    if !shared.api.live.secret_changed(webhook.settings.id.clone()).await {
+    if !signs {
         tracing::warn!(webhook = %webhook.settings.id, "the new secret is stored but does not sign yet: a reload is under way");
     }
     let until: Option<Timestamp> = kept.get(1).and_then(|previous| previous.until);

@@ -53,7 +53,7 @@ pub(super) async fn create(
     let id = parse_id(&id)?;
     let mut body = writable(body, current(&caller, &id)?)?;
     confine(&caller, &mut body)?;
-    let changed = apply(&shared, Change::Create { id: id.clone(), body }, effect).await?;
+    let changed = apply(&shared, &caller, Change::Create { id: id.clone(), body }, effect).await?;
     if effect == Effect::DryRun {
         return Ok(judged());
     }
@@ -72,7 +72,7 @@ pub(super) async fn replace(
     let effect = effect(&mut body)?;
     let mut body = writable(body, current(&caller, &id)?)?;
     confine(&caller, &mut body)?;
-    let changed = apply(&shared, Change::Replace { id: id.clone(), body }, effect).await?;
+    let changed = apply(&shared, &caller, Change::Replace { id: id.clone(), body }, effect).await?;
     if effect == Effect::DryRun {
         return Ok(judged());
     }
@@ -91,7 +91,7 @@ pub(super) async fn patch(
     let effect = effect(&mut patch)?;
     let mut patch = writable(patch, Some(&**webhooks::find(&caller, id.as_str())?))?;
     confine(&caller, &mut patch)?;
-    let changed = apply(&shared, Change::Patch { id: id.clone(), patch }, effect).await?;
+    let changed = apply(&shared, &caller, Change::Patch { id: id.clone(), patch }, effect).await?;
     if effect == Effect::DryRun {
         return Ok(judged());
     }
@@ -106,7 +106,7 @@ pub(super) async fn delete(
 ) -> Result<StatusCode, Problem> {
     let id = WebhookId::parse(&id).map_err(|_| Problem::not_found("webhook", &id))?;
     webhooks::find(&caller, id.as_str())?;
-    apply(&shared, Change::Delete { id }, Effect::Live).await?;
+    apply(&shared, &caller, Change::Delete { id }, Effect::Live).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -148,9 +148,9 @@ fn judged() -> Response {
     Json(json!({"dry_run": true, "valid": true})).into_response()
 }
 
-async fn apply(shared: &Shared, change: Change, effect: Effect) -> Result<Changed, Problem> {
+async fn apply(shared: &Shared, caller: &Caller, change: Change, effect: Effect) -> Result<Changed, Problem> {
     let id = change.id().clone();
-    shared.api.control.change(change, effect).await.map_err(|error| problem(&id, error))
+    shared.api.control.change(change, effect, caller.tenant.clone()).await.map_err(|error| problem(&id, error))
 }
 
 fn problem(id: &WebhookId, error: ChangeError) -> Problem {
@@ -198,7 +198,20 @@ fn writable(mut body: Map<String, Value>, current: Option<&Webhook>) -> Result<M
     if let Some(current) = current {
         webhook_shape::unmask(&mut body, &current.settings);
     }
-    for key in ["url", "headers"] {
+    // What is shown of these is for the file alone; unchanged it may come back.
+    if let Some(current) = current {
+        let shown = webhook_shape::declared(&current.settings);
+        for key in ["network", "tls"] {
+            if body.get(key).is_some_and(|value| shown.get(key) == Some(value)) {
+                body.remove(key);
+            }
+        }
+    }
+    if let Some(field) = webhook_shape::masked_option(body.get("transform")) {
+        let message = format!("`{field}` has a masked value (…): write it out, or leave the step as it was shown");
+        return Err(refused("/transform", &message));
+    }
+    for key in ["url", "headers", "auth"] {
         if body.get(key).is_some_and(|value| value.to_string().contains('…')) {
             let message = format!("`{key}` has a masked value (…) in it: write it out, or leave the field as it was shown");
             return Err(refused(&format!("/{key}"), &message));

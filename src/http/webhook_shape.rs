@@ -155,23 +155,45 @@ fn step(step: &TransformStep) -> Value {
     json!({"use": step.name, "options": masked(options)})
 }
 
-/// Options may hold credentials of the receiving service.
+/// Options may hold credentials of the receiving service: everything under a name that says so is hidden.
 fn masked(options: Value) -> Value {
     match options {
         Value::Object(fields) => fields
             .into_iter()
             .map(|(name, value)| {
-                let secret = SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
-                let value = match value {
-                    Value::String(text) if secret => hidden(&text).into(),
-                    other => masked(other),
-                };
+                let value = if is_secret(&name) { all_hidden(value) } else { masked(value) };
                 (name, value)
             })
             .collect(),
         Value::Array(items) => items.into_iter().map(masked).collect(),
         Value::String(text) => shown_text(text).into(),
         other => other,
+    }
+}
+
+fn is_secret(name: &str) -> bool {
+    SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word))
+}
+
+fn all_hidden(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.into_iter().map(|(name, value)| (name, all_hidden(value))).collect(),
+        Value::Array(items) => items.into_iter().map(all_hidden).collect(),
+        Value::String(text) => hidden(&text).into(),
+        Value::Number(number) => hidden(&number.to_string()).into(),
+        Value::Null | Value::Bool(_) => value,
+    }
+}
+
+/// The name of an option of a transformer that came back as [`hidden`] shows it, and is not the one that was shown.
+pub(super) fn masked_option(options: Option<&Value>) -> Option<String> {
+    let is_masked = |value: &Value| value.as_str().is_some_and(|text| text.starts_with('…'));
+    match options? {
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| {
+            if is_secret(name) && is_masked(value) { Some(name.clone()) } else { masked_option(Some(value)) }
+        }),
+        Value::Array(items) => items.iter().find_map(|item| masked_option(Some(item))),
+        _ => None,
     }
 }
 

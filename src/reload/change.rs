@@ -99,9 +99,9 @@ pub(super) fn modules<'a>(webhooks: impl IntoIterator<Item = &'a WebhookSettings
 impl Reloader {
     pub(super) async fn answer(&self, live: &Arc<Live>, request: Request) {
         match request {
-            Request::Change { change, effect, reply } => {
+            Request::Change { change, effect, tenant, reply } => {
                 // Whoever asked may have gone meanwhile; what is live is live.
-                let _ = reply.send(self.change(live, change, effect).await);
+                let _ = reply.send(self.change(live, change, effect, tenant).await);
             }
             Request::Module { name, reply } => {
                 let _ = reply.send(self.module(live, &name).await);
@@ -126,13 +126,28 @@ impl Reloader {
         self.host.load(name, source, limits, pin).await.map_err(|e| e.to_string())
     }
 
-    async fn change(&self, live: &Arc<Live>, change: Change, effect: Effect) -> Result<Changed, ChangeError> {
+    async fn change(
+        &self,
+        live: &Arc<Live>,
+        change: Change,
+        effect: Effect,
+        tenant: Option<Arc<str>>,
+    ) -> Result<Changed, ChangeError> {
         let Some(loaded) = self.good() else {
             return Err(ChangeError::Unavailable("no configuration is live yet".to_owned()));
         };
         let id = change.id().clone();
         let webhooks = self.api();
         let known = webhooks.iter().find(|webhook| webhook.id == id).cloned();
+        // Judged here, where changes come one after the other: what the caller saw may be older.
+        if let (Some(tenant), Some(known)) = (&tenant, &known)
+            && known.body.get("tenant").and_then(Value::as_str) != Some(&**tenant)
+        {
+            return Err(match change {
+                Change::Create { .. } | Change::Replace { .. } => ChangeError::Exists,
+                Change::Patch { .. } | Change::Delete { .. } => ChangeError::Unknown,
+            });
+        }
         let declared = loaded.settings.webhooks.get(&id);
         if let Some(declared) = declared
             && !(matches!(change, Change::Delete { .. }) && known.is_some())

@@ -199,7 +199,7 @@ impl Reloader {
     }
 
     /// Makes the secrets live that the store keeps now, of the webhooks whose have changed.
-    async fn renew_secrets(&self, live: &Live, changes: u64) {
+    async fn renew_secrets(&self, live: &Arc<Live>, changes: u64) {
         let current = live.snapshot();
         let changed = live.take_changed();
         let webhooks: Vec<_> = changed.iter().filter_map(|id| current.webhook(id)).collect();
@@ -213,6 +213,9 @@ impl Reloader {
                 self.metrics.set_config_generation(snapshot.generation);
                 live.replace(snapshot);
                 live.secrets_are_live(changes);
+                for webhook in changed {
+                    self.raise(live, Notice::SecretRotated { webhook }).await;
+                }
             }
             Err(error) => {
                 live.put_back(changed);

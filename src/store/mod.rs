@@ -119,7 +119,12 @@ impl Store {
 
     /// Holds, releases or cancels everything of a webhook that waits on disk; answers how many.
     pub async fn sweep(&self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
-        forward!(self, sweep(webhook, sweep))
+        self.sweep_while(webhook, sweep, || true).await
+    }
+
+    /// As [`Store::sweep`], in steps, each only if `go_on` says so.
+    pub async fn sweep_while(&self, webhook: WebhookKey, sweep: Sweep, go_on: impl Fn() -> bool) -> Result<u64, StoreError> {
+        forward!(self, sweep_while(webhook, sweep, go_on))
     }
 
     /// By hand, now; does not spend the automatic budget. With `retransform` the bytes are made anew, otherwise they are

@@ -1,6 +1,7 @@
 //! Simulation: store, snapshot and dispatcher as they are, endpoints that misbehave as a seed says, hours in seconds.
 //! What must hold whatever happens is in `checks.rs`. `SIM_SEEDS=200 cargo test --test sim`; a seed that failed goes into
 //! `seeds.txt` with its fix, and is run every time.
+#![expect(clippy::disallowed_methods, reason = "a simulation owns its threads and tasks, and real time is only given away")]
 
 mod checks;
 mod endpoints;

@@ -228,7 +228,7 @@ impl World {
         let Some(record) = page.rows.get(rng.random_range(0..page.rows.len().max(1))) else { return };
         self.touched.push(record.id.to_string());
         if rng.random_bool(0.5) {
-            self.store().retry(record.id).await.unwrap();
+            self.store().retry(record.id, false).await.unwrap();
         } else {
             self.store().cancel(record.id).await.unwrap();
         }

@@ -23,7 +23,19 @@ fn problems(body: Value) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_key_of_the_file_works_and_means_the_same() {
+fn what_opens_addresses_or_reads_files_is_for_the_file_alone() {
+    let body = json!({
+        "url": "https://example.com/hook", "events": ["*"], "network": {"allow": ["10.0.0.0/8"]},
+        "tls": {"ca_file": "/etc/shadow"},
+    });
+    let told = problems(body);
+    let fields: Vec<&str> = told.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["/network", "/tls"]);
+    assert!(told.iter().all(|(_, message)| message.contains("only be set in config.toml")), "{told:?}");
+}
+
+#[test]
+fn the_keys_of_the_file_work_and_mean_the_same() {
     let body = json!({
         "url": "https://example.com/hook", "events": ["order.*"], "filter": {"data": {"amount": {"$gt": 0.5}, "ü": "ö"}},
         "transform": {"use": "slack", "options": {"channel": "#ops"}}, "signature": ["standard", "github"],

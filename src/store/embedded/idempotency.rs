@@ -9,15 +9,18 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Embedded;
 use super::writer::{Command, Writer};
-use crate::model::Timestamp;
+use crate::model::{Timestamp, WebhookKey};
 use crate::store::{Begun, KeptAnswer, StoreError};
 
 pub(super) const MIGRATION: &str = "
 CREATE TABLE idempotency(
-  key BLOB PRIMARY KEY, request BLOB NOT NULL, at INTEGER NOT NULL, status INTEGER, headers TEXT, body BLOB
+  key BLOB PRIMARY KEY, request BLOB NOT NULL, at INTEGER NOT NULL, status INTEGER, headers TEXT, sealed_by TEXT, body BLOB
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_at ON idempotency(at);
 ";
+
+/// Answers belong to no webhook.
+const NOBODY: WebhookKey = WebhookKey(0);
 
 /// Old rows that go with each new one: they cannot pile up.
 const REMOVED_AT_ONCE: u32 = 16;
@@ -59,9 +62,12 @@ impl Writer {
             Step::Begin { key, request, since } => self.begin_once(key, request, *since),
             Step::End { key, answer: Some(answer) } => {
                 let headers = serde_json::to_string(&answer.headers).unwrap_or_default();
+                // An answer may show a secret, the one time that it is shown.
+                let text = String::from_utf8_lossy(&answer.body);
+                let (sealed_by, body) = self.keyring.seal(NOBODY, &text)?;
                 self.connection
-                    .prepare_cached("UPDATE idempotency SET status = ?2, headers = ?3, body = ?4 WHERE key = ?1")?
-                    .execute(params![key, answer.status, headers, &answer.body[..]])?;
+                    .prepare_cached("UPDATE idempotency SET status = ?2, headers = ?3, sealed_by = ?4, body = ?5 WHERE key = ?1")?
+                    .execute(params![key, answer.status, headers, sealed_by, body])?;
                 Ok(Begun::New)
             }
             Step::End { key, answer: None } => {
@@ -89,7 +95,7 @@ impl Writer {
     fn found(&self, key: &[u8; 32], request: &[u8; 32], since: Timestamp) -> Result<Option<Begun>, rusqlite::Error> {
         let lost = self.clock.now().before(UNDER_WAY_MAX);
         let mut statement = self.connection.prepare_cached(
-            "SELECT request, status, headers, body FROM idempotency
+            "SELECT request, status, headers, body, sealed_by FROM idempotency
              WHERE key = ?1 AND at >= ?2 AND (status IS NOT NULL OR at >= ?3)",
         )?;
         statement
@@ -99,7 +105,9 @@ impl Writer {
                 }
                 let Some(status) = row.get(1)? else { return Ok(Begun::UnderWay) };
                 let headers = serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| super::rows::invalid(2, e))?;
-                let body = bytes::Bytes::copy_from_slice(row.get_ref(3)?.as_blob()?);
+                let sealed_by = row.get_ref(4)?.as_str_or_null()?;
+                let text = self.keyring.open(NOBODY, sealed_by, row.get_ref(3)?.as_blob()?)?;
+                let body = bytes::Bytes::copy_from_slice(text.as_bytes());
                 Ok(Begun::Done(KeptAnswer { status, headers, body }))
             })
             .optional()

@@ -111,6 +111,15 @@ impl Embedded {
                 .connection
                 .prepare_cached("UPDATE jobs SET done = done + ?2, position = ?3, updated = ?4 WHERE j = ?1")?
                 .execute(params![number, done, position, now])?;
+            if position.is_none() {
+                // With the last step in one commit: a crash in between would begin it all anew.
+                writer.connection.prepare_cached("UPDATE jobs SET state = ?2, ended = ?3 WHERE j = ?1")?.execute(params![
+                    number,
+                    JobState::Succeeded.name(),
+                    now
+                ])?;
+                writer.forget_log |= !step.erase.is_empty();
+            }
             writer.job(number)
         })
         .await

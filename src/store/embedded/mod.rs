@@ -223,9 +223,17 @@ impl Embedded {
         self.command(|reply| Command::Settle { settle: Box::new(settle), reply }).await
     }
 
-    pub(super) async fn sweep(&self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
+    pub(super) async fn sweep_while(
+        &self,
+        webhook: WebhookKey,
+        sweep: Sweep,
+        go_on: impl Fn() -> bool,
+    ) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
+            if !go_on() {
+                return Ok(total);
+            }
             match self.command(|reply| Command::Sweep { webhook, sweep, reply }).await? {
                 0 => return Ok(total),
                 swept => total += swept,

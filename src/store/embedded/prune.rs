@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 
 use super::tally::HOUR_MS;
 use super::writer::Writer;
-use crate::model::{DeliveryState, Timestamp};
+use crate::model::{DeliveryState, Timestamp, WebhookKey};
 
 /// Events looked at in one commit: with ten deliveries each still some 10 ms.
 const EVENTS_MAX: usize = 200;
@@ -88,6 +88,15 @@ impl Writer {
         for delivery in self.own_deliveries(event)? {
             self.remove_attempts(delivery)?;
             self.connection.prepare_cached("DELETE FROM deliveries WHERE d = ?1")?.execute([delivery])?;
+            // What it kept from going, a dead letter too, goes on.
+            let line = self
+                .connection
+                .prepare_cached("SELECT webhook FROM ordered WHERE d = ?1")?
+                .query_row([delivery], |row| row.get(0).map(WebhookKey))
+                .optional()?;
+            if let Some(webhook) = line {
+                self.leave_line(webhook, delivery, DeliveryState::Cancelled)?;
+            }
             self.connection.prepare_cached("DELETE FROM ordered WHERE d = ?1")?.execute([delivery])?;
         }
         self.connection.prepare_cached("DELETE FROM members WHERE m >= ?1 AND m < ?2")?.execute([event.first, end])?;

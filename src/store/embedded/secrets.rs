@@ -47,7 +47,7 @@ impl Keyring {
     }
 
     /// With the id of the key that did it; as it is when there is none.
-    fn seal(&self, webhook: WebhookKey, text: &str) -> Result<(Option<&str>, Vec<u8>), rusqlite::Error> {
+    pub(super) fn seal(&self, webhook: WebhookKey, text: &str) -> Result<(Option<&str>, Vec<u8>), rusqlite::Error> {
         let Some((id, key)) = self.current.as_deref().and_then(|id| Some((id, self.keys.get(id)?))) else {
             return Ok((None, text.as_bytes().to_vec()));
         };
@@ -58,7 +58,12 @@ impl Keyring {
         Ok((Some(id), [nonce.as_ref().as_slice(), &bytes].concat()))
     }
 
-    fn open(&self, webhook: WebhookKey, sealed_by: Option<&str>, bytes: &[u8]) -> Result<Zeroizing<String>, rusqlite::Error> {
+    pub(super) fn open(
+        &self,
+        webhook: WebhookKey,
+        sealed_by: Option<&str>,
+        bytes: &[u8],
+    ) -> Result<Zeroizing<String>, rusqlite::Error> {
         let broken = || failure(format!("the kept secret of webhook number {} is damaged", webhook.0));
         let Some(id) = sealed_by else {
             return String::from_utf8(bytes.to_vec()).map(Zeroizing::new).map_err(|_| broken());
@@ -143,6 +148,8 @@ impl Writer {
                 .execute(params![webhook.0, n, sealed_by, bytes])?;
             changed += 1;
         }
+        // Kept answers are for a day, not worth sealing anew; those sealed otherwise could not be read any more.
+        self.connection.execute("DELETE FROM idempotency WHERE status IS NOT NULL AND sealed_by IS NOT ?1", [&ring.current])?;
         self.connection.pragma_update(None, "secure_delete", false)?;
         self.keyring = ring;
         Ok(changed)
