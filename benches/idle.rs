@@ -96,7 +96,8 @@ fn main() {
     std::thread::sleep(SETTLE);
     let (before, woken) = (ticks(pid), switches(pid));
     std::thread::sleep(IDLE);
-    let (spent, woken) = (ticks(pid) - before, switches(pid) - woken);
+    // Threads that have ended meanwhile took their counts along.
+    let (spent, woken) = (ticks(pid) - before, switches(pid).saturating_sub(woken));
     println!("resident {:.0} MiB, at most {:.0} MiB", memory_mib(pid, "VmRSS"), memory_mib(pid, "VmHWM"));
     println!(
         "idle for {} s: {:.2} s of processor time ({:.2} % of one core), {woken} wake-ups",

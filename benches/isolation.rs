@@ -189,8 +189,5 @@ async fn main() {
         println!("{name:<28} {:>8} {p50:>9.2} {p99:>9.2} {p999:>9.2}", samples.len());
     }
     ratios.sort_by(f64::total_cmp);
-    println!(
-        "p99 with {hanging} hanging / without: {:.2} (rounds: {ratios:.2?})",
-        quantile(&with, 0.99) / quantile(&without, 0.99)
-    );
+    println!("p99 with {hanging} hanging / without: median of the rounds {:.2} ({ratios:.2?})", ratios[ratios.len() / 2]);
 }

@@ -406,6 +406,10 @@ fn limit(key: &str) -> Value {
         "memory" => a("size", "Over all memories of an instance [default: 64MiB]"),
         "cpu" => a("duration", "Of a call [default: 100ms]"),
         "output" => a("size", "Of body and headers [default: 2MiB]"),
+        "log" => a("size", "Of the lines that a call may log [default: 100KiB]"),
+        "instances" => {
+            json!({"type": "integer", "minimum": 1, "description": "Calls at the same time [default: a quarter of all]"})
+        }
         _ => json!({}),
     }
 }

@@ -109,7 +109,7 @@ async fn a_bad_file_changes_nothing_and_says_what_is_wrong() {
         ("not toml at all [", "config.toml"),
         (&*good.replace("events", "evnts"), "did you mean `events`"),
         (&*good.replace("secret = ", "transform = \"no-such-module\"\nsecret = "), "no-such-module"),
-        (&*good.replace("secret = ", "rate_limit = 5\nsecret = "), "rate_limit"),
+        (&*good.replace("secret = ", "network = 5\nsecret = "), "network"),
         (&*good.replace("secret = \"whsec_", "secret = \"${NOT_SET_ANYWHERE}whsec_"), "NOT_SET_ANYWHERE"),
         (&*good.replace("secret = ", "transform = { use = \"slack\", options = { nonsense = 1 } }\nsecret = "), "nonsense"),
     ];

@@ -37,6 +37,9 @@ pub(crate) struct Args {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Every transformer that can be used by name, prebuilt and from transformers/
+    #[command(after_help = "Examples:
+  tenterhook transformer list
+  tenterhook transformer list --json")]
     List,
     /// Imports, exports, size, version and options of a module, and why it will not load
     Inspect(inspect::Args),

@@ -81,7 +81,7 @@ events = 7
 url = "invalid-url"
 events = []
 timeout = 5
-network = {}
+network = 5
 concurrency = 0
 headers = { Host = "x" }
 retry = { schedule = [] }

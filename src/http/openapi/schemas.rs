@@ -267,17 +267,24 @@ pub(super) struct Hour {
 }
 
 #[derive(ToSchema)]
-#[schema(example = json!({"name": "slack", "version": "0.1.0", "summary": "Slack messages", "options_schema": {"type": "object"},
-    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+#[schema(example = json!({"name": "slack", "loaded": true, "error": null, "version": "0.1.0", "summary": "Slack messages",
+    "options_schema": {"type": "object"}, "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "limits": {"memory_bytes": 67108864, "cpu_ms": 100.0, "output_bytes": 2097152}, "used_by": ["ops-slack"]}))]
 pub(super) struct Transformer {
     name: String,
-    version: String,
-    summary: String,
-    options_schema: Value,
-    sha256: String,
-    limits: BTreeMap<String, f64>,
-    used_by: Vec<String>,
+    /// One that is not has no more than its name and, when it is broken, the error.
+    loaded: bool,
+    #[schema(required)]
+    error: Option<String>,
+    version: Option<String>,
+    summary: Option<String>,
+    options_schema: Option<Value>,
+    sha256: Option<String>,
+    limits: Option<BTreeMap<String, f64>>,
+    size_bytes: Option<u64>,
+    wit_version: Option<String>,
+    usage: Option<Value>,
+    used_by: Option<Vec<String>>,
 }
 
 #[derive(ToSchema)]
