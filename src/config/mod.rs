@@ -41,6 +41,6 @@ pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSet
 pub use schema::schema;
 pub use settings::{
     LanePolicy, OrderBy, OrderPolicy, Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings,
-    TokenSettings, TransformerSettings, WebhookSettings,
+    TokenSettings, TransformerSettings, WebhookPolicy, WebhookSettings,
 };
 pub(crate) use units::parse_duration;

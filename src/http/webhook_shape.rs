@@ -42,7 +42,7 @@ pub(super) fn shape(webhook: &Webhook, snapshot: &Snapshot) -> Value {
             }
         }
     }
-    add("secret_preview", json!(webhook.secret.as_ref().map(|secret| secret.preview())));
+    add("secret_preview", json!(webhook.secret().map(|secret| secret.preview())));
     add("status", status(settings, &standing).into());
     add("disabled", json!(standing.disabled.map(|it| json!({"by": it.by, "reason": it.reason, "at": it.at}))));
     add("failing_since", json!(standing.condition.failing_since));

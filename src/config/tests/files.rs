@@ -55,7 +55,7 @@ fn paths_are_relative_to_the_file_that_names_them() {
     assert_eq!(loaded.settings.transformers["x"].path.as_deref(), Some(Path::new("conf/x.wasm")));
     let webhook = loaded.settings.webhooks.values().next().unwrap();
     assert_eq!(webhook.secret.as_ref().unwrap().expose(), "the-secret-of-a");
-    assert_eq!(webhook.place.file, Path::new("conf/d/a.toml"));
+    assert_eq!(*webhook.place.file, *Path::new("conf/d/a.toml"));
     assert_eq!(loaded.files, ["config.toml", "conf/more.toml", "conf/d/a.toml", "conf/d/../key"].map(PathBuf::from));
 }
 
