@@ -144,7 +144,7 @@ pub(super) fn spawn_repair(context: &Arc<Context>, running: &mut JoinSet<()>, de
         let at = context.clock.now().after(REPAIR_DELAY);
         let settlement = Settlement::RetryAt(at);
         let reason = Some("an attempt broke on a fault of tenterhook's own; see its log".to_owned());
-        record(&context, Settle { delivery, webhook, attempt: None, settlement, reason, made: None }).await;
+        record(&context, Settle { delivery, webhook, attempt: None, settlement, batch: None, reason, made: None }).await;
         let place = Place { context, webhook, delivery, sent: true, settled: false };
         place.settled(Some(at));
     });
@@ -160,7 +160,7 @@ struct Ended {
 impl Ended {
     fn untried(lease: &Lease, settlement: Settlement, reason: Option<String>) -> Self {
         let (delivery, webhook) = (lease.delivery, lease.webhook);
-        let settle = Settle { delivery, webhook, attempt: None, settlement, reason, made: None };
+        let settle = Settle { delivery, webhook, attempt: None, settlement, batch: None, reason, made: None };
         Self { settle, news: News::NONE, notice: None }
     }
 }
@@ -274,7 +274,8 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         _ => None,
     };
     let (delivery, webhook) = (lease.delivery, lease.webhook);
-    Ended { settle: Settle { delivery, webhook, attempt: Some(attempt), settlement, reason, made }, news, notice }
+    let batch = lease.batch.as_ref().map(|events| events.len());
+    Ended { settle: Settle { delivery, webhook, attempt: Some(attempt), settlement, batch, reason, made }, news, notice }
 }
 
 /// The delivery's `reason`: why it is not delivered (yet).

@@ -17,6 +17,8 @@ pub(super) struct Lane {
     leased: HashSet<i64>,
     /// Settled while a look at the disk was under way: it may still have seen them as due.
     settled_meanwhile: Vec<i64>,
+    /// Cancelled or changed while a look was under way: it may still have read them as they were.
+    cancelled_meanwhile: Vec<i64>,
     claiming: bool,
     on_disk: bool,
     queued: bool,
@@ -32,6 +34,7 @@ impl Lane {
             in_flight: 0,
             leased: HashSet::new(),
             settled_meanwhile: Vec::new(),
+            cancelled_meanwhile: Vec::new(),
             claiming: false,
             on_disk: false,
             queued: false,
@@ -84,8 +87,11 @@ impl Lane {
         Some(lease)
     }
 
-    /// Not to be attempted any longer; no effect on what is under way.
+    /// Not to be attempted as it waits here; no effect on what is under way.
     pub(super) fn cancel(&mut self, delivery: i64) {
+        if self.claiming {
+            self.cancelled_meanwhile.push(delivery);
+        }
         let before = self.queue.len();
         self.queue.retain(|lease| lease.delivery.number != delivery);
         if self.queue.len() < before {
@@ -125,7 +131,13 @@ impl Lane {
     pub(super) fn claimed(&mut self, leases: Vec<Lease>, more: bool) {
         self.claiming = false;
         self.on_disk |= more;
+        let cancelled = std::mem::take(&mut self.cancelled_meanwhile);
         for lease in leases {
+            if cancelled.contains(&lease.delivery.number) {
+                // The next look tells whether anything is left of it.
+                self.on_disk = true;
+                continue;
+            }
             if self.leased.contains(&lease.delivery.number) {
                 // Came through memory while the look was under way, and was due on disk as well: once is enough.
                 self.on_disk = true;
@@ -197,6 +209,20 @@ mod tests {
         assert!(!lane.is_idle());
         lane.claimed(vec![], false);
         assert!(lane.is_idle());
+    }
+
+    #[test]
+    fn what_is_cancelled_during_a_look_is_not_taken_from_it() {
+        let mut lane = Lane::new(WebhookKey(1));
+        lane.disk_has_work();
+        assert!(lane.begin_claim().is_empty());
+        lane.cancel(1);
+        lane.claimed(vec![lease(1), lease(2)], false);
+        assert_eq!(lane.start(9).map(|lease| lease.delivery.number), Some(2));
+        assert!(lane.start(9).is_none() && lane.wants_claim(1), "what is left of it is on disk");
+        lane.begin_claim();
+        lane.claimed(vec![lease(1)], false);
+        assert!(lane.start(9).is_some(), "a later look reads it as it is then");
     }
 
     #[test]

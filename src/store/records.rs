@@ -84,6 +84,8 @@ pub struct Settle {
     /// `None` when nothing was tried (its webhook is gone or disabled).
     pub attempt: Option<Attempt>,
     pub settlement: Settlement,
+    /// Events that it was leased with, of a batch: fewer by now means that one was erased meanwhile.
+    pub batch: Option<usize>,
     /// Why it ended so, for people; kept as the delivery's `reason`.
     pub reason: Option<String>,
     /// What was made on this attempt, when it was the first to send.
@@ -97,7 +99,7 @@ pub struct Ready {
     pub fresh: Vec<Lease>,
     /// Webhooks with work on disk, and when its first is due.
     pub due: HashMap<WebhookKey, Timestamp>,
-    /// Cancelled by hand: not to be attempted, if they still wait in memory.
+    /// Not to be attempted as they wait in memory: cancelled by hand, or no longer what was read.
     pub cancelled: Vec<(WebhookKey, i64)>,
 }
 

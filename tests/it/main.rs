@@ -32,6 +32,7 @@ mod schema;
 mod shutdown;
 mod signing;
 mod store_contract;
+mod store_erase;
 mod stream;
 mod tc7;
 mod toolchains;
