@@ -33,6 +33,7 @@ mod shutdown;
 mod signing;
 mod store_contract;
 mod store_erase;
+mod store_lists;
 mod stream;
 mod tc7;
 mod toolchains;
