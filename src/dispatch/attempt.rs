@@ -98,6 +98,16 @@ impl Drop for Place {
     }
 }
 
+/// Whether an attempt would come to a request: what is only to be ended takes nothing from the webhook's rate.
+pub(super) fn sends(webhook: &Webhook, lease: &Lease, now: Timestamp) -> bool {
+    webhook.settings.tenant == lease.event.tenant && !lifetime(webhook).is_over(lease.trigger, lease.delivery.created, now)
+}
+
+/// How long it may wait before there is nothing left to attempt.
+pub(super) fn left(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Option<Duration> {
+    lifetime(webhook).left(lease.trigger, lease.delivery.created, now)
+}
+
 pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     let (webhook, delivery) = (lease.webhook, lease.delivery);
     let mut place = Place { context: Arc::clone(&context), webhook, delivery, sent: false, settled: false };

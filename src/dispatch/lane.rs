@@ -77,6 +77,11 @@ impl Lane {
         self.in_flight < allowed && !self.queue.is_empty()
     }
 
+    /// The next delivery to attempt.
+    pub(super) fn first(&self) -> Option<&Lease> {
+        self.queue.front()
+    }
+
     /// The next delivery to attempt, if one more may be under way.
     pub(super) fn start(&mut self, allowed: usize) -> Option<Lease> {
         if self.in_flight >= allowed {

@@ -327,14 +327,17 @@ impl Dispatcher {
                 0
             }
         };
+        let rate = webhook.and_then(|webhook| webhook.settings.lane.rate_limit);
         let has_place = |attempts, slow, lane: &Lane| attempts < ATTEMPTS_MAX && !(lane.is_slow() && slow >= SLOW_MAX);
         while has_place(self.attempts, self.slow, lane) && lane.may_start(allowed) {
-            let rate = webhook.and_then(|webhook| webhook.settings.lane.rate_limit);
             let now = self.started.elapsed();
-            if webhook.is_some()
+            let wall = self.context.clock.now();
+            if let Some((webhook, next)) = webhook.zip(lane.first())
+                && attempt::sends(webhook, next, wall)
                 && let Err(wait) = self.throttle.take(key, rate, now)
             {
-                self.paced.set(key, now + wait);
+                let left = attempt::left(webhook, next, wall).unwrap_or(wait);
+                self.paced.set(key, now + wait.min(left));
                 break;
             }
             let Some(lease) = lane.start(allowed) else { break };
