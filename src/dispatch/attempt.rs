@@ -205,12 +205,17 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
     let started = Instant::now();
     let _in_flight = context.metrics.webhook(&webhook.settings.id).begin();
     let prepared = request::prepare(webhook, lease, at).await;
-    let Prepared { made, timings, log } = prepared;
+    let Prepared { made, waited, timings, log } = prepared;
+    // The endpoint has nothing to do with how long we wait for ourselves.
+    let spent = started.elapsed().saturating_sub(waited);
     let (verdict, sent, made) = match made {
+        MadeNow::Request { .. } if spent >= webhook.settings.timeout => {
+            (Verdict::failed(Cause::Transform, too_late(spent)), None, None)
+        }
         MadeNow::Request { request, kept } => {
             let sent = request::as_sent(webhook, &request);
             let limits = SendLimits {
-                timeout: webhook.settings.timeout.saturating_sub(started.elapsed()),
+                timeout: webhook.settings.timeout.saturating_sub(spent),
                 connect_timeout: webhook.settings.connect_timeout,
                 response_bytes_max: RESPONSE_BYTES_MAX,
             };
@@ -223,13 +228,22 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
         MadeNow::Drop { reason } => (Verdict::dropped(reason), None, None),
         MadeNow::Failed { error } => (Verdict::failed(Cause::Transform, error), None, None),
     };
-    let tried = Tried { at, duration: started.elapsed(), sent, timings: merge(timings, verdict.timings), log };
+    let took = started.elapsed();
+    let timings = merge(timings, verdict.timings);
+    let tried = Tried { at, duration: took.saturating_sub(waited), took, sent, timings, log };
     conclude(context, webhook, lease, verdict, tried, made)
+}
+
+fn too_late(spent: Duration) -> String {
+    let spent = spent.as_millis();
+    format!("the transformers took {spent} ms, which is all of the webhook's `timeout`: raise it, or lower their `limits.cpu`")
 }
 
 struct Tried {
     at: Timestamp,
     duration: Duration,
+    /// With what was waited for transformers: how long its place was taken.
+    took: Duration,
     sent: Option<SentRequest>,
     timings: Timings,
     log: Vec<crate::model::LogLine>,
@@ -249,7 +263,7 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         events: lease.batch.as_ref().map_or(1, |events| events.len()),
     };
     let settlement = lifetime(webhook).after(&over, context.clock.now(), &mut rand::rng());
-    let news = News::of(webhook, &outcome, asked, tried.duration, lease.event.kind.is_reserved());
+    let news = News::of(webhook, &outcome, asked, tried.took, lease.event.kind.is_reserved());
     let is_transform = matches!(&outcome, Outcome::Failed(Failure { cause: Cause::Transform, .. }));
     let shown = match &outcome {
         Outcome::Delivered { .. } => AttemptOutcome::Succeeded,
