@@ -24,7 +24,7 @@ use crate::model::{
 use crate::operational::{FailedDelivery, Notice, Operational};
 use crate::outbound::{Response, SendError, SendLimits};
 use crate::snapshot::{Live, Snapshot, Webhook};
-use crate::store::{Lease, Made, Settle, Store};
+use crate::store::{Lease, Made, Settle, Slot, Store};
 use crate::telemetry::Metrics;
 
 /// Bytes of a response kept with the attempt: an error page's first screen, and
@@ -111,7 +111,8 @@ pub(super) fn left(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Option<D
 pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     let (webhook, delivery) = (lease.webhook, lease.delivery);
     let mut place = Place { context: Arc::clone(&context), webhook, delivery, sent: false, settled: false };
-    drop(lease.slot.take());
+    // Given back with the lease, when the attempt is recorded.
+    lease.slot.iter_mut().for_each(Slot::begin);
     let snapshot = context.live.snapshot();
     let now = context.clock.now();
     let Ended { settle, news, notice } = match snapshot.by_key(webhook) {

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use crate::model::WebhookKey;
-use crate::store::Lease;
+use crate::store::{Lease, Slot};
 
 /// The lane looks at the disk again when fewer than this many times its concurrency wait in memory.
 const LOW_WATER: usize = 2;
@@ -21,6 +21,8 @@ pub(super) struct Lane {
     cancelled_meanwhile: Vec<i64>,
     claiming: bool,
     on_disk: bool,
+    /// A look found too little memory for more than what is here: the next one waits until something has been settled.
+    is_short: bool,
     queued: bool,
     /// Its endpoint took its time the last time it was asked.
     slow: bool,
@@ -37,6 +39,7 @@ impl Lane {
             cancelled_meanwhile: Vec::new(),
             claiming: false,
             on_disk: false,
+            is_short: false,
             queued: false,
             slow: false,
         }
@@ -104,6 +107,19 @@ impl Lane {
         }
     }
 
+    /// What waits here and cannot go for long is forgotten, as far as it waits on disk as well: others need the memory.
+    pub(super) fn shed(&mut self) {
+        let (shed, kept) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|lease| lease.slot.as_ref().is_some_and(Slot::is_on_disk));
+        self.queue = kept;
+        for lease in shed {
+            self.on_disk = true;
+            self.settled(lease.delivery.number);
+            lease.slot.into_iter().for_each(Slot::put_back);
+        }
+    }
+
     /// A request is over; its place is free while the attempt is being recorded.
     pub(super) fn sent(&mut self) {
         self.in_flight -= 1;
@@ -111,6 +127,7 @@ impl Lane {
 
     /// Recorded: the delivery is no longer ours.
     pub(super) fn settled(&mut self, delivery: i64) {
+        self.is_short = false;
         if self.claiming {
             self.settled_meanwhile.push(delivery);
         } else {
@@ -123,7 +140,7 @@ impl Lane {
     }
 
     pub(super) fn wants_claim(&self, allowed: usize) -> bool {
-        self.on_disk && !self.claiming && self.queue.len() < LOW_WATER * allowed.min(64)
+        self.on_disk && !self.claiming && !self.is_short && self.queue.len() < LOW_WATER * allowed.min(64)
     }
 
     /// What the look has to pass over.
@@ -133,9 +150,10 @@ impl Lane {
         self.leased.iter().copied().collect()
     }
 
-    pub(super) fn claimed(&mut self, leases: Vec<Lease>, more: bool) {
+    pub(super) fn claimed(&mut self, leases: Vec<Lease>, more: bool, is_short: bool) {
         self.claiming = false;
         self.on_disk |= more;
+        self.is_short = is_short && self.settled_meanwhile.is_empty() && !self.leased.is_empty();
         let cancelled = std::mem::take(&mut self.cancelled_meanwhile);
         for lease in leases {
             if cancelled.contains(&lease.delivery.number) {
@@ -212,7 +230,7 @@ mod tests {
         assert!(!lane.wants_claim(1));
         lane.settled(1);
         assert!(!lane.is_idle());
-        lane.claimed(vec![], false);
+        lane.claimed(vec![], false, false);
         assert!(lane.is_idle());
     }
 
@@ -222,12 +240,30 @@ mod tests {
         lane.disk_has_work();
         assert!(lane.begin_claim().is_empty());
         lane.cancel(1);
-        lane.claimed(vec![lease(1), lease(2)], false);
+        lane.claimed(vec![lease(1), lease(2)], false, false);
         assert_eq!(lane.start(9).map(|lease| lease.delivery.number), Some(2));
         assert!(lane.start(9).is_none() && lane.wants_claim(1), "what is left of it is on disk");
         lane.begin_claim();
-        lane.claimed(vec![lease(1)], false);
+        lane.claimed(vec![lease(1)], false, false);
         assert!(lane.start(9).is_some(), "a later look reads it as it is then");
+    }
+
+    #[test]
+    fn when_memory_is_short_a_lane_looks_again_once_it_has_settled_something() {
+        let mut lane = Lane::new(WebhookKey(1));
+        lane.push(lease(1));
+        lane.disk_has_work();
+        lane.begin_claim();
+        lane.claimed(vec![], true, true);
+        assert!(!lane.wants_claim(9));
+        lane.settled(1);
+        assert!(lane.wants_claim(9));
+        // Nor is it forgotten when that happened during the look.
+        lane.push(lease(2));
+        lane.begin_claim();
+        lane.settled(2);
+        lane.claimed(vec![], true, true);
+        assert!(lane.wants_claim(9));
     }
 
     #[test]

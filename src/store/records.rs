@@ -53,7 +53,7 @@ pub struct Lease {
     pub trigger: Trigger,
     /// What is to be sent, when an earlier attempt has made it.
     pub made: Option<Made>,
-    /// Room in memory, given back when the attempt begins; `None` for what came from disk.
+    /// Room in memory, given back with the lease; `None` where nobody counts.
     pub slot: Option<Slot>,
 }
 
@@ -106,8 +106,10 @@ pub struct Ready {
 #[derive(Debug)]
 pub struct Claimed {
     pub leases: Vec<Lease>,
-    /// Whether more is due now than was asked for.
+    /// Whether more is due now than was asked for, or than there is memory for.
     pub more: bool,
+    /// There is little memory: the next look is worth it only when something of the webhook's has been settled.
+    pub is_short: bool,
     /// When the first of what is not due yet becomes due.
     pub next_due: Option<Timestamp>,
 }

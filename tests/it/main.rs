@@ -34,6 +34,7 @@ mod signing;
 mod store_contract;
 mod store_erase;
 mod store_lists;
+mod store_memory;
 mod stream;
 mod tc7;
 mod toolchains;
