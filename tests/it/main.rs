@@ -35,6 +35,7 @@ mod store_contract;
 mod store_erase;
 mod store_lists;
 mod store_memory;
+mod store_rules;
 mod stream;
 mod tc7;
 mod toolchains;
