@@ -47,6 +47,14 @@ fn published(id: &str, hook: WebhookKey, now: Timestamp) -> NewEvent {
     NewEvent { event: Arc::new(event), targets: vec![hook], apart: vec![], unmatched: vec![], timestamp_given: false }
 }
 
+#[test]
+fn lanes_share_what_is_left_once_half_of_the_places_are_taken() {
+    assert_eq!(share(0, 100_000), ATTEMPTS_MAX);
+    assert_eq!(share(SHARED_FROM - 1, 100), ATTEMPTS_MAX);
+    assert_eq!(share(SHARED_FROM, 128), (ATTEMPTS_MAX - SHARED_FROM) / 128);
+    assert_eq!(share(ATTEMPTS_MAX, 100_000), 1, "and each may have one");
+}
+
 /// Every look at the disk that is due, to its end.
 async fn look(dispatcher: &mut Dispatcher) {
     dispatcher.wake_due();

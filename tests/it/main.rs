@@ -10,6 +10,7 @@ mod cli_operate;
 mod crash;
 mod disk;
 mod egress;
+mod engine;
 mod erase;
 mod event_types;
 #[path = "../../src/transform/tests/guests.rs"]
