@@ -111,12 +111,13 @@ pub(super) fn network(table: &Table, report: &mut Report) -> NetworkEgress {
 
 fn proxy(node: &Node, report: &mut Report) -> Option<Proxy> {
     const EXAMPLE: &str = "http://egress.example:3128";
-    const HELP: &str = "write \"http://host:port\", \"socks5://host:port\" (names are resolved here) or \"socks5h://host:port\" (the proxy resolves them), with user:password@ before the host if it wants them";
+    const HELP: &str = "write \"http://host:port\", \"https://host:port\" (TLS to the proxy), \"socks5://host:port\" (names are resolved here) or \"socks5h://host:port\" (the proxy resolves them), with user:password@ before the host if it wants them";
     let text = read::string(node, "proxy", EXAMPLE, report)?;
     let shown = if text.expanded.is_some() { "what `${…}` comes to".to_owned() } else { quote(&show_url(text.value())) };
     let url = Url::parse(text.value()).ok();
     let kind = url.as_ref().and_then(|url| match url.scheme() {
         "http" => Some(ProxyKind::Http),
+        "https" => Some(ProxyKind::Https),
         "socks5" => Some(ProxyKind::Socks5),
         "socks5h" => Some(ProxyKind::Socks5h),
         _ => None,
@@ -131,7 +132,11 @@ fn proxy(node: &Node, report: &mut Report) -> Option<Proxy> {
         Some(Host::Ipv6(address)) => Some(address.to_string()),
         _ => None,
     };
-    let default = if kind == ProxyKind::Http { 80 } else { 1080 };
+    let default = match kind {
+        ProxyKind::Http => 80,
+        ProxyKind::Https => 443,
+        ProxyKind::Socks5 | ProxyKind::Socks5h => 1080,
+    };
     let bare = matches!(url.path(), "" | "/") && url.query().is_none() && url.fragment().is_none();
     let (Some(host), true) = (host, bare) else {
         report.error(node.span, format!("`proxy` must be scheme, host and port alone: {shown}")).help(HELP);

@@ -24,7 +24,7 @@ use crate::model::{
 use crate::operational::{FailedDelivery, Notice, Operational};
 use crate::outbound::{Response, SendError, SendLimits};
 use crate::snapshot::{Live, Snapshot, Webhook};
-use crate::store::{Lease, Made, Settle, Store};
+use crate::store::{Lease, Made, Settle, Slot, Store};
 use crate::telemetry::Metrics;
 
 /// Bytes of a response kept with the attempt: an error page's first screen, and
@@ -98,10 +98,21 @@ impl Drop for Place {
     }
 }
 
+/// Whether an attempt would come to a request: what is only to be ended takes nothing from the webhook's rate.
+pub(super) fn sends(webhook: &Webhook, lease: &Lease, now: Timestamp) -> bool {
+    webhook.settings.tenant == lease.event.tenant && !lifetime(webhook).is_over(lease.trigger, lease.delivery.created, now)
+}
+
+/// How long it may wait before there is nothing left to attempt.
+pub(super) fn left(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Option<Duration> {
+    lifetime(webhook).left(lease.trigger, lease.delivery.created, now)
+}
+
 pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     let (webhook, delivery) = (lease.webhook, lease.delivery);
     let mut place = Place { context: Arc::clone(&context), webhook, delivery, sent: false, settled: false };
-    drop(lease.slot.take());
+    // Given back with the lease, when the attempt is recorded.
+    lease.slot.iter_mut().for_each(Slot::begin);
     let snapshot = context.live.snapshot();
     let now = context.clock.now();
     let Ended { settle, news, notice } = match snapshot.by_key(webhook) {
@@ -144,7 +155,7 @@ pub(super) fn spawn_repair(context: &Arc<Context>, running: &mut JoinSet<()>, de
         let at = context.clock.now().after(REPAIR_DELAY);
         let settlement = Settlement::RetryAt(at);
         let reason = Some("an attempt broke on a fault of tenterhook's own; see its log".to_owned());
-        record(&context, Settle { delivery, webhook, attempt: None, settlement, reason, made: None }).await;
+        record(&context, Settle { delivery, webhook, attempt: None, settlement, batch: None, reason, made: None }).await;
         let place = Place { context, webhook, delivery, sent: true, settled: false };
         place.settled(Some(at));
     });
@@ -160,7 +171,7 @@ struct Ended {
 impl Ended {
     fn untried(lease: &Lease, settlement: Settlement, reason: Option<String>) -> Self {
         let (delivery, webhook) = (lease.delivery, lease.webhook);
-        let settle = Settle { delivery, webhook, attempt: None, settlement, reason, made: None };
+        let settle = Settle { delivery, webhook, attempt: None, settlement, batch: None, reason, made: None };
         Self { settle, news: News::NONE, notice: None }
     }
 }
@@ -195,12 +206,17 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
     let started = Instant::now();
     let _in_flight = context.metrics.webhook(&webhook.settings.id).begin();
     let prepared = request::prepare(webhook, lease, at).await;
-    let Prepared { made, timings, log } = prepared;
+    let Prepared { made, waited, timings, log } = prepared;
+    // The endpoint has nothing to do with how long we wait for ourselves.
+    let spent = started.elapsed().saturating_sub(waited);
     let (verdict, sent, made) = match made {
+        MadeNow::Request { .. } if spent >= webhook.settings.timeout => {
+            (Verdict::failed(Cause::Transform, too_late(spent)), None, None)
+        }
         MadeNow::Request { request, kept } => {
             let sent = request::as_sent(webhook, &request);
             let limits = SendLimits {
-                timeout: webhook.settings.timeout.saturating_sub(started.elapsed()),
+                timeout: webhook.settings.timeout.saturating_sub(spent),
                 connect_timeout: webhook.settings.connect_timeout,
                 response_bytes_max: RESPONSE_BYTES_MAX,
             };
@@ -213,13 +229,22 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
         MadeNow::Drop { reason } => (Verdict::dropped(reason), None, None),
         MadeNow::Failed { error } => (Verdict::failed(Cause::Transform, error), None, None),
     };
-    let tried = Tried { at, duration: started.elapsed(), sent, timings: merge(timings, verdict.timings), log };
+    let took = started.elapsed();
+    let timings = merge(timings, verdict.timings);
+    let tried = Tried { at, duration: took.saturating_sub(waited), took, sent, timings, log };
     conclude(context, webhook, lease, verdict, tried, made)
+}
+
+fn too_late(spent: Duration) -> String {
+    let spent = spent.as_millis();
+    format!("the transformers took {spent} ms, which is all of the webhook's `timeout`: raise it, or lower their `limits.cpu`")
 }
 
 struct Tried {
     at: Timestamp,
     duration: Duration,
+    /// With what was waited for transformers: how long its place was taken.
+    took: Duration,
     sent: Option<SentRequest>,
     timings: Timings,
     log: Vec<crate::model::LogLine>,
@@ -239,7 +264,7 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         events: lease.batch.as_ref().map_or(1, |events| events.len()),
     };
     let settlement = lifetime(webhook).after(&over, context.clock.now(), &mut rand::rng());
-    let news = News::of(webhook, &outcome, asked, tried.duration, lease.event.kind.is_reserved());
+    let news = News::of(webhook, &outcome, asked, tried.took, lease.event.kind.is_reserved());
     let is_transform = matches!(&outcome, Outcome::Failed(Failure { cause: Cause::Transform, .. }));
     let shown = match &outcome {
         Outcome::Delivered { .. } => AttemptOutcome::Succeeded,
@@ -274,7 +299,8 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         _ => None,
     };
     let (delivery, webhook) = (lease.delivery, lease.webhook);
-    Ended { settle: Settle { delivery, webhook, attempt: Some(attempt), settlement, reason, made }, news, notice }
+    let batch = lease.batch.as_ref().map(|events| events.len());
+    Ended { settle: Settle { delivery, webhook, attempt: Some(attempt), settlement, batch, reason, made }, news, notice }
 }
 
 /// The delivery's `reason`: why it is not delivered (yet).

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use crate::model::WebhookKey;
-use crate::store::Lease;
+use crate::store::{Lease, Slot};
 
 /// The lane looks at the disk again when fewer than this many times its concurrency wait in memory.
 const LOW_WATER: usize = 2;
@@ -17,8 +17,12 @@ pub(super) struct Lane {
     leased: HashSet<i64>,
     /// Settled while a look at the disk was under way: it may still have seen them as due.
     settled_meanwhile: Vec<i64>,
+    /// Cancelled or changed while a look was under way: it may still have read them as they were.
+    cancelled_meanwhile: Vec<i64>,
     claiming: bool,
     on_disk: bool,
+    /// A look found too little memory for more than what is here: the next one waits until something has been settled.
+    is_short: bool,
     queued: bool,
     /// Its endpoint took its time the last time it was asked.
     slow: bool,
@@ -32,8 +36,10 @@ impl Lane {
             in_flight: 0,
             leased: HashSet::new(),
             settled_meanwhile: Vec::new(),
+            cancelled_meanwhile: Vec::new(),
             claiming: false,
             on_disk: false,
+            is_short: false,
             queued: false,
             slow: false,
         }
@@ -74,6 +80,11 @@ impl Lane {
         self.in_flight < allowed && !self.queue.is_empty()
     }
 
+    /// The next delivery to attempt.
+    pub(super) fn first(&self) -> Option<&Lease> {
+        self.queue.front()
+    }
+
     /// The next delivery to attempt, if one more may be under way.
     pub(super) fn start(&mut self, allowed: usize) -> Option<Lease> {
         if self.in_flight >= allowed {
@@ -84,12 +95,28 @@ impl Lane {
         Some(lease)
     }
 
-    /// Not to be attempted any longer; no effect on what is under way.
+    /// Not to be attempted as it waits here; no effect on what is under way.
     pub(super) fn cancel(&mut self, delivery: i64) {
+        if self.claiming {
+            self.cancelled_meanwhile.push(delivery);
+        }
         let before = self.queue.len();
         self.queue.retain(|lease| lease.delivery.number != delivery);
         if self.queue.len() < before {
             self.settled(delivery);
+        }
+    }
+
+    /// What waits here and cannot go for long is forgotten, as far as it waits on disk as well: others need the memory.
+    pub(super) fn shed(&mut self) {
+        let (shed, kept) = std::mem::take(&mut self.queue)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|lease| lease.slot.as_ref().is_some_and(Slot::is_on_disk));
+        self.queue = kept;
+        for lease in shed {
+            self.on_disk = true;
+            self.settled(lease.delivery.number);
+            lease.slot.into_iter().for_each(Slot::put_back);
         }
     }
 
@@ -100,6 +127,7 @@ impl Lane {
 
     /// Recorded: the delivery is no longer ours.
     pub(super) fn settled(&mut self, delivery: i64) {
+        self.is_short = false;
         if self.claiming {
             self.settled_meanwhile.push(delivery);
         } else {
@@ -112,7 +140,7 @@ impl Lane {
     }
 
     pub(super) fn wants_claim(&self, allowed: usize) -> bool {
-        self.on_disk && !self.claiming && self.queue.len() < LOW_WATER * allowed.min(64)
+        self.on_disk && !self.claiming && !self.is_short && self.queue.len() < LOW_WATER * allowed.min(64)
     }
 
     /// What the look has to pass over.
@@ -122,10 +150,17 @@ impl Lane {
         self.leased.iter().copied().collect()
     }
 
-    pub(super) fn claimed(&mut self, leases: Vec<Lease>, more: bool) {
+    pub(super) fn claimed(&mut self, leases: Vec<Lease>, more: bool, is_short: bool) {
         self.claiming = false;
         self.on_disk |= more;
+        self.is_short = is_short && self.settled_meanwhile.is_empty() && !self.leased.is_empty();
+        let cancelled = std::mem::take(&mut self.cancelled_meanwhile);
         for lease in leases {
+            if cancelled.contains(&lease.delivery.number) {
+                // The next look tells whether anything is left of it.
+                self.on_disk = true;
+                continue;
+            }
             if self.leased.contains(&lease.delivery.number) {
                 // Came through memory while the look was under way, and was due on disk as well: once is enough.
                 self.on_disk = true;
@@ -195,8 +230,40 @@ mod tests {
         assert!(!lane.wants_claim(1));
         lane.settled(1);
         assert!(!lane.is_idle());
-        lane.claimed(vec![], false);
+        lane.claimed(vec![], false, false);
         assert!(lane.is_idle());
+    }
+
+    #[test]
+    fn what_is_cancelled_during_a_look_is_not_taken_from_it() {
+        let mut lane = Lane::new(WebhookKey(1));
+        lane.disk_has_work();
+        assert!(lane.begin_claim().is_empty());
+        lane.cancel(1);
+        lane.claimed(vec![lease(1), lease(2)], false, false);
+        assert_eq!(lane.start(9).map(|lease| lease.delivery.number), Some(2));
+        assert!(lane.start(9).is_none() && lane.wants_claim(1), "what is left of it is on disk");
+        lane.begin_claim();
+        lane.claimed(vec![lease(1)], false, false);
+        assert!(lane.start(9).is_some(), "a later look reads it as it is then");
+    }
+
+    #[test]
+    fn when_memory_is_short_a_lane_looks_again_once_it_has_settled_something() {
+        let mut lane = Lane::new(WebhookKey(1));
+        lane.push(lease(1));
+        lane.disk_has_work();
+        lane.begin_claim();
+        lane.claimed(vec![], true, true);
+        assert!(!lane.wants_claim(9));
+        lane.settled(1);
+        assert!(lane.wants_claim(9));
+        // Nor is it forgotten when that happened during the look.
+        lane.push(lease(2));
+        lane.begin_claim();
+        lane.settled(2);
+        lane.claimed(vec![], true, true);
+        assert!(lane.wants_claim(9));
     }
 
     #[test]

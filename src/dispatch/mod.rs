@@ -9,6 +9,8 @@ mod lane;
 mod reconcile;
 mod record;
 mod request;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 use std::collections::{HashMap, VecDeque};
@@ -48,6 +50,9 @@ const SLOW_MAX: usize = ATTEMPTS_MAX / 4 * 3;
 /// have few under way is given few.
 const CLAIM_MAX: usize = 256;
 const CLAIM_MIN: usize = 8;
+
+/// A lane that may not go on for longer than this keeps nothing in memory that it can read again.
+const READ_AHEAD_MAX: Duration = Duration::from_secs(1);
 
 /// Events that no attempt sends: of keepers, and of webhooks that are released, at once.
 const OTHER_EVENTS_MAX: usize = 1024;
@@ -286,14 +291,14 @@ impl Dispatcher {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         match result {
             Ok(claimed) => {
-                lane.claimed(claimed.leases, claimed.more);
+                lane.claimed(claimed.leases, claimed.more, claimed.is_short);
                 if let Some(at) = claimed.next_due {
                     self.due.set(key, at);
                 }
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot read waiting deliveries, trying again");
-                lane.claimed(Vec::new(), false);
+                lane.claimed(Vec::new(), false, false);
                 self.due.set(key, self.context.clock.now().after(CLAIM_PAUSE));
             }
         }
@@ -327,14 +332,17 @@ impl Dispatcher {
                 0
             }
         };
+        let rate = webhook.and_then(|webhook| webhook.settings.lane.rate_limit);
         let has_place = |attempts, slow, lane: &Lane| attempts < ATTEMPTS_MAX && !(lane.is_slow() && slow >= SLOW_MAX);
         while has_place(self.attempts, self.slow, lane) && lane.may_start(allowed) {
-            let rate = webhook.and_then(|webhook| webhook.settings.lane.rate_limit);
             let now = self.started.elapsed();
-            if webhook.is_some()
+            let wall = self.context.clock.now();
+            if let Some((webhook, next)) = webhook.zip(lane.first())
+                && attempt::sends(webhook, next, wall)
                 && let Err(wait) = self.throttle.take(key, rate, now)
             {
-                self.paced.set(key, now + wait);
+                let left = attempt::left(webhook, next, wall).unwrap_or(wait);
+                self.paced.set(key, now + wait.min(left));
                 break;
             }
             let Some(lease) = lane.start(allowed) else { break };
@@ -345,15 +353,24 @@ impl Dispatcher {
         if !has_place(self.attempts, self.slow, lane) && lane.has_queue() {
             self.runnable.extend(lane.queue_up());
         }
-        if lane.wants_claim(allowed) && self.claims.len() < CLAIMS_MAX {
+        let now = self.started.elapsed();
+        let wait = webhook.map_or(Duration::ZERO, |_| self.throttle.wait(key, rate, now));
+        let rests = wait > READ_AHEAD_MAX || allowed == 0;
+        if rests {
+            lane.shed();
+        }
+        let wants_claim = !rests && lane.wants_claim(allowed);
+        if wants_claim && self.claims.len() < CLAIMS_MAX {
             let leased = lane.begin_claim();
             let store = self.context.store.clone();
             let limit = allowed.saturating_mul(CLAIM_MIN).clamp(CLAIM_MIN, CLAIM_MAX);
             self.claims.spawn(async move { (key, store.claim(key, limit, leased).await) });
-        } else if lane.wants_claim(allowed) {
+        } else if wants_claim {
             self.runnable.extend(lane.queue_up());
         } else if lane.is_idle() {
             self.lanes.remove(&key);
+        } else if !wait.is_zero() {
+            self.paced.set(key, now + wait);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The request of a delivery: its bytes made once, its headers, its signature.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -22,6 +22,8 @@ const MASKED: &str = "…";
 
 pub(super) struct Prepared {
     pub(super) made: Made,
+    /// Time that went by without anybody working on it: the transformers' instances were taken.
+    pub(super) waited: Duration,
     pub(super) timings: Timings,
     pub(super) log: Vec<LogLine>,
 }
@@ -41,6 +43,7 @@ pub(super) enum Made {
 }
 
 pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Prepared {
+    let mut waited = Duration::ZERO;
     let (kept, timings, log) = match (&lease.made, &webhook.pipeline) {
         // A batch may be halved later, so what was sent is kept as it was.
         (None, None) if lease.batch.is_some() => (Ok(plain(array(lease))), Timings::default(), Vec::new()),
@@ -52,7 +55,8 @@ pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) ->
                 Some(events) => pipeline.run_batch(events).await,
                 None => pipeline.run(&lease.event).await,
             };
-            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            waited = started.elapsed().saturating_sub(transformed.duration);
+            let micros = u64::try_from(transformed.duration.as_micros()).unwrap_or(u64::MAX);
             let timings = Timings { transform_us: Some(micros), ..Timings::default() };
             let kept = match transformed.result {
                 Ok(Output::Event(event)) => Ok(plain(event.envelope())),
@@ -71,7 +75,7 @@ pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) ->
             Err(error) => Made::Failed { error },
         },
     };
-    Prepared { made, timings, log }
+    Prepared { made, waited, timings, log }
 }
 
 /// As it is stored: the host has checked its headers, which are text.

@@ -27,26 +27,35 @@ impl Throttle {
         self.ramps.insert(webhook, Ramp::start(now));
     }
 
+    /// How long the lane has to wait before one may go.
+    pub(super) fn wait(&mut self, webhook: WebhookKey, rate: Option<Rate>, now: Duration) -> Duration {
+        let mut wait = Duration::ZERO;
+        if let (Some(rate), Some(pace)) = (rate, self.paces.get_mut(&webhook)) {
+            wait = pace.wait(rate.interval(), now);
+        }
+        if !self.ramps.is_empty()
+            && let Some(ramp) = self.ramps.get(&webhook)
+        {
+            wait = wait.max(ramp.wait(now));
+        }
+        wait
+    }
+
     /// Lets one go, or says how long the lane has to wait.
     pub(super) fn take(&mut self, webhook: WebhookKey, rate: Option<Rate>, now: Duration) -> Result<(), Duration> {
         if rate.is_none() && self.ramps.is_empty() {
             return Ok(());
         }
-        let mut wait = Duration::ZERO;
-        if rate.is_some() {
-            wait = self.paces.get(&webhook).map_or(wait, |pace| pace.wait(now));
-        }
-        let ramp = self.ramps.get(&webhook).copied().filter(|ramp| !ramp.is_over(now));
-        wait = ramp.map_or(wait, |ramp| ramp.wait(now).max(wait));
+        let wait = self.wait(webhook, rate, now);
         if !wait.is_zero() {
             return Err(wait);
         }
-        match (ramp, self.ramps.get_mut(&webhook)) {
-            (Some(_), Some(ramp)) => ramp.take(now)?,
-            (None, Some(_)) => {
+        match self.ramps.get_mut(&webhook) {
+            Some(ramp) if !ramp.is_over(now) => ramp.take(now)?,
+            Some(_) => {
                 self.ramps.remove(&webhook);
             }
-            (_, None) => {}
+            None => {}
         }
         if let Some(rate) = rate {
             self.sweep(now);
@@ -83,6 +92,17 @@ mod tests {
         assert_eq!(throttle.take(KEY, rate, ms(1150)), Err(ms(50)), "ten a second at first");
         assert_eq!(throttle.take(KEY, rate, ms(20_000)), Ok(()));
         assert!(throttle.ramps.is_empty(), "over and forgotten");
+    }
+
+    #[test]
+    fn a_rate_raised_by_a_reload_counts_at_once() {
+        let s = Duration::from_secs;
+        let rate = |text| Rate::parse(text).ok();
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.take(KEY, rate("1/h"), s(10)), Ok(()));
+        assert!(throttle.take(KEY, rate("1/h"), s(20)).is_err_and(|wait| wait > s(3_500)));
+        assert_eq!(throttle.take(KEY, rate("1/s"), s(30)), Err(s(1)));
+        assert_eq!(throttle.take(KEY, rate("1/s"), s(31)), Ok(()));
     }
 
     #[test]

@@ -124,6 +124,8 @@ pub enum SendClient {
 pub enum ProxyKind {
     /// RFC 9110 §9.3.6: `CONNECT` for https, the absolute form for http. The proxy resolves names.
     Http,
+    /// As [`ProxyKind::Http`], within TLS.
+    Https,
     /// RFC 1928. Names are resolved here, and what is dialled was checked here.
     Socks5,
     /// RFC 1928. The proxy resolves names.

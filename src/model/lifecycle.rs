@@ -64,6 +64,12 @@ impl Lifetime<'_> {
         trigger == Trigger::Scheduled && self.expires(created).is_some_and(|end| now > end)
     }
 
+    /// How long until it is too late; `None`: never.
+    pub fn left(&self, trigger: Trigger, created: Timestamp, now: Timestamp) -> Option<Duration> {
+        let end = self.expires(created).filter(|_| trigger == Trigger::Scheduled)?;
+        Some(now.until(end).saturating_add(Duration::from_millis(1)))
+    }
+
     fn expires(&self, created: Timestamp) -> Option<Timestamp> {
         self.expire_after.map(|span| created.after(span))
     }

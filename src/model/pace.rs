@@ -74,15 +74,18 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// How long until the next may go. `now` never goes back.
-    pub fn wait(self, now: Duration) -> Duration {
+    /// How long until the next may go. `now` never goes back. A rate that was raised counts from now on: nobody waits
+    /// longer than its interval.
+    pub fn wait(&mut self, interval: Duration, now: Duration) -> Duration {
+        self.next = self.next.min(now + interval);
         self.next.saturating_sub(now)
     }
 
     /// Takes one, or says how long to wait.
     pub fn take(&mut self, interval: Duration, now: Duration) -> Result<(), Duration> {
-        if now < self.next {
-            return Err(self.next - now);
+        let wait = self.wait(interval, now);
+        if !wait.is_zero() {
+            return Err(wait);
         }
         self.next = self.next.max(now.saturating_sub(LAG_MAX)) + interval;
         Ok(())
@@ -116,8 +119,8 @@ impl Ramp {
     }
 
     /// As [`Pace::wait`].
-    pub fn wait(self, now: Duration) -> Duration {
-        if self.is_over(now) { Duration::ZERO } else { self.pace.wait(now) }
+    pub fn wait(mut self, now: Duration) -> Duration {
+        if self.is_over(now) { Duration::ZERO } else { self.pace.wait(self.interval(now), now) }
     }
 
     /// As [`Pace::take`].
@@ -125,9 +128,12 @@ impl Ramp {
         if self.is_over(now) {
             return Ok(());
         }
+        self.pace.take(self.interval(now), now)
+    }
+
+    fn interval(self, now: Duration) -> Duration {
         let steps = now.saturating_sub(self.since).as_secs().min(u64::from(RAMP_DOUBLINGS));
-        let interval = RAMP_FIRST_INTERVAL / 2_u32.pow(u32::try_from(steps).unwrap_or(RAMP_DOUBLINGS));
-        self.pace.take(interval, now)
+        RAMP_FIRST_INTERVAL / 2_u32.pow(u32::try_from(steps).unwrap_or(RAMP_DOUBLINGS))
     }
 }
 
@@ -158,6 +164,20 @@ mod tests {
         assert_eq!(pace.take(interval, ms(1013)), Ok(()));
         assert_eq!(pace.take(interval, ms(1013)), Err(ms(17)), "three late, so three sooner");
         assert!(!pace.is_rested(ms(1039)) && pace.is_rested(ms(1040)));
+    }
+
+    #[test]
+    fn a_raised_rate_counts_at_once_and_a_lowered_one_from_the_next_on() {
+        let (hour, ms) = (Duration::from_secs(3_600), Duration::from_millis);
+        let mut pace = Pace::default();
+        assert_eq!(pace.take(hour, ms(1000)), Ok(()));
+        assert!(pace.take(hour, ms(2000)).is_err());
+        assert_eq!(pace.wait(ms(20), ms(2000)), ms(20), "nobody waits for the pace of before");
+        assert_eq!(pace.take(ms(20), ms(2000)), Err(ms(20)));
+        assert_eq!(pace.take(ms(20), ms(2010)), Err(ms(10)), "and asking again does not begin it anew");
+        assert_eq!(pace.take(ms(20), ms(2020)), Ok(()));
+        assert_eq!(pace.take(hour, ms(2040)), Ok(()));
+        assert_eq!(pace.take(hour, ms(2060)), Err(hour - ms(20)));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::egress::{Realm, Terms, basic};
@@ -46,12 +48,17 @@ const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 /// A silent HTTP/2 connection with requests on it is pinged after this, and closed after as long again.
 const PING_AFTER: Duration = Duration::from_secs(10);
 
+/// What leads to the endpoint: a connection of our own, or one within TLS to the proxy.
+type Transport = Either<TcpStream, Box<TlsStream<TcpStream>>>;
+
 #[derive(Debug)]
 pub(super) struct Dialer {
     policy: NetworkPolicy,
     proxy: Option<ProxyPolicy>,
     lookups: Lookups,
     tls: Option<Arc<ClientConfig>>,
+    /// For the proxy itself.
+    proxy_tls: Option<Arc<ClientConfig>>,
     h1: http1::Builder,
     h2: http2::Builder<TokioExecutor>,
 }
@@ -72,7 +79,8 @@ impl Dialer {
             .max_header_list_size(HEAD_BYTES_MAX as u32)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_AFTER);
-        Self { policy, proxy, lookups: Lookups::new(resolver), tls, h1, h2 }
+        let proxy_tls = tls.as_deref().map(tls::proxy_config);
+        Self { policy, proxy, lookups: Lookups::new(resolver), tls, proxy_tls, h1, h2 }
     }
 
     pub(super) fn policy(&self) -> &NetworkPolicy {
@@ -88,11 +96,9 @@ impl Dialer {
     pub(super) async fn dial(&self, key: &Key, terms: Terms<'_>, progress: &mut Progress) -> Result<Opened, Fault> {
         let proxy = self.proxy.as_ref().and_then(|policy| policy.for_host(key.host()));
         let (stream, form) = match proxy {
-            None => (self.reach(key, terms.policy, progress).await?, Form::Origin),
+            None => (Either::Left(self.reach(key, terms.policy, progress).await?), Form::Origin),
             Some(proxy) => self.reach_through(proxy, key, terms.policy, progress).await?,
         };
-        // Fails only on a socket that is broken already, which the next write will say better.
-        let _ = stream.set_nodelay(true);
         if !key.is_tls() {
             return self.handshake_h1(stream, key, form).await;
         }
@@ -115,7 +121,7 @@ impl Dialer {
         let started = Instant::now();
         let stream = connect(&addresses).await.map_err(|error| Fault::unconnected(&target(key, &addresses), &error))?;
         progress.timings.connect_us = Some(micros(started.elapsed()));
-        Ok(stream)
+        Ok(undelayed(stream))
     }
 
     /// To the endpoint by way of a proxy. The guard judges what is dialled, or what can be known of it when the proxy
@@ -126,14 +132,14 @@ impl Dialer {
         key: &Key,
         policy: &NetworkPolicy,
         progress: &mut Progress,
-    ) -> Result<(TcpStream, Form), Fault> {
+    ) -> Result<(Transport, Form), Fault> {
         progress.stage = Stage::Resolve;
         let target = match (proxy.kind, key.literal_address()) {
             (ProxyKind::Socks5, _) | (_, Some(_)) => {
                 let addresses = self.permitted_addresses(key, policy, progress).await?;
                 Target::Address(*addresses.first().ok_or_else(|| Fault::new(Cause::Resolve, "the name has no address"))?)
             }
-            (ProxyKind::Http | ProxyKind::Socks5h, None) => {
+            (ProxyKind::Http | ProxyKind::Https | ProxyKind::Socks5h, None) => {
                 policy
                     .check_unresolved(key.host(), !key.is_tls())
                     .map_err(|refused| Fault::new(Cause::BlockedAddress, refused.to_string()))?;
@@ -144,14 +150,18 @@ impl Dialer {
         progress.stage = Stage::Connect;
         let started = Instant::now();
         let connected = connect(&addresses).await;
-        let mut stream = connected.map_err(|error| Fault::unconnected(&format!("the proxy {proxy}"), &error))?;
+        let stream = undelayed(connected.map_err(|error| Fault::unconnected(&format!("the proxy {proxy}"), &error))?);
         progress.stage = Stage::Proxy;
+        let mut stream = match proxy.kind {
+            ProxyKind::Https => Either::Right(Box::new(self.secure_proxy(stream, proxy).await?)),
+            ProxyKind::Http | ProxyKind::Socks5 | ProxyKind::Socks5h => Either::Left(stream),
+        };
         let form = match proxy.kind {
-            ProxyKind::Http if key.is_tls() => {
+            ProxyKind::Http | ProxyKind::Https if key.is_tls() => {
                 proxy::connect_http(&mut stream, proxy, &target).await?;
                 Form::Origin
             }
-            ProxyKind::Http => Form::Absolute(proxy_credentials(proxy)?),
+            ProxyKind::Http | ProxyKind::Https => Form::Absolute(proxy_credentials(proxy)?),
             ProxyKind::Socks5 | ProxyKind::Socks5h => {
                 proxy::connect_socks5(&mut stream, proxy, &target).await?;
                 Form::Origin
@@ -212,28 +222,24 @@ impl Dialer {
         Ok(alternate_families(permitted))
     }
 
-    async fn secure(
-        &self,
-        stream: TcpStream,
-        key: &Key,
-        terms: Terms<'_>,
-    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Fault> {
-        let config = terms.tls.cloned().ok_or_else(|| {
-            Fault::new(Cause::Tls, "this machine has no CA certificates, so no https endpoint can be trusted: install ca-certificates or set SSL_CERT_FILE, then restart")
-        })?;
+    /// TLS with the proxy itself. Its name is the operator's word, so it is the one that its certificate must have.
+    async fn secure_proxy(&self, stream: TcpStream, proxy: &Proxy) -> Result<TlsStream<TcpStream>, Fault> {
+        let config = self.proxy_tls.clone().ok_or_else(no_roots)?;
+        let fault = |why: String| Fault::new(Cause::Connect, format!("no TLS session with the proxy {proxy}: {why}"));
+        let name = ServerName::try_from(proxy.host.clone())
+            .map_err(|_| fault("its host is not a name that a certificate can be for".to_owned()))?;
+        TlsConnector::from(config).connect(name, stream).await.map_err(|error| fault(tls_words(&error, "the proxy")))
+    }
+
+    async fn secure(&self, stream: Transport, key: &Key, terms: Terms<'_>) -> Result<TlsStream<Transport>, Fault> {
+        let config = terms.tls.cloned().ok_or_else(no_roots)?;
         let name = match terms.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(key.host().to_owned())
                 .map_err(|_| Fault::new(Cause::Tls, format!("`{}` is not a name that a certificate can be for", key.host())))?,
         };
         TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
-            let detail = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                Some(tls) => tls::words(tls),
-                None if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                    "the endpoint closed the connection during the handshake: does it serve TLS for this name?".to_owned()
-                }
-                None => error.to_string(),
-            };
+            let detail = tls_words(&error, "the endpoint");
             Fault::new(Cause::Tls, format!("no TLS session with `{}`: {detail}", key.host()))
         })
     }
@@ -259,6 +265,29 @@ impl Dialer {
         let driver = drive(connection);
         Ok(Opened::H2(H2 { sender, driver }))
     }
+}
+
+fn no_roots() -> Fault {
+    Fault::new(
+        Cause::Tls,
+        "this machine has no CA certificates, so nobody can be trusted over TLS: install ca-certificates or set SSL_CERT_FILE, then restart",
+    )
+}
+
+fn tls_words(error: &std::io::Error, peer: &str) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => tls::words(tls, peer),
+        None if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            format!("{peer} closed the connection during the handshake: does it serve TLS for this name?")
+        }
+        None => error.to_string(),
+    }
+}
+
+fn undelayed(stream: TcpStream) -> TcpStream {
+    // Fails only on a socket that is broken already, which the next write will say better.
+    let _ = stream.set_nodelay(true);
+    stream
 }
 
 /// What an HTTP proxy wants to see with each request in the absolute form.

@@ -120,7 +120,7 @@ impl Fault {
 
     fn from_io(io: &io::Error, when: &str) -> Self {
         if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            return Self::new(Cause::Tls, format!("TLS failed {when}: {}", tls::words(tls)));
+            return Self::new(Cause::Tls, format!("TLS failed {when}: {}", tls::words(tls, "the endpoint")));
         }
         match io.kind() {
             io::ErrorKind::UnexpectedEof => Self::closed(when),

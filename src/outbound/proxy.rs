@@ -3,8 +3,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::egress::basic;
 use super::fault::Fault;
@@ -43,7 +42,11 @@ fn broken(proxy: &Proxy, error: &std::io::Error) -> Fault {
 }
 
 /// Asks an HTTP proxy for a tunnel.
-pub(super) async fn connect_http(stream: &mut TcpStream, proxy: &Proxy, target: &Target<'_>) -> Result<(), Fault> {
+pub(super) async fn connect_http(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    proxy: &Proxy,
+    target: &Target<'_>,
+) -> Result<(), Fault> {
     let authority = target.authority();
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
     if let Some(password) = &proxy.password {
@@ -70,7 +73,7 @@ pub(super) async fn connect_http(stream: &mut TcpStream, proxy: &Proxy, target: 
 }
 
 /// Up to the empty line. The endpoint waits for us, so nothing may come behind it.
-async fn read_head(stream: &mut TcpStream, proxy: &Proxy) -> Result<String, Fault> {
+async fn read_head(stream: &mut (impl AsyncRead + Unpin), proxy: &Proxy) -> Result<String, Fault> {
     let mut bytes = Vec::with_capacity(512);
     loop {
         if let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -91,7 +94,11 @@ async fn read_head(stream: &mut TcpStream, proxy: &Proxy) -> Result<String, Faul
 }
 
 /// Asks a SOCKS5 proxy for a connection.
-pub(super) async fn connect_socks5(stream: &mut TcpStream, proxy: &Proxy, target: &Target<'_>) -> Result<(), Fault> {
+pub(super) async fn connect_socks5(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    proxy: &Proxy,
+    target: &Target<'_>,
+) -> Result<(), Fault> {
     const NO_AUTH: u8 = 0;
     const PASSWORD: u8 = 2;
     let methods: &[u8] = if proxy.password.is_some() { &[5, 2, NO_AUTH, PASSWORD] } else { &[5, 1, NO_AUTH] };

@@ -125,38 +125,49 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, OutboundErro
     Ok(certificates)
 }
 
-/// A TLS failure in words, with how to mend it.
-pub(super) fn words(error: &rustls::Error) -> String {
+/// The same for a proxy: what it speaks is HTTP/1.1.
+pub(super) fn proxy_config(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Arc::new(config)
+}
+
+/// A TLS failure in words, with how to mend it; `peer` is whom the session was to be with.
+pub(super) fn words(error: &rustls::Error, peer: &str) -> String {
     match error {
-        rustls::Error::InvalidCertificate(problem) => certificate_words(problem),
+        rustls::Error::InvalidCertificate(problem) => certificate_words(problem, peer),
         rustls::Error::InvalidMessage(_) => "what listens there does not speak TLS: is it a plain http port?".to_owned(),
         rustls::Error::AlertReceived(alert) => {
             format!(
-                "the endpoint refused with the alert {alert:?}: its own log says why (a client certificate that it wants: `tls.cert_file`; a name that it does not serve; a TLS version)"
+                "{peer} refused with the alert {alert:?}: its own log says why (a client certificate that it wants: `tls.cert_file`; a name that it does not serve; a TLS version)"
             )
         }
         rustls::Error::PeerIncompatible(what) => {
             format!(
-                "the endpoint and this client have no TLS version or cipher in common ({what:?}): enable TLS 1.2 or 1.3 there (1.3 when `min_tls_version` says so)"
+                "{peer} and this client have no TLS version or cipher in common ({what:?}): enable TLS 1.2 or 1.3 there (1.3 when `min_tls_version` says so)"
             )
         }
         other => other.to_string(),
     }
 }
 
-fn certificate_words(problem: &CertificateError) -> String {
+fn certificate_words(problem: &CertificateError, peer: &str) -> String {
     match problem {
         // A bad signature is an authority that has another one's name.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "no authority that this machine trusts has signed the endpoint's certificate: serve the whole chain with its intermediates, or name your own CA's certificate with `ca_file`".to_owned()
+            format!(
+                "no authority that this machine trusts has signed {peer}'s certificate: serve the whole chain with its intermediates, or name your own CA's certificate with `ca_file`"
+            )
         }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "the endpoint's certificate has expired: renew it".to_owned(),
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("{peer}'s certificate has expired: renew it")
+        }
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "the endpoint's certificate is not valid yet: is one of the two clocks wrong?".to_owned()
+            format!("{peer}'s certificate is not valid yet: is one of the two clocks wrong?")
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("the endpoint's certificate is for another name ({problem}): use the name it was made for")
+            format!("{peer}'s certificate is for another name ({problem}): use the name it was made for")
         }
-        other => format!("the endpoint's certificate is not acceptable: {other}"),
+        other => format!("{peer}'s certificate is not acceptable: {other}"),
     }
 }

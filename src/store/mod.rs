@@ -107,7 +107,8 @@ impl Store {
         forward!(self, ready())
     }
 
-    /// Leases what is due on disk for one webhook, oldest due first, without those in `leased`.
+    /// Leases what is due on disk for one webhook, oldest due first, without those in `leased`. What all leases take of
+    /// memory is bounded: waits for room, unless the webhook has something leased already. Cancel-safe.
     pub async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
         forward!(self, claim(webhook, limit, leased))
     }

@@ -53,7 +53,7 @@ pub struct Lease {
     pub trigger: Trigger,
     /// What is to be sent, when an earlier attempt has made it.
     pub made: Option<Made>,
-    /// Room in memory, given back when the attempt begins; `None` for what came from disk.
+    /// Room in memory, given back with the lease; `None` where nobody counts.
     pub slot: Option<Slot>,
 }
 
@@ -84,6 +84,8 @@ pub struct Settle {
     /// `None` when nothing was tried (its webhook is gone or disabled).
     pub attempt: Option<Attempt>,
     pub settlement: Settlement,
+    /// Events that it was leased with, of a batch: fewer by now means that one was erased meanwhile.
+    pub batch: Option<usize>,
     /// Why it ended so, for people; kept as the delivery's `reason`.
     pub reason: Option<String>,
     /// What was made on this attempt, when it was the first to send.
@@ -97,15 +99,17 @@ pub struct Ready {
     pub fresh: Vec<Lease>,
     /// Webhooks with work on disk, and when its first is due.
     pub due: HashMap<WebhookKey, Timestamp>,
-    /// Cancelled by hand: not to be attempted, if they still wait in memory.
+    /// Not to be attempted as they wait in memory: cancelled by hand, or no longer what was read.
     pub cancelled: Vec<(WebhookKey, i64)>,
 }
 
 #[derive(Debug)]
 pub struct Claimed {
     pub leases: Vec<Lease>,
-    /// Whether more is due now than was asked for.
+    /// Whether more is due now than was asked for, or than there is memory for.
     pub more: bool,
+    /// There is little memory: the next look is worth it only when something of the webhook's has been settled.
+    pub is_short: bool,
     /// When the first of what is not due yet becomes due.
     pub next_due: Option<Timestamp>,
 }

@@ -76,6 +76,13 @@ pub enum TransformError {
     Memory { module: String, limit: usize },
     #[error("transformer `{module}` did not finish within {}", time(*.limit))]
     Timeout { module: String, limit: Duration },
+    /// It was not even called.
+    #[error(
+        "transformer `{module}` was not called: no instance came free within {}; calls that take long keep them all: see \
+         `limits.cpu` and `limits.instances`, or lower the webhook's `concurrency`",
+        time(*.limit)
+    )]
+    Busy { module: String, limit: Duration },
     #[error("transformer `{module}` trapped: {cause} in `{function}`")]
     Trap { module: String, cause: String, function: &'static str },
     #[error("transformer `{module}` ended its process with status {status} in `{function}` instead of returning")]

@@ -62,7 +62,7 @@ struct Inner {
     ticker: Ticker,
     linker: Linker<State>,
     cache: Option<Cache>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     instances_max: usize,
     aside: Aside,
     compiles: AtomicU64,
@@ -109,7 +109,7 @@ impl Host {
             ticker,
             linker,
             cache: cache_dir.and_then(Cache::open),
-            permits: Semaphore::new(instances_max as usize),
+            permits: Arc::new(Semaphore::new(instances_max as usize)),
             instances_max: instances_max as usize,
             aside: Aside::default(),
             compiles: AtomicU64::new(0),
@@ -179,7 +179,7 @@ impl Host {
         &self.0.engine
     }
 
-    pub(super) fn permits(&self) -> &Semaphore {
+    pub(super) fn permits(&self) -> &Arc<Semaphore> {
         &self.0.permits
     }
 

@@ -3,9 +3,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
@@ -25,6 +25,10 @@ const HANDLES_MAX: usize = 10_000;
 /// An error of a guest is a sentence or a stack trace.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
+/// How long a call waits for a free instance: on a busy machine they come free within milliseconds, and whoever waits
+/// longer keeps a place that others could use.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// A name or summary is a line.
 const DESCRIPTION_BYTES_MAX: usize = 1024;
 
@@ -37,7 +41,7 @@ pub struct Module {
     _cell: Arc<OnceCell<Arc<Code>>>,
     limits: Limits,
     /// Calls of this module at the same time: one module never takes all that there are.
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     slots_max: usize,
     counters: Counters,
     description: Description,
@@ -50,7 +54,7 @@ pub struct Transformed {
     pub log: Vec<LogLine>,
     /// Bytes of linear memory that the instance had at its end; 0 when it was ended at its limit of time.
     pub memory: usize,
-    /// Time within the module; waiting for a free instance does not count.
+    /// Time within the module; waiting for a free instance, or for its turn on a thread, does not count.
     pub duration: Duration,
 }
 
@@ -72,7 +76,7 @@ impl Module {
             code,
             _cell: cell,
             limits,
-            slots: Semaphore::new(slots_max),
+            slots: Arc::new(Semaphore::new(slots_max)),
             slots_max,
             counters: Counters::default(),
             description: nothing,
@@ -183,32 +187,41 @@ impl Module {
         called.result.map(|()| called.duration)
     }
 
-    /// One call, under all limits: within a permit of the module's and one of the host's, and at most as long as
-    /// `limits.cpu`. Whatever the guest does, nobody else waits for it.
+    /// One call, under all limits: within a permit of the module's and one of the host's, which are waited for only so
+    /// long, and for at most `limits.cpu` of its own time. Whatever the guest does, nobody else waits for it.
     async fn call<T, F>(&self, function: &'static str, call: impl FnOnce(Arc<Code>, Store<State>) -> F) -> Called<T>
     where
         T: Send + 'static,
         F: Future<Output = (wasmtime::Result<T>, Store<State>)> + Send + 'static,
     {
-        let _permits = (permit(&self.slots).await, permit(self.host.permits()).await);
-        let started = Instant::now();
+        let permits = async { (permit(&self.slots).await, permit(self.host.permits()).await) };
+        let Ok(permits) = tokio::time::timeout(WAIT_MAX, permits).await else {
+            let busy = TransformError::Busy { module: self.name.clone(), limit: WAIT_MAX };
+            return Called { result: Err(busy), log: Vec::new(), memory: 0, duration: Duration::ZERO };
+        };
         let store = self.store();
         let log = store.data().log.clone();
         let (call, ticking) = (call(Arc::clone(&self.code), store), self.host.ticking());
-        // It ends with the call, wherever that has gone: without a tick nothing would interrupt it.
+        // They end with the call, wherever that has gone: without a tick nothing would interrupt it, and until it has
+        // ended, which is later than nobody waiting for it any more, its instance is not free.
         let call = async move {
-            let _ticking = ticking;
-            call.await
+            let held = (ticking, permits);
+            let (result, store) = call.await;
+            (result, store, held)
         };
-        let ended = self.host.aside().run(self.limits.cpu, call).await;
+        let (ended, duration) = self.host.aside().run(self.limits.cpu, call).await;
         let (result, memory) = match ended {
             // The store goes here: the guest's streams write their last lines.
-            Ok((result, store)) => {
-                (result.map_err(|error| self.explain(function, &error, store.data())), store.data().memory.used())
+            Ok((result, store, held)) => {
+                let memory = store.data().memory.used();
+                let result = result.map_err(|error| self.explain(function, &error, store.data()));
+                drop(store);
+                drop(held);
+                (result, memory)
             }
             Err(Late) => (Err(TransformError::Timeout { module: self.name.clone(), limit: self.limits.cpu }), 0),
         };
-        Called { result, log: log.take(), memory, duration: started.elapsed() }
+        Called { result, log: log.take(), memory, duration }
     }
 
     fn store(&self) -> Store<State> {
@@ -253,8 +266,8 @@ struct Called<T> {
     duration: Duration,
 }
 
-async fn permit(semaphore: &Semaphore) -> SemaphorePermit<'_> {
-    semaphore.acquire().await.expect("the host never closes its semaphores")
+async fn permit(semaphore: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(semaphore).acquire_owned().await.expect("the host never closes its semaphores")
 }
 
 impl fmt::Debug for Module {

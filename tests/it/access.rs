@@ -11,7 +11,7 @@ use tenterhook::clock::Clock;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::harness::{Http, Receiver, Server, head, webhook};
+use crate::harness::{Answer, Http, Receiver, Server, head, webhook};
 
 const TOKENS: &str = r#"
 [tokens.boss]
@@ -49,6 +49,32 @@ async fn tenants() -> (Server, Receiver, [Http; 3]) {
 
 fn ids(page: &Value) -> Vec<&str> {
     page["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn an_id_that_changes_hands_takes_no_events_along() {
+    let receiver = Receiver::start().await;
+    receiver.answer_always("/acme", Answer::Status(503));
+    let config = |tenant: &str| {
+        let more = format!("tenant = \"{tenant}\"\nretry = {{ schedule = [\"1s\"], jitter = 0 }}");
+        head() + &webhook("shared", &receiver.url(&format!("/{tenant}")), "[\"*\"]", &more)
+    };
+    let server = Server::start(&config("acme")).await;
+    let publish = async |tenant: &str| {
+        let (status, answer) = server.http().post("/v1/events", json!({"type": "a.b", "tenant": tenant}).to_string()).await;
+        assert_eq!(status, 202, "{answer}");
+        answer["id"].as_str().unwrap().to_owned()
+    };
+    let acmes = publish("acme").await;
+    server.delivery_in(&acmes, "retrying").await;
+    server.reconfigure(&config("globex")).await;
+    let delivery = server.delivery_in(&acmes, "cancelled").await;
+    assert_eq!(delivery["reason"], "the webhook belongs to another tenant than the event by now");
+    let globexs = publish("globex").await;
+    server.delivery_in(&globexs, "succeeded").await;
+    let received = receiver.received("/globex");
+    assert_eq!(received.iter().map(|request| request.json()["id"].clone()).collect::<Vec<_>>(), [json!(globexs)]);
+    assert_eq!(receiver.received("/acme").len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

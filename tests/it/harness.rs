@@ -217,12 +217,16 @@ impl Server {
 
     /// On what a directory holds already.
     pub async fn start_in(directory: Arc<tempfile::TempDir>) -> Self {
+        Self::start_by(directory, Clock::System).await
+    }
+
+    /// As [`Server::start_in`], by a clock of the test's own.
+    pub async fn start_by(directory: Arc<tempfile::TempDir>, clock: Clock) -> Self {
         let config = directory.path().join("config.toml");
-        let app =
-            App::start(AppOptions { config, listen: None, clock: Clock::System }).await.unwrap_or_else(|error| match error {
-                tenterhook::app::StartError::Config(problems) => panic!("{}", problems.render(false)),
-                other => panic!("{other}"),
-            });
+        let app = App::start(AppOptions { config, listen: None, clock }).await.unwrap_or_else(|error| match error {
+            tenterhook::app::StartError::Config(problems) => panic!("{}", problems.render(false)),
+            other => panic!("{other}"),
+        });
         let address = app.address();
         let token = app.admin_token().map(|token| token.secret().expose().to_owned()).unwrap_or_default();
         let (stop, mut stopped) = watch::channel(false);

@@ -168,6 +168,38 @@ async fn an_operators_switch_holds_what_waits_and_outlives_restarts_and_reloads(
 }
 
 #[tokio::test]
+async fn switches_in_quick_succession_end_as_the_last_one_says() {
+    let receiver = Receiver::start().await;
+    receiver.answer_always("/in", Answer::Status(503));
+    let config = head()
+        + &webhook(
+            "ops",
+            &receiver.url("/in"),
+            r#"["*"]"#,
+            "breaker = false\nretry = { max_retries = 20, initial_delay = \"1h\" }",
+        );
+    let server = Server::start(&config).await;
+    // More than one step of a sweep changes.
+    const EVENTS: usize = 2500;
+    for _ in 0..EVENTS / 500 {
+        let events = vec![serde_json::json!({"type": "a.b"}); 500];
+        let (status, answer) = server.http().post("/v1/events", serde_json::to_string(&events).unwrap()).await;
+        assert_eq!(status, 202, "{answer}");
+    }
+    let states = async || server.http().get("/v1/webhooks/ops/stats").await.1["deliveries"].clone();
+    server.eventually("all wait for their retry", async || states().await["retrying"] == EVENTS).await;
+    for switch in ["disable", "enable", "disable", "enable", "disable"] {
+        assert_eq!(server.http().post(&format!("/v1/webhooks/ops/{switch}"), "").await.0, 200, "{switch}");
+    }
+    server.eventually("all are held", async || states().await["held"] == EVENTS).await;
+    receiver.answer_always("/in", Answer::Status(200));
+    for switch in ["enable", "disable", "enable"] {
+        assert_eq!(server.http().post(&format!("/v1/webhooks/ops/{switch}"), "").await.0, 200, "{switch}");
+    }
+    server.eventually("all have arrived", async || states().await["succeeded"] == EVENTS).await;
+}
+
+#[tokio::test]
 async fn operational_events_never_cause_operational_events() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/in", Answer::Status(400));

@@ -115,6 +115,27 @@ async fn what_waited_too_long_is_not_even_attempted() {
 }
 
 #[tokio::test]
+async fn what_has_expired_waits_for_no_rate_and_a_raised_rate_counts_at_once() {
+    let receiver = Receiver::start().await;
+    let config = |rate: &str| {
+        head() + &webhook("ops", &receiver.url("/in"), r#"["*"]"#, &format!("expire_after = \"1s\"\nrate_limit = \"{rate}\""))
+    };
+    let server = Server::start(&config("1/h")).await;
+    let first = server.publish("a.b", "1").await;
+    server.delivery_in(&first, "succeeded").await;
+    // An hour has to pass before the next may go, and each of these would take another hour.
+    let late = [server.publish("a.b", "2").await, server.publish("a.b", "3").await, server.publish("a.b", "4").await];
+    for id in &late {
+        let delivery = server.delivery_in(id, "failed").await;
+        assert!(delivery["reason"].as_str().unwrap().starts_with("expired"), "{delivery}");
+    }
+    server.reconfigure(&config("20/s")).await;
+    let next = server.publish("a.b", "5").await;
+    server.delivery_in(&next, "succeeded").await;
+    assert_eq!(receiver.received("/in").len(), 2);
+}
+
+#[tokio::test]
 async fn a_named_schedule_is_the_one_of_its_name() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/in", Answer::Status(503));

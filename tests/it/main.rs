@@ -10,6 +10,7 @@ mod cli_operate;
 mod crash;
 mod disk;
 mod egress;
+mod engine;
 mod erase;
 mod event_types;
 #[path = "../../src/transform/tests/guests.rs"]
@@ -32,6 +33,10 @@ mod schema;
 mod shutdown;
 mod signing;
 mod store_contract;
+mod store_erase;
+mod store_lists;
+mod store_memory;
+mod store_rules;
 mod stream;
 mod tc7;
 mod toolchains;

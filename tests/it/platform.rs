@@ -111,15 +111,15 @@ async fn a_module_that_loops_sleeps_or_grows_fails_its_own_attempts_and_delays_n
     let grow = "(loop (if (i32.eq (memory.grow 0 (i32.const 64)) (i32.const -1)) (then unreachable)) (br 0)) unreachable";
     let sleep = "(call $block (call $sleep (i64.const 60000000000))) unreachable";
     let hostile = [
-        ("loops", "(loop (br 0)) unreachable", "did not finish within 1 s"),
-        ("sleeps", sleep, "did not finish within 1 s"),
+        ("loops", "(loop (br 0)) unreachable", "did not finish within 500 ms"),
+        ("sleeps", sleep, "did not finish within 500 ms"),
         ("grows", grow, "used more than its 64 MiB of memory"),
         ("traps", "unreachable", "trapped: wasm `unreachable` instruction executed in `transform`"),
     ];
     let mut config = head() + &webhook("good", &receiver.url("/good"), r#"["*"]"#, "transform = \"slack\"");
     for (name, body, _) in hostile {
         put(&server, name, &wat::parse_str(guests::guest(body)).unwrap());
-        config += &format!("[transformers.{name}]\nlimits = {{ cpu = \"1s\" }}\n");
+        config += &format!("[transformers.{name}]\nlimits = {{ cpu = \"500ms\" }}\n");
         server.eventually(name, async || listed(&server, name).await["loaded"] == true).await;
         config += &webhook(
             name,
@@ -138,7 +138,8 @@ async fn a_module_that_loops_sleeps_or_grows_fails_its_own_attempts_and_delays_n
     let published = Instant::now();
     receiver.wait_for("/good", 21).await;
     let waited = published.elapsed();
-    // Twenty calls of each slow module, two at a time, take ten seconds and more: the good webhook is done long before.
+    // Twenty calls of each slow module, half a second of its own time each, take ten seconds: the good webhook is done
+    // long before.
     assert!(waited < Duration::from_secs(5), "{waited:?}");
     for (name, _, sentence) in hostile {
         let expected = format!("transformer `{name}` {sentence}");
@@ -150,6 +151,31 @@ async fn a_module_that_loops_sleeps_or_grows_fails_its_own_attempts_and_delays_n
             .await;
     }
     assert!(receiver.received("/never").is_empty());
+}
+
+#[tokio::test]
+async fn waiting_for_an_instance_is_not_the_endpoints_time() {
+    let receiver = Receiver::start().await;
+    let server = Server::start(&head()).await;
+    let words = [0, 1, 0, 8192, 4, 0, 0, 0, 0, 0, 0, 0, 0];
+    let nap = format!("(call $block (call $sleep (i64.const 400000000))) {}", guests::returning(&words));
+    put(&server, "naps", &wat::parse_str(guests::guest_with("(data (i32.const 8192) \"done\")", &nap)).unwrap());
+    server.eventually("naps is loaded", async || listed(&server, "naps").await["loaded"] == true).await;
+    let more = "transform = \"naps\"\ntimeout = \"2s\"\nretry = { max_retries = 0 }";
+    let config = head()
+        + "[transformers.naps]\nlimits = { cpu = \"10s\", instances = 1 }\n"
+        + &webhook("w", &receiver.url("/in"), r#"["*"]"#, more);
+    server.reconfigure(&config).await;
+    let mut ids = Vec::new();
+    for n in 0..8 {
+        ids.push(server.publish("a.b", &n.to_string()).await);
+    }
+    // The last one waits for almost three seconds, and its endpoint still has all but the nap of its two.
+    for id in &ids {
+        let delivery = server.delivery_in(id, "succeeded").await;
+        let attempt = &delivery["attempts"][0];
+        assert!(attempt["duration_ms"].as_f64().is_some_and(|took| (400.0..2000.0).contains(&took)), "{attempt}");
+    }
 }
 
 #[tokio::test]

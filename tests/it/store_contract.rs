@@ -14,26 +14,26 @@ use tenterhook::store::{
     Accepted, DeliveryFilter, EventFilter, KeptSecret, Lease, Made, MadeRequest, NewEvent, Settle, Store, StoreOptions, Sweep,
 };
 
-const NOW: &str = "2026-01-28T10:30:45.123Z";
+pub const NOW: &str = "2026-01-28T10:30:45.123Z";
 
-struct Bench {
-    store: Store,
-    clock: Clock,
-    _directory: Option<tempfile::TempDir>,
+pub struct Bench {
+    pub store: Store,
+    pub clock: Clock,
+    pub _directory: Option<tempfile::TempDir>,
 }
 
-async fn open(path: &Path, clock: &Clock) -> Store {
+pub async fn open(path: &Path, clock: &Clock) -> Store {
     Store::open(StoreOptions { path: path.to_owned(), clock: clock.clone(), on_commit: None }).await.unwrap()
 }
 
-async fn bench() -> Bench {
+pub async fn bench() -> Bench {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
     let store = open(directory.path(), &clock).await;
     Bench { store, clock, _directory: Some(directory) }
 }
 
-fn event(id: &str, data: &str) -> Event {
+pub fn event(id: &str, data: &str) -> Event {
     Event {
         id: EventId::parse(id).unwrap(),
         kind: EventType::parse("order.created").unwrap(),
@@ -45,16 +45,16 @@ fn event(id: &str, data: &str) -> Event {
     }
 }
 
-fn new_event(id: &str, targets: &[WebhookKey]) -> NewEvent {
+pub fn new_event(id: &str, targets: &[WebhookKey]) -> NewEvent {
     let event = Arc::new(event(id, r#"{"n":1}"#));
     NewEvent { event, targets: targets.to_vec(), apart: Vec::new(), unmatched: Vec::new(), timestamp_given: false }
 }
 
-async fn webhook(store: &Store, id: &str) -> WebhookKey {
+pub async fn webhook(store: &Store, id: &str) -> WebhookKey {
     store.intern(vec![WebhookId::parse(id).unwrap()]).await.unwrap()[0]
 }
 
-fn attempt(number: u32, status: u16) -> Attempt {
+pub fn attempt(number: u32, status: u16) -> Attempt {
     let outcome = if status < 300 { AttemptOutcome::Succeeded } else { AttemptOutcome::Failed };
     Attempt {
         number,
@@ -76,9 +76,10 @@ fn attempt(number: u32, status: u16) -> Attempt {
     }
 }
 
-fn settle(lease: &Lease, attempt: Option<Attempt>, settlement: Settlement) -> Settle {
+pub fn settle(lease: &Lease, attempt: Option<Attempt>, settlement: Settlement) -> Settle {
     let made = attempt.is_some().then_some(Made::Envelope);
-    Settle { delivery: lease.delivery, webhook: lease.webhook, attempt, settlement, reason: None, made }
+    let batch = lease.batch.as_ref().map(|events| events.len());
+    Settle { delivery: lease.delivery, webhook: lease.webhook, attempt, settlement, batch, reason: None, made }
 }
 
 async fn states(store: &Store) -> Vec<(String, DeliveryState)> {

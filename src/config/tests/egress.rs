@@ -22,6 +22,9 @@ fn the_networks_settings_arrive() {
     let bare = load("[network]\nproxy = \"http://[::1]:3128/\"");
     let proxy = bare.settings.network_egress.proxy.as_ref().unwrap().proxy.clone();
     assert_eq!((proxy.host.as_str(), proxy.port, proxy.password), ("::1", 3128, None));
+    let secure = load("[network]\nproxy = \"https://egress.example\"");
+    let proxy = secure.settings.network_egress.proxy.as_ref().unwrap().proxy.clone();
+    assert_eq!((proxy.kind, proxy.port), (ProxyKind::Https, 443));
 }
 
 #[test]
@@ -47,10 +50,10 @@ auth.oauth2 = { token_url = "https://login.example/token", client_id = "me", cli
 
 #[test]
 fn the_networks_mistakes_are_named() {
-    const HELP: &str = "write \"http://host:port\", \"socks5://host:port\" (names are resolved here) or \"socks5h://host:port\" (the proxy resolves them), with user:password@ before the host if it wants them";
+    const HELP: &str = "write \"http://host:port\", \"https://host:port\" (TLS to the proxy), \"socks5://host:port\" (names are resolved here) or \"socks5h://host:port\" (the proxy resolves them), with user:password@ before the host if it wants them";
     for (url, message) in [
         ("egress:3128", "is not the URL of a proxy: `egress:3128`"),
-        ("https://egress:3128", "is not the URL of a proxy: `https://egress:3128/`"),
+        ("ftp://egress:3128", "is not the URL of a proxy: `ftp://egress:3128/`"),
         ("http://egress:3128/path", "must be scheme, host and port alone: `http://egress:3128/path`"),
     ] {
         assert_eq!(one(&format!("[network]\nproxy = \"{url}\"")), format!("2:9 `proxy` {message} | {HELP}"));

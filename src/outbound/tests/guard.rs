@@ -35,6 +35,25 @@ async fn a_name_that_resolves_to_a_private_address_is_refused_by_name() {
 }
 
 #[tokio::test]
+async fn an_address_in_disguise_is_judged_as_what_it_leads_to_whatever_its_name() {
+    for (address, rule) in [
+        ("::ffff:10.0.0.7", "in disguise"),
+        ("64:ff9b::a00:7", "private"),
+        ("64:ff9b::7f00:1", "loopback"),
+        ("64:ff9b::a9fe:a9fe", "metadata"),
+        ("2002:a00:7::1", "6to4"),
+        ("fd00:ec2::254", "metadata"),
+        ("fe80::1", "link-local"),
+    ] {
+        let address: IpAddr = address.parse().unwrap();
+        let client = client_resolving(&[], move |_| Ok(vec![address]));
+        let detail = refused(&client, "https://hooks.example.com/").await;
+        assert!(detail.contains(rule), "{address}: {detail}");
+        refused(&client, &format!("https://[{address}]/")).await;
+    }
+}
+
+#[tokio::test]
 async fn metadata_is_refused_even_when_everything_is_allowed() {
     let client = client_resolving(&["0.0.0.0/0", "::/0"], |_| Ok(vec![[169, 254, 169, 254].into()]));
     assert!(refused(&client, "https://innocent.example.com/").await.contains("metadata"));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::model::{Credential, NoProxy, Proxy, ProxyKind};
 use std::sync::Mutex;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncWrite, copy_bidirectional};
 
 /// What proxies were asked for, one line each.
 type Asked = Arc<Mutex<Vec<String>>>;
@@ -11,25 +11,37 @@ type Asked = Arc<Mutex<Vec<String>>>;
 /// Connects to the receiver whatever is asked for, and remembers what was.
 async fn http_proxy(receiver: SocketAddr, asked: &Asked) -> Receiver {
     let asked = asked.clone();
-    Receiver::start(move |_, mut stream| {
-        let asked = asked.clone();
+    Receiver::start(move |_, stream| serve_http_proxy(stream, receiver, asked.clone())).await
+}
+
+/// The same, within TLS and for this machine's address.
+async fn https_proxy(authority: &secure::Authority, receiver: SocketAddr, asked: &Asked) -> Receiver {
+    let (acceptor, asked) = (secure::acceptor(authority, secure::named("127.0.0.1"), &["h2", "http/1.1"]), asked.clone());
+    Receiver::start(move |_, stream| {
+        let (acceptor, asked) = (acceptor.clone(), asked.clone());
         async move {
-            let head = read_request(&mut stream).await?;
-            asked.lock().unwrap().push(head.clone());
-            if !head.starts_with("CONNECT ") {
-                stream.write_all(OK.as_bytes()).await?;
-                return until_closed(&mut stream).await;
-            }
-            if !head.contains("Proxy-Authorization: Basic dTpww6RzczovMQ==\r\n") {
-                stream.write_all(b"HTTP/1.1 407 Who Are You\r\ncontent-length: 0\r\n\r\n").await?;
-                return until_closed(&mut stream).await;
-            }
-            let mut endpoint = TcpStream::connect(receiver).await?;
-            stream.write_all(b"HTTP/1.1 200 Connection Established\r\nvia: x\r\n\r\n").await?;
-            copy_bidirectional(&mut stream, &mut endpoint).await.map(|_| ())
+            let stream = acceptor.accept(stream).await?;
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]), "a proxy is spoken to in HTTP/1.1");
+            serve_http_proxy(stream, receiver, asked).await
         }
     })
     .await
+}
+
+async fn serve_http_proxy(mut stream: impl AsyncRead + AsyncWrite + Unpin, receiver: SocketAddr, asked: Asked) -> io::Result<()> {
+    let head = read_request(&mut stream).await?;
+    asked.lock().unwrap().push(head.clone());
+    if !head.starts_with("CONNECT ") {
+        stream.write_all(OK.as_bytes()).await?;
+        return until_closed(&mut stream).await;
+    }
+    if !head.contains("Proxy-Authorization: Basic dTpww6RzczovMQ==\r\n") {
+        stream.write_all(b"HTTP/1.1 407 Who Are You\r\ncontent-length: 0\r\n\r\n").await?;
+        return until_closed(&mut stream).await;
+    }
+    let mut endpoint = TcpStream::connect(receiver).await?;
+    stream.write_all(b"HTTP/1.1 200 Connection Established\r\nvia: x\r\n\r\n").await?;
+    copy_bidirectional(&mut stream, &mut endpoint).await.map(|_| ())
 }
 
 /// RFC 1928, with or without RFC 1929.
@@ -129,6 +141,47 @@ async fn https_goes_through_a_tunnel_with_its_name_and_its_own_tls() {
 }
 
 #[tokio::test]
+async fn a_proxy_behind_tls_is_trusted_as_endpoints_are_and_hands_on_both() {
+    let authority = secure::authority();
+    let receiver = secure::echo(secure::acceptor(&authority, secure::named("hooks.test"), &["h2"])).await;
+    let asked = Asked::default();
+    let proxy = https_proxy(&authority, receiver.address, &asked).await;
+    let lax = ClientOptions::new(NetworkPolicy { allow: vec![], https_only: false });
+    let roots = Roots::Pem(authority.pem().into_bytes());
+    let options = through(&proxy, ProxyKind::Https, Some(PASSWORD), ClientOptions { roots, ..lax });
+    let client = Client::with_resolver(options.clone(), nowhere()).unwrap();
+    for _ in 0..2 {
+        let answer = client.send(post("https://hooks.test/in"), LIMITS).await.unwrap();
+        assert!(answer.body.starts_with(b"HTTP/2.0 hooks.test"), "{:?}", answer.body);
+    }
+    assert_eq!(client.send(post("http://hooks.test/in"), LIMITS).await.unwrap().status, 200);
+    let requests = asked.lock().unwrap().clone();
+    assert_eq!(requests.len(), 2, "one tunnel, and one request in the absolute form: {requests:?}");
+    assert!(requests[0].starts_with("CONNECT hooks.test:443 HTTP/1.1\r\n"), "{requests:?}");
+    assert!(requests[1].starts_with("POST http://hooks.test/in HTTP/1.1\r\n"), "{requests:?}");
+
+    // Nothing is said to one that somebody else vouches for, nor in the clear.
+    let stranger = https_proxy(&secure::authority(), receiver.address, &asked).await;
+    let plain = Receiver::start(|_, mut stream| async move {
+        stream.read_u8().await?;
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await
+    })
+    .await;
+    for (proxy, words) in [
+        (&stranger, "no authority that this machine trusts has signed the proxy's certificate"),
+        (&plain, "what listens there does not speak TLS"),
+    ] {
+        let options = through(proxy, ProxyKind::Https, Some(PASSWORD), options.clone());
+        let client = Client::with_resolver(options, nowhere()).unwrap();
+        let error = client.send(post("https://hooks.test/in"), LIMITS).await.unwrap_err();
+        assert_eq!(error.cause, Cause::Connect, "{}", error.detail);
+        let expected = format!("no TLS session with the proxy {}: {words}", proxy.address);
+        assert!(error.detail.starts_with(&expected), "{}", error.detail);
+    }
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
 async fn plain_http_is_handed_to_the_proxy_in_the_absolute_form() {
     let receiver = Receiver::answering(OK).await;
     let asked = Asked::default();
@@ -177,7 +230,10 @@ async fn the_guard_stands_before_the_proxy() {
     let asked = Asked::default();
     let http = http_proxy(receiver.address, &asked).await;
     let socks = socks5_proxy(receiver.address, false, &asked).await;
-    for (proxy, kind) in [(&http, ProxyKind::Http), (&socks, ProxyKind::Socks5), (&socks, ProxyKind::Socks5h)] {
+    let https = https_proxy(&secure::authority(), receiver.address, &asked).await;
+    for (proxy, kind) in
+        [(&http, ProxyKind::Http), (&https, ProxyKind::Https), (&socks, ProxyKind::Socks5), (&socks, ProxyKind::Socks5h)]
+    {
         let metadata = Resolver::Custom(Arc::new(|_| Ok(vec![[169, 254, 169, 254].into()])));
         let client = Client::with_resolver(through(proxy, kind, None, options(&["10.0.0.0/8"])), metadata).unwrap();
         let mut urls = vec!["https://169.254.169.254/", "https://127.0.0.1/", "https://[::1]/", "http://93.184.216.34/"];
@@ -186,12 +242,18 @@ async fn the_guard_stands_before_the_proxy() {
         } else {
             ["https://localhost/", "http://innocent.test/"]
         });
+        // The other spellings of what must not be reached, and the names that say so by themselves.
+        urls.extend(["https://[::ffff:169.254.169.254]/", "https://[64:ff9b::a9fe:a9fe]/", "https://[::ffff:7f00:1]/"]);
+        if kind != ProxyKind::Socks5 {
+            urls.extend(["https://LOCALHOST./", "https://db.localhost/"]);
+        }
         for url in urls {
             let error = client.send(post(url), LIMITS).await.unwrap_err();
             assert_eq!(error.cause, Cause::BlockedAddress, "{kind:?} {url}: {}", error.detail);
         }
     }
-    assert!(asked.lock().unwrap().is_empty() && http.connections() == 0 && socks.connections() == 0);
+    let connections = [&http, &https, &socks].map(Receiver::connections);
+    assert!(asked.lock().unwrap().is_empty() && connections == [0; 3], "{connections:?}");
 }
 
 #[tokio::test]

@@ -11,8 +11,10 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
 use tokio_rustls::TlsAcceptor;
 
+pub(super) type Authority = CertifiedIssuer<'static, KeyPair>;
+
 /// A certificate authority of the test's own.
-pub(super) fn authority() -> CertifiedIssuer<'static, KeyPair> {
+pub(super) fn authority() -> Authority {
     authority_named("the test's authority")
 }
 

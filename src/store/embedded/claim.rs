@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::handover::Handover;
 use super::ordered::PARKED;
 use super::rows::{self, EVENT_COLUMNS};
 use super::settle::ENVELOPE;
 use crate::model::{DeliveryId, Event, Timestamp, Trigger, WebhookKey};
 use crate::store::{Claimed, Lease, Made};
 
-/// Event bytes read in one look: beyond it the rest is left to the next one.
+/// Bytes read in one look: beyond it the rest is left to the next one.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
 
 struct Due {
@@ -23,14 +24,18 @@ struct Due {
     request: Option<i64>,
 }
 
-/// Oldest due first, without those in `leased`.
+/// Oldest due first, without those in `leased`; at least one, if there is one.
 pub(super) fn claim(
     connection: &Connection,
+    handover: &Handover,
     webhook: WebhookKey,
     now: Timestamp,
     limit: usize,
     leased: &[i64],
 ) -> Result<Claimed, rusqlite::Error> {
+    // One state of the file for all that is read of a delivery.
+    let look_at = connection.unchecked_transaction()?;
+    let connection = &*look_at;
     let leased: HashSet<i64> = leased.iter().copied().collect();
     // What is leased is due on disk as well, and stands before the rest: look that far beyond it.
     let look = limit + leased.len() + 1;
@@ -39,11 +44,11 @@ pub(super) fn claim(
     let more = numbers.len() > limit;
     numbers.truncate(limit);
     let due = numbers.iter().filter_map(|number| read_due(connection, *number).transpose()).collect::<Result<Vec<_>, _>>()?;
-    let mut events = Events { connection, read: HashMap::new(), bytes: 0 };
-    let mut leases = Vec::with_capacity(due.len());
-    let mut more = more;
+    let mut events = Events { connection, read: HashMap::new() };
+    let mut leases: Vec<Lease> = Vec::with_capacity(due.len());
+    let (mut more, mut total) = (more, 0);
     for row in due {
-        if events.bytes > CLAIM_BYTES_MAX {
+        if total > CLAIM_BYTES_MAX {
             more = true;
             break;
         }
@@ -54,6 +59,12 @@ pub(super) fn claim(
             Some(ENVELOPE) => Some(Made::Envelope),
             Some(request) => rows::made_request(connection, request)?.map(|made| Made::Request(Arc::new(made))),
         };
+        let bytes = size(&event, batch.as_deref(), made.as_ref());
+        let Some(slot) = handover.reserve_read(webhook, bytes, leases.is_empty()) else {
+            more = true;
+            break;
+        };
+        total += bytes;
         leases.push(Lease {
             delivery: DeliveryId { created: event.received, number: row.number },
             webhook,
@@ -63,14 +74,14 @@ pub(super) fn claim(
             attempt_count: row.count,
             trigger: row.trigger,
             made,
-            slot: None,
+            slot: Some(slot),
         });
     }
     let next_due = connection
         .prepare_cached("SELECT min(due) FROM deliveries WHERE webhook = ?1 AND due > ?2 AND due < ?3")?
         .query_row(params![webhook.0, now.as_millis(), PARKED], |row| row.get::<_, Option<i64>>(0))?
         .map(Timestamp::from_millis);
-    Ok(Claimed { leases, more, next_due })
+    Ok(Claimed { leases, more, is_short: false, next_due })
 }
 
 /// From the index alone: what is leased is passed over without a look at its row.
@@ -101,7 +112,16 @@ fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlit
 struct Events<'c> {
     connection: &'c Connection,
     read: HashMap<i64, Arc<Event>>,
-    bytes: usize,
+}
+
+/// Bytes that a lease keeps in memory.
+fn size(event: &Event, batch: Option<&[Arc<Event>]>, made: Option<&Made>) -> usize {
+    let events = batch.map_or(event.size(), |events| events.iter().map(|event| event.size()).sum());
+    let made = match made {
+        Some(Made::Request(made)) => made.body.len(),
+        Some(Made::Envelope) | None => 0,
+    };
+    events + made
 }
 
 impl Events<'_> {
@@ -110,7 +130,6 @@ impl Events<'_> {
             return Ok(Some(Arc::clone(event)));
         }
         let Some(event) = read_event(self.connection, seq)? else { return Ok(None) };
-        self.bytes += event.size();
         let event = Arc::new(event);
         self.read.insert(seq, Arc::clone(&event));
         Ok(Some(event))

@@ -104,13 +104,27 @@ impl Writer {
             .optional()?;
         let Some(other) = other else { return self.empty(batch).map(|()| true) };
         self.remove_attempts(batch)?;
-        self.connection
+        let (webhook, state) = self
+            .connection
             .prepare_cached(
                 "UPDATE deliveries SET event = CASE WHEN event = ?2 THEN ?3 ELSE event END, last = 0, count = 0, spent = 0,
-                 request = NULL WHERE d = ?1",
+                 request = NULL, reason = NULL WHERE d = ?1 RETURNING webhook, state",
             )?
-            .execute(params![batch, seq, other])?;
+            .query_row(params![batch, seq, other], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?)))?;
+        self.forget_errors(webhook)?;
+        if state.is_open() {
+            // Whoever has read it back, with the event in it, reads it again; whoever is sending it keeps nothing of it.
+            self.seal_changed(webhook, batch);
+            self.effects.cancelled.push((webhook, batch));
+            self.make_due(webhook, self.clock.now());
+        }
         Ok(true)
+    }
+
+    /// The last errors of a webhook may quote what was sent or answered.
+    fn forget_errors(&self, webhook: WebhookKey) -> Result<(), rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached("UPDATE failures SET error = NULL WHERE webhook = ?1")?;
+        statement.execute([webhook.0]).map(|_| ())
     }
 
     /// A delivery without anything in it: a link of its webhook's chain.
@@ -123,6 +137,7 @@ impl Writer {
         let Some((webhook, state)) = found else { return Ok(()) };
         self.seal_changed(webhook, delivery);
         self.remove_attempts(delivery)?;
+        self.forget_errors(webhook)?;
         if state.is_open() {
             self.tally.moved(&self.connection, webhook, Some(state), DeliveryState::Cancelled, now)?;
             self.effects.cancelled.push((webhook, delivery));

@@ -24,6 +24,11 @@ const FRESH_BYTES_SHARE: usize = 64 << 10;
 /// What a delivery costs beside its event's bytes.
 const LEASE_BYTES: usize = 512;
 
+/// Bytes in memory of what was read back from disk, over all webhooks, from the look until the attempt is recorded. With
+/// events of 1 KiB no bound at all; of those of 1 MiB 128 at once, however many webhooks have a backlog. Each look that
+/// is under way may add one delivery more.
+const READ_BYTES_MAX: usize = 128 << 20;
+
 #[derive(Default)]
 struct Room {
     fresh: AtomicUsize,
@@ -37,11 +42,64 @@ struct Room {
     bytes: AtomicUsize,
 }
 
-/// A place in memory, given back when dropped.
+/// Bytes in memory that somebody may wait for.
+#[derive(Default)]
+struct Total {
+    bytes: AtomicUsize,
+    freed: Notify,
+}
+
+impl Total {
+    fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::AcqRel);
+    }
+
+    fn used(&self) -> usize {
+        self.bytes.load(Ordering::Acquire)
+    }
+}
+
+/// Memory that a delivery takes, given back when dropped.
 pub struct Slot {
     room: Arc<Room>,
-    total: Arc<AtomicUsize>,
+    total: Arc<Total>,
     bytes: usize,
+    place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Among those of its webhook that never were on disk.
+    Fresh,
+    /// No longer waiting: it counts in the sum alone.
+    Sent,
+    /// Read from disk, where it still is.
+    Read,
+}
+
+impl Slot {
+    /// Its attempt begins: another may wait in its place, but its bytes stay in memory.
+    pub fn begin(&mut self) {
+        if self.place == Place::Fresh {
+            self.leave();
+            self.place = Place::Sent;
+        }
+    }
+
+    /// Whether it is on disk as well, and may be forgotten here.
+    pub fn is_on_disk(&self) -> bool {
+        self.place == Place::Read
+    }
+
+    /// It is forgotten here and waits on disk again, where nothing overtakes it in memory.
+    pub fn put_back(self) {
+        self.room.spilled.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn leave(&self) {
+        self.room.fresh.fetch_sub(1, Ordering::AcqRel);
+        self.room.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
 }
 
 impl std::fmt::Debug for Slot {
@@ -52,16 +110,23 @@ impl std::fmt::Debug for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.room.fresh.fetch_sub(1, Ordering::AcqRel);
-        self.room.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-        self.total.fetch_sub(self.bytes, Ordering::AcqRel);
+        if self.place == Place::Fresh {
+            self.leave();
+        }
+        let before = self.total.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        if self.place == Place::Read && before >= READ_BYTES_MAX {
+            self.total.freed.notify_waiters();
+        }
     }
 }
 
 #[derive(Default)]
 pub(super) struct Handover {
     rooms: Mutex<HashMap<WebhookKey, Arc<Room>>>,
-    total: Arc<AtomicUsize>,
+    /// Of what never was on disk.
+    total: Arc<Total>,
+    /// Of what was read back from there.
+    read: Arc<Total>,
     ready: Mutex<Ready>,
     news: Notify,
     /// Ticks with every commit, for those who follow.
@@ -75,7 +140,7 @@ impl Handover {
         let behind = room.spilled.load(Ordering::Acquire) != room.drained.load(Ordering::Acquire);
         let bytes = event_bytes + LEASE_BYTES;
         // Only the writer reserves, so a check before the addition cannot be overtaken by another addition.
-        let total = self.total.load(Ordering::Acquire);
+        let total = self.total.used();
         let greedy = total > FRESH_BYTES_MAX / 2 && room.bytes.load(Ordering::Acquire) >= FRESH_BYTES_SHARE;
         let full = room.fresh.load(Ordering::Acquire) >= FRESH_PER_WEBHOOK_MAX || total + bytes > FRESH_BYTES_MAX || greedy;
         if behind || full {
@@ -83,8 +148,40 @@ impl Handover {
         }
         room.fresh.fetch_add(1, Ordering::AcqRel);
         room.bytes.fetch_add(bytes, Ordering::AcqRel);
-        self.total.fetch_add(bytes, Ordering::AcqRel);
-        Some(Slot { room, total: Arc::clone(&self.total), bytes })
+        self.total.add(bytes);
+        Some(Slot { room, total: Arc::clone(&self.total), bytes, place: Place::Fresh })
+    }
+
+    /// Waits until something more may be read from disk. Cancel-safe.
+    pub(super) async fn room_to_read(&self) {
+        loop {
+            // Before the look, so that nothing freed in between is missed.
+            let freed = self.read.freed.notified();
+            if self.may_read() {
+                return;
+            }
+            freed.await;
+        }
+    }
+
+    pub(super) fn may_read(&self) -> bool {
+        self.read.used() < READ_BYTES_MAX
+    }
+
+    /// Whether so much is taken that webhooks have to share: one with something in memory waits for that.
+    pub(super) fn is_short(&self) -> bool {
+        self.read.used() >= READ_BYTES_MAX / 2
+    }
+
+    /// Memory for a delivery that was read from disk; `None` when there is not enough for it.
+    pub(super) fn reserve_read(&self, webhook: WebhookKey, bytes: usize, is_first: bool) -> Option<Slot> {
+        let bytes = bytes + LEASE_BYTES;
+        // The one that a look came for is taken in any case; more only as long as there is enough for everybody.
+        if !is_first && self.read.used() + bytes > READ_BYTES_MAX / 2 {
+            return None;
+        }
+        self.read.add(bytes);
+        Some(Slot { room: self.room(webhook), total: Arc::clone(&self.read), bytes, place: Place::Read })
     }
 
     /// Called before the commit that leaves due work on disk, so that no later delivery overtakes it in memory.
@@ -166,7 +263,7 @@ mod tests {
         drop(slots);
         let hanging: Vec<_> = (0..100).flat_map(|n| (0..512).map_while(move |_| Some(n))).collect();
         let slots: Vec<_> = hanging.into_iter().filter_map(|n| handover.reserve(WebhookKey(n), 2000)).collect();
-        assert!(handover.total.load(Ordering::Relaxed) < FRESH_BYTES_MAX / 4 * 3, "a hundred that hang");
+        assert!(handover.total.used() < FRESH_BYTES_MAX / 4 * 3, "a hundred that hang");
         assert!(handover.reserve(WebhookKey(1000), 2000).is_some());
         drop(slots);
     }
@@ -180,7 +277,29 @@ mod tests {
         slots.pop();
         assert!(handover.reserve(KEY, 10).is_some());
         drop(slots);
-        assert_eq!(handover.total.load(Ordering::Relaxed), 0);
+        assert_eq!(handover.total.used(), 0);
+    }
+
+    #[test]
+    fn an_attempt_leaves_its_place_and_keeps_its_bytes() {
+        let handover = Handover::default();
+        let mut slots: Vec<_> = (0..FRESH_PER_WEBHOOK_MAX).map(|_| handover.reserve(KEY, 10).unwrap()).collect();
+        let used = handover.total.used();
+        slots[0].begin();
+        assert_eq!(handover.total.used(), used);
+        assert!(handover.reserve(KEY, 10).is_some());
+        drop(slots);
+        assert_eq!((handover.total.used(), handover.room(KEY).fresh.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn what_is_put_back_is_not_overtaken() {
+        let handover = Handover::default();
+        let slot = handover.reserve_read(KEY, 10, true).unwrap();
+        assert!(handover.reserve(KEY, 10).is_some());
+        slot.put_back();
+        assert_eq!(handover.read.used(), 0);
+        assert!(handover.reserve(KEY, 10).is_none());
     }
 
     #[test]

@@ -237,6 +237,7 @@ mod tests {
             webhook: WebhookKey(1),
             attempt: None,
             settlement: Settlement::Succeed,
+            batch: None,
             reason: None,
             made: None,
         };

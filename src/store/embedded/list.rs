@@ -65,11 +65,20 @@ pub(super) fn deliveries(
 ) -> Result<Page<DeliveryRecord>, rusqlite::Error> {
     let mut walk = Walk::new(connection, filter, after)?;
     let mut page = Page { rows: Vec::new(), next: None };
-    for _ in 0..LOOK_MAX {
-        let Some(listed) = walk.next()? else { return Ok(Page { next: None, ..page }) };
-        let record = listed.record;
+    while walk.looked < LOOK_MAX {
+        walk.looked += 1;
+        let record = match walk.next()? {
+            Step::End => return Ok(Page { next: None, ..page }),
+            Step::Passed(number) => {
+                page.next = Some(Cursor(number));
+                continue;
+            }
+            Step::Row(listed) => listed.record,
+        };
         let created = record.created_at.as_millis();
-        if filter.since.is_some_and(|since| created < since.as_millis() - DISORDER_MS) {
+        let is_older = filter.since.is_some_and(|since| created < since.as_millis() - DISORDER_MS);
+        // Half of a batch is younger than its events: what lies before it may be younger than they are as well.
+        if is_older && !is_batch(connection, record.id.number)? {
             return Ok(Page { next: None, ..page });
         }
         page.next = Some(Cursor(record.id.number));
@@ -81,6 +90,11 @@ pub(super) fn deliveries(
         }
     }
     Ok(page)
+}
+
+fn is_batch(connection: &Connection, number: i64) -> Result<bool, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM members WHERE d = ?1)")?;
+    statement.query_row([number], |row| row.get(0))
 }
 
 /// All but the event, which the walk has seen to: of a batch only the first is in the record.
@@ -99,6 +113,8 @@ struct Walk<'a> {
     way: Way,
     /// Rows read ahead, newest last.
     ahead: Vec<Listed>,
+    /// Rows looked at, those in search of the next included.
+    looked: usize,
 }
 
 enum Way {
@@ -112,8 +128,26 @@ enum Way {
     Numbers(Vec<i64>),
     /// One webhook's chain.
     Chain {
-        next: i64,
+        webhook: i64,
+        next: Link,
     },
+    End,
+}
+
+/// Where a webhook's chain goes on.
+#[derive(Clone, Copy)]
+enum Link {
+    /// At this number; 0: nowhere.
+    At(i64),
+    /// At the greatest number of the webhook's that is below: retention has taken the row that said which.
+    Below(i64),
+}
+
+/// What one step of a walk came to.
+enum Step {
+    Row(Box<Listed>),
+    /// Nothing to show down to this number.
+    Passed(i64),
     End,
 }
 
@@ -131,7 +165,7 @@ impl<'a> Walk<'a> {
                     let mut statement = connection.prepare_cached("SELECT key, head FROM webhooks WHERE id = ?1")?;
                     let found: Option<(i64, i64)> =
                         statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                    let Some(found) = found else { return Ok(Self { connection, way: Way::End, ahead: Vec::new() }) };
+                    let Some(found) = found else { return Ok(Self { connection, way: Way::End, ahead: Vec::new(), looked: 0 }) };
                     Some(found)
                 }
                 None => None,
@@ -147,44 +181,29 @@ impl<'a> Walk<'a> {
                     let narrow = format!("AND d.state = {state} AND d.state IN (1, 2, 4, 5, 6)");
                     Way::Range { below, above: 0, narrow }
                 }
-                (Some((_, head)), None) => chain_from(connection, after, head)?,
+                (Some((webhook, head)), None) => chain_from(connection, after, webhook, head)?,
                 (None, None) => Way::Range { below, above: 0, narrow: String::new() },
             }
         };
-        Ok(Self { connection, way, ahead: Vec::new() })
+        Ok(Self { connection, way, ahead: Vec::new(), looked: 0 })
     }
 
-    fn next(&mut self) -> Result<Option<Listed>, rusqlite::Error> {
+    fn next(&mut self) -> Result<Step, rusqlite::Error> {
         if let Some(listed) = self.ahead.pop() {
-            return Ok(Some(listed));
+            return Ok(Step::Row(Box::new(listed)));
         }
         match &mut self.way {
-            Way::End => Ok(None),
+            Way::End => Ok(Step::End),
             Way::Numbers(numbers) => {
-                let Some(number) = numbers.pop() else { return Ok(None) };
+                let Some(number) = numbers.pop() else { return Ok(Step::End) };
                 let sql = select("d.d = ?1");
-                self.connection.prepare_cached(&sql)?.query_row([number], rows::delivery).optional()
+                let found = self.connection.prepare_cached(&sql)?.query_row([number], rows::delivery).optional()?;
+                Ok(found.map_or(Step::Passed(number), |listed| Step::Row(Box::new(listed))))
             }
-            Way::Chain { next: 0 } => Ok(None),
-            Way::Chain { next } => {
-                let sql = select("d.d = ?1");
-                // Erased deliveries are links of the chain, and nothing else.
-                for _ in 0..LOOK_MAX {
-                    let found = self.connection.prepare_cached(&sql)?.query_row([*next], rows::delivery).optional()?;
-                    let prev = match &found {
-                        Some(listed) => Some(listed.prev),
-                        None => {
-                            let mut statement = self.connection.prepare_cached("SELECT prev FROM deliveries WHERE d = ?1")?;
-                            statement.query_row([*next], |row| row.get(0)).optional()?
-                        }
-                    };
-                    // A chain only goes back; retention cuts it.
-                    *next = prev.filter(|prev| prev < next).unwrap_or(0);
-                    if found.is_some() || *next == 0 {
-                        return Ok(found);
-                    }
-                }
-                Ok(None)
+            Way::Chain { webhook, next } => {
+                let (step, link) = follow(self.connection, *webhook, *next, &mut self.looked)?;
+                *next = link;
+                Ok(step)
             }
             Way::Range { below, above, narrow } => {
                 let sql = select(&format!("d.d < ?1 AND d.d > ?2 {narrow} ORDER BY d.d DESC LIMIT {AHEAD}"));
@@ -193,7 +212,7 @@ impl<'a> Walk<'a> {
                 self.ahead = found.collect::<Result<Vec<_>, _>>()?;
                 *below = self.ahead.last().map_or(0, |listed| listed.record.id.number);
                 self.ahead.reverse();
-                Ok(self.ahead.pop())
+                Ok(self.ahead.pop().map_or(Step::End, |listed| Step::Row(Box::new(listed))))
             }
         }
     }
@@ -219,9 +238,63 @@ fn of_event(connection: &Connection, id: &EventId, below: i64) -> Result<Way, ru
 }
 
 /// Where a webhook's chain goes on after the cursor's delivery; at its head without one.
-fn chain_from(connection: &Connection, after: Option<Cursor>, head: i64) -> Result<Way, rusqlite::Error> {
-    let Some(Cursor(number)) = after else { return Ok(Way::Chain { next: head }) };
-    let mut statement = connection.prepare_cached("SELECT prev FROM deliveries WHERE d = ?1")?;
-    let prev: Option<i64> = statement.query_row([number], |row| row.get(0)).optional()?;
-    Ok(prev.map_or(Way::End, |next| Way::Chain { next }))
+fn chain_from(connection: &Connection, after: Option<Cursor>, webhook: i64, head: i64) -> Result<Way, rusqlite::Error> {
+    let next = match after {
+        None => Link::At(head),
+        Some(Cursor(number)) => prev(connection, webhook, number)?,
+    };
+    Ok(Way::Chain { webhook, next })
+}
+
+/// What the chain leads to after this number, which may be no delivery of the webhook's (any longer).
+fn prev(connection: &Connection, webhook: i64, number: i64) -> Result<Link, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT prev FROM deliveries WHERE d = ?1 AND webhook = ?2")?;
+    let prev: Option<i64> = statement.query_row([number, webhook], |row| row.get(0)).optional()?;
+    // A chain only goes back; anything else would be a damaged file that we must not follow for ever.
+    Ok(prev.filter(|prev| *prev < number).map_or(Link::Below(number), Link::At))
+}
+
+/// One step along a webhook's chain, and where it goes on.
+fn follow(connection: &Connection, webhook: i64, link: Link, looked: &mut usize) -> Result<(Step, Link), rusqlite::Error> {
+    let number = match link {
+        Link::At(0) => return Ok((Step::End, link)),
+        Link::At(number) => number,
+        Link::Below(below) => match greatest_below(connection, webhook, below, looked)? {
+            Found::At(number) => number,
+            Found::NoneDownTo(0) => return Ok((Step::End, Link::At(0))),
+            Found::NoneDownTo(number) => return Ok((Step::Passed(number), Link::Below(number))),
+        },
+    };
+    let sql = select("d.d = ?1 AND d.webhook = ?2");
+    let found = connection.prepare_cached(&sql)?.query_row([number, webhook], rows::delivery).optional()?;
+    Ok(match found {
+        Some(listed) if listed.prev < number => {
+            let next = Link::At(listed.prev);
+            (Step::Row(Box::new(listed)), next)
+        }
+        Some(listed) => (Step::Row(Box::new(listed)), Link::Below(number)),
+        // Erased, and only a link of the chain; or not there at all.
+        None => (Step::Passed(number), prev(connection, webhook, number)?),
+    })
+}
+
+enum Found {
+    At(i64),
+    /// 0: none at all.
+    NoneDownTo(i64),
+}
+
+/// The greatest number of a webhook's deliveries below another, looked for among so many rows as one look may take.
+fn greatest_below(connection: &Connection, webhook: i64, below: i64, looked: &mut usize) -> Result<Found, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT d, webhook FROM deliveries WHERE d < ?1 ORDER BY d DESC LIMIT ?2")?;
+    let mut rows = statement.query(params![below, LOOK_MAX])?;
+    let (mut passed, mut last) = (0, 0);
+    while let Some(row) = rows.next()? {
+        (passed, last) = (passed + 1, row.get(0)?);
+        *looked += 1;
+        if row.get::<_, i64>(1)? == webhook {
+            return Ok(Found::At(last));
+        }
+    }
+    Ok(Found::NoneDownTo(if passed < LOOK_MAX { 0 } else { last }))
 }

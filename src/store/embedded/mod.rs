@@ -201,20 +201,34 @@ impl Embedded {
     }
 
     pub(super) async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
-        let now = self.shared.clock.now();
-        if self.shared.handover.has_batches(webhook) {
-            // What is due at this moment takes nothing more, so that it is claimed whole.
-            self.command(|reply| Command::Seal { webhook, now, reply }).await?;
-        }
-        self.read(move |reader, shared| {
-            let seen = shared.handover.spilled(webhook);
-            let claimed = claim::claim(reader, webhook, now, limit, &leased)?;
-            if !claimed.more {
-                shared.handover.drained(webhook, seen);
+        loop {
+            if leased.is_empty() {
+                self.shared.handover.room_to_read().await;
+            } else if self.shared.handover.is_short() {
+                // It has something to go on with, and comes again when that is over; others have nothing.
+                return Ok(Claimed { leases: Vec::new(), more: true, is_short: true, next_due: None });
             }
-            Ok(claimed)
-        })
-        .await
+            let now = self.shared.clock.now();
+            if self.shared.handover.has_batches(webhook) {
+                // What is due at this moment takes nothing more, so that it is claimed whole.
+                self.command(|reply| Command::Seal { webhook, now, reply }).await?;
+            }
+            let leased = leased.clone();
+            let claimed = self.read(move |reader, shared| {
+                if !shared.handover.may_read() {
+                    return Ok(None);
+                }
+                let seen = shared.handover.spilled(webhook);
+                let claimed = claim::claim(reader, &shared.handover, webhook, now, limit, &leased)?;
+                if !claimed.more {
+                    shared.handover.drained(webhook, seen);
+                }
+                Ok(Some(claimed))
+            });
+            if let Some(claimed) = claimed.await? {
+                return Ok(claimed);
+            }
+        }
     }
 
     pub(super) async fn settle(&self, settle: Arc<Settle>) -> Result<(), StoreError> {

@@ -68,6 +68,9 @@ pub(super) struct EncodedSettle {
 /// In place of a request's number: the event's envelope is sent.
 pub(super) const ENVELOPE: i64 = 0;
 
+/// In place of a reason that may quote what was erased.
+const ERASED_MEANWHILE: &str = "an event of the batch was erased during the attempt, which is not kept";
+
 impl EncodedSettle {
     pub(super) fn new(settle: Arc<Settle>) -> Self {
         let detail = settle.attempt.as_ref().map_or_else(String::new, |attempt| {
@@ -110,23 +113,29 @@ impl Writer {
             return Ok(());
         };
         let now = self.clock.now();
+        // What was sent held an event that was erased meanwhile: nothing that tells of it may be kept.
+        let outdated = self.is_outdated(settle)?;
         let request = match &settle.made {
+            _ if outdated => None,
             Some(Made::Envelope) => Some(ENVELOPE),
             Some(Made::Request(made)) => Some(self.insert_request(made, &encoded.head)?),
             None => before.request,
         };
         let (mut spent, mut count, mut last) = (before.spent, before.count, before.last);
         if let Some(attempt) = &settle.attempt {
-            last = self.insert_attempt(number, before.last, attempt, &encoded.detail, request)?;
-            count += 1;
-            // A batch that was too large was not tried yet, in any of its halves.
-            spent += u32::from(attempt.trigger == Trigger::Scheduled && settle.settlement != Settlement::Halve);
+            if !outdated {
+                last = self.insert_attempt(number, before.last, attempt, &encoded.detail, request)?;
+                count += 1;
+                // A batch that was too large was not tried yet, in any of its halves.
+                spent += u32::from(attempt.trigger == Trigger::Scheduled && settle.settlement != Settlement::Halve);
+                self.count_failure(settle.webhook, attempt, now)?;
+            }
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
             self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
-            self.count_failure(settle.webhook, attempt, now)?;
         }
         let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref() };
         let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(()) };
+        let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached(
@@ -167,6 +176,14 @@ impl Writer {
                 })
             })
             .optional()
+    }
+
+    /// Whether the batch had more events when it was leased.
+    fn is_outdated(&self, settle: &Settle) -> Result<bool, rusqlite::Error> {
+        let Some(leased) = settle.batch else { return Ok(false) };
+        let mut statement = self.connection.prepare_cached("SELECT count(*) FROM members WHERE d = ?1")?;
+        let now: usize = statement.query_row([settle.delivery.number], |row| row.get(0))?;
+        Ok(now < leased)
     }
 
     fn insert_request(&mut self, made: &MadeRequest, head: &str) -> Result<i64, rusqlite::Error> {

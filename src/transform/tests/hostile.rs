@@ -114,6 +114,41 @@ async fn waiting_for_a_free_instance_does_not_count_as_time() {
 }
 
 #[tokio::test]
+async fn waiting_for_a_free_instance_ends_and_says_why() {
+    let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
+    let good = load(&host, &guest(&dropping()), patient()).await;
+    let taken = host.permits().clone().acquire_owned().await.unwrap();
+    tokio::time::pause();
+    let started = tokio::time::Instant::now();
+    let error = error_of(&good).await;
+    assert!(error.starts_with("transformer `guest` was not called: no instance came free within 30 s;"), "{error}");
+    assert_eq!(started.elapsed().as_secs(), 30);
+    tokio::time::resume();
+    drop(taken);
+    assert_works(&host).await;
+}
+
+#[tokio::test]
+async fn an_instance_whose_caller_has_gone_is_not_free_before_it_has_ended() {
+    // One instance, and a pool of one: a second beside it could not be made.
+    let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
+    let endless = load(&host, &guest("(loop (br 0)) unreachable"), patient()).await;
+    let good = load(&host, &guest(&dropping()), patient()).await;
+    let event = event("a.b", "{}");
+    let inputs = [EventInput::from(&event)];
+    for _ in 0..10 {
+        // Gives way once it has moved to threads of its own, and is dropped there.
+        tokio::select! {
+            biased;
+            ended = endless.transform(&inputs, "{}") => panic!("{:?}", ended.result),
+            () = tokio::task::yield_now() => {}
+        }
+        let done = good.transform(&inputs, "{}").await;
+        assert!(done.result.is_ok(), "{:?}", done.result);
+    }
+}
+
+#[tokio::test]
 async fn output_is_bounded() {
     let host = host();
     let limits = Limits { output: 64 << 10, ..patient() };

@@ -1,0 +1,120 @@
+//! The loop, one step at a time, where the order of what it hears matters.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::config;
+use crate::model::{Event as Published, EventId, EventType, Settlement, WebhookId};
+use crate::outbound::{Client, ClientOptions};
+use crate::snapshot::{self, Parts};
+use crate::store::{NewEvent, Settle, StoreOptions};
+use crate::transform::{Host, HostOptions};
+
+/// A dispatcher that nobody runs, and a webhook that the configuration does not know of.
+async fn still(directory: &std::path::Path) -> (Dispatcher, WebhookKey) {
+    let clock = Clock::stopped_at(Timestamp::parse("2026-01-28T10:30:45Z").unwrap());
+    let options = StoreOptions { path: directory.to_owned(), clock: clock.clone(), on_commit: None };
+    let store = Store::open(options).await.unwrap();
+    let loaded = config::load_str("", &BTreeMap::new(), &|_| None).ok().unwrap();
+    let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
+    let parts = Parts {
+        client: Client::new(ClientOptions::new(loaded.settings.network.clone())).unwrap(),
+        settings: loaded.settings,
+        fingerprint: "still".to_owned(),
+        generation: 1,
+        loaded_at: clock.now(),
+        keys: HashMap::new(),
+        secrets: HashMap::new(),
+        switchboard: Arc::new(Switchboard::new(HashMap::new())),
+    };
+    let live = Arc::new(Live::new(snapshot::build(parts, &host).await.unwrap()));
+    let hook = store.intern(vec![WebhookId::parse("a").unwrap()]).await.unwrap()[0];
+    (Dispatcher::new(store, live, clock, Arc::new(Metrics::new())), hook)
+}
+
+fn published(id: &str, hook: WebhookKey, now: Timestamp) -> NewEvent {
+    let event = Published {
+        id: EventId::parse(id).unwrap(),
+        kind: EventType::parse("a.b").unwrap(),
+        timestamp: now,
+        received: now,
+        data: Bytes::from_static(b"1"),
+        metadata: None,
+        tenant: None,
+    };
+    NewEvent { event: Arc::new(event), targets: vec![hook], apart: vec![], unmatched: vec![], timestamp_given: false }
+}
+
+#[test]
+fn lanes_share_what_is_left_once_half_of_the_places_are_taken() {
+    assert_eq!(share(0, 100_000), ATTEMPTS_MAX);
+    assert_eq!(share(SHARED_FROM - 1, 100), ATTEMPTS_MAX);
+    assert_eq!(share(SHARED_FROM, 128), (ATTEMPTS_MAX - SHARED_FROM) / 128);
+    assert_eq!(share(ATTEMPTS_MAX, 100_000), 1, "and each may have one");
+}
+
+/// Every look at the disk that is due, to its end.
+async fn look(dispatcher: &mut Dispatcher) {
+    dispatcher.wake_due();
+    dispatcher.start_work();
+    while let Some(claimed) = dispatcher.claims.join_next().await {
+        dispatcher.claimed(claimed);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_is_due_before_its_lease_has_ended_is_looked_for_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut dispatcher, hook) = still(directory.path()).await;
+    let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
+    store.append(vec![published("evt_1", hook, now)]).await.unwrap();
+    let ready = store.ready().await;
+    dispatcher.take(ready);
+    let lease = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap();
+    dispatcher.attempts += 1;
+    let delivery = lease.delivery;
+
+    // The attempt is recorded, and due again at once; the loop hears of that before it hears that the lease is over.
+    let settlement = Settlement::RetryAt(now);
+    let settle = Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, reason: None, made: None };
+    store.settle(Arc::new(settle)).await.unwrap();
+    let ready = store.ready().await;
+    dispatcher.take(ready);
+    look(&mut dispatcher).await;
+    assert!(!dispatcher.lanes[&hook].has_queue(), "it is ours still");
+    assert_eq!(dispatcher.due.first(), None, "and the disk has nothing else");
+
+    dispatcher.note(Event::Sent { webhook: hook, news: News::NONE });
+    dispatcher.note(Event::Settled { webhook: hook, delivery, again: Some(now) });
+    look(&mut dispatcher).await;
+    assert_eq!(dispatcher.lanes[&hook].first().map(|lease| lease.delivery), Some(delivery));
+}
+
+#[tokio::test]
+async fn a_lane_that_rests_gives_back_what_it_can_read_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (dispatcher, hook) = still(directory.path()).await;
+    let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
+    store.append(vec![published("evt_1", hook, now), published("evt_2", hook, now)]).await.unwrap();
+    let mut lane = Lane::new(hook);
+    for lease in store.ready().await.fresh {
+        let (delivery, settlement) = (lease.delivery, Settlement::RetryAt(now));
+        let settle = Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, reason: None, made: None };
+        store.settle(Arc::new(settle)).await.unwrap();
+    }
+    let claimed = store.claim(hook, 10, vec![]).await.unwrap();
+    assert_eq!(claimed.leases.len(), 2);
+    lane.claimed(claimed.leases, claimed.more, claimed.is_short);
+    store.append(vec![published("evt_3", hook, now)]).await.unwrap();
+    let fresh = store.ready().await.fresh;
+    assert_eq!(fresh.len(), 1, "nothing is behind it");
+    fresh.into_iter().for_each(|lease| lane.push(lease));
+    lane.shed();
+    assert_eq!(lane.first().map(|lease| lease.event.id.as_str().to_owned()).as_deref(), Some("evt_3"), "it is nowhere else");
+    assert!(lane.wants_claim(9));
+    store.append(vec![published("evt_4", hook, now)]).await.unwrap();
+    assert!(store.ready().await.fresh.is_empty(), "which overtakes nothing that waits on disk");
+    assert_eq!(store.claim(hook, 10, lane.begin_claim()).await.unwrap().leases.len(), 3);
+}

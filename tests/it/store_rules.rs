@@ -1,0 +1,93 @@
+//! What holds between retention, jobs, sweeps and what waits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tenterhook::clock::Clock;
+use tenterhook::model::{Event, Intake, OnGap, Settlement, Timestamp};
+use tenterhook::store::{JobSpec, JobState, JobStep, NewEvent, Sweep};
+
+use crate::store_contract::{NOW, attempt, bench, event, new_event, open, settle, webhook};
+
+#[tokio::test]
+async fn a_dead_letter_that_retention_removes_lets_its_key_go_on() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    let ordered = |id: &str, at: Timestamp| {
+        let event = Event { received: at, ..event(id, "1") };
+        let apart = vec![(hook, Intake::Ordered { key: "k".into(), on_gap: OnGap::Block })];
+        NewEvent { event: Arc::new(event), apart, ..new_event(id, &[hook]) }
+    };
+    bench.store.append(vec![ordered("evt_1", bench.clock.now())]).await.unwrap();
+    let first = bench.store.ready().await.fresh.remove(0);
+    bench.store.settle(Arc::new(settle(&first, Some(attempt(1, 400)), Settlement::Fail))).await.unwrap();
+    let day = Duration::from_secs(86_400);
+    bench.clock.advance(20 * day);
+    let later = bench.clock.now();
+    bench.store.append(vec![ordered("evt_2", later), ordered("evt_3", later)]).await.unwrap();
+    assert!(bench.store.claim(hook, 10, vec![]).await.unwrap().leases.is_empty(), "it waits for an operator");
+    bench.clock.advance(11 * day);
+    let now = bench.clock.now();
+    assert_eq!(bench.store.prune(now.before(7 * day), now.before(30 * day)).await.unwrap(), 1);
+    assert!(bench.store.ready().await.due.contains_key(&hook));
+    let mut arrived = Vec::new();
+    for _ in 0..2 {
+        let next = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+        arrived.push(next.event.id.to_string());
+        bench.store.settle(Arc::new(settle(&next, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
+    }
+    assert_eq!(arrived, ["evt_2", "evt_3"]);
+}
+
+#[tokio::test]
+async fn a_jobs_last_step_ends_it_so_that_a_crash_repeats_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
+    let lease = store.ready().await.fresh.remove(0);
+    store.settle(Arc::new(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
+    let spec = JobSpec::Replay {
+        webhook: "a".to_owned(),
+        since: clock.now(),
+        until: clock.now(),
+        states: vec![],
+        event_types: vec![],
+        retransform: false,
+    };
+    let job = store.create_job(spec, "test".to_owned(), Some(1)).await.unwrap();
+    let step = || JobStep { requeue: vec![lease.delivery], ..JobStep::default() };
+    let ended = store.advance_job(job.number, step()).await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.done, ended.ended), (JobState::Succeeded, 1, Some(clock.now())));
+    // The process ends here, before anybody said that the job is over.
+    store.close().await;
+    drop(store);
+    let store = open(directory.path(), &clock).await;
+    assert!(store.jobs(Some(JobState::Running), None, 10).await.unwrap().rows.is_empty());
+    let again = store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    store.settle(Arc::new(settle(&again, Some(attempt(2, 200)), Settlement::Succeed))).await.unwrap();
+    assert!(store.advance_job(job.number, step()).await.unwrap().is_none(), "nor does whoever takes it up again");
+    assert!(store.claim(hook, 10, vec![]).await.unwrap().leases.is_empty());
+}
+
+#[tokio::test]
+async fn a_sweep_gives_way_to_the_one_that_is_wanted_by_now() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    for chunk in 0..9 {
+        bench.store.append((0..500).map(|n| new_event(&format!("evt_{chunk}_{n}"), &[hook])).collect()).await.unwrap();
+    }
+    let fresh = bench.store.ready().await.fresh;
+    let on_disk = 4500 - fresh.len() as u64;
+    let held = async || bench.store.known_webhooks().await.unwrap()[0].held;
+    assert_eq!(bench.store.sweep_while(hook, Sweep::Hold, || false).await.unwrap(), 0, "not wanted any longer");
+    let steps = std::sync::atomic::AtomicUsize::new(0);
+    let first_only = || steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+    assert_eq!(bench.store.sweep_while(hook, Sweep::Hold, first_only).await.unwrap(), 2000);
+    assert_eq!(held().await, 2000);
+    // Its opposite is not undone by what was left of it.
+    assert_eq!(bench.store.sweep(hook, Sweep::Release).await.unwrap(), 2000);
+    assert_eq!(held().await, 0);
+    assert_eq!(bench.store.sweep_while(hook, Sweep::Hold, || true).await.unwrap(), on_disk);
+}
