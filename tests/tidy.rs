@@ -18,6 +18,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "tasks", "telemetry"]),
     ("snapshot", &["config", "model", "outbound", "routing", "signing", "transform"]),
     ("control", &["config", "model", "snapshot", "store", "transform"]),
+    ("publish", &["model", "snapshot", "store", "telemetry"]),
     ("jobs", &["clock", "model", "routing", "snapshot", "store"]),
     ("operational", &["clock", "model", "snapshot", "store"]),
     (

@@ -120,7 +120,9 @@ fn settings(
             transformers.insert(entry.key.name.clone(), transformer);
         }
     }
-    let event_types = event_types::event_types(document.named("event_types", report), files, schemas, report);
+    // What the file declares itself replaces what a preset says of it.
+    let mut event_types = document.catalogue(report);
+    event_types.extend(event_types::event_types(document.named("event_types", report), files, schemas, report));
     let transformers_dir = config_dir.join("transformers");
     let settings = (report.errors() == 0).then_some(Settings {
         server,

@@ -226,7 +226,7 @@ pub(super) struct Progress {
 
 #[derive(ToSchema)]
 #[schema(example = json!({"type": "order.created", "declared": true, "description": "An order was placed", "schema": null,
-    "events": 12, "first_seen_at": "2026-01-28T10:30:45.000Z", "last_seen_at": "2026-01-28T10:30:45.000Z"}))]
+    "preset": null, "events": 12, "first_seen_at": "2026-01-28T10:30:45.000Z", "last_seen_at": "2026-01-28T10:30:45.000Z"}))]
 pub(super) struct EventType {
     r#type: String,
     declared: bool,
@@ -234,6 +234,9 @@ pub(super) struct EventType {
     description: Option<String>,
     /// A JSON Schema, or null.
     schema: Value,
+    /// The preset of `catalogue` that declares it.
+    #[schema(required)]
+    preset: Option<String>,
     events: u64,
     #[schema(required, format = DateTime)]
     first_seen_at: Option<String>,

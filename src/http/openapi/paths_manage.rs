@@ -120,7 +120,7 @@ fn cancel_job() {}
 
 /// Event types
 ///
-/// Declared in `[event_types]` or published, with counts.
+/// Declared in `[event_types]` or by a preset of `catalogue`, or published; with counts.
 #[utoipa::path(get, path = "/v1/event-types", tag = "events", params(Window),
     responses((status = 200, description = "In the order of their names.", body = EventTypes)))]
 fn event_types() {}
