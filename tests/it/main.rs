@@ -35,6 +35,7 @@ mod store_contract;
 mod stream;
 mod tc7;
 mod toolchains;
+mod traces;
 mod transcripts;
 mod transform;
 mod trial;
