@@ -29,6 +29,7 @@ mod publish;
 mod reload;
 mod replay;
 mod schema;
+mod sealed;
 mod shutdown;
 mod signing;
 mod store_contract;
