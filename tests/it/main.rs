@@ -7,6 +7,7 @@ mod batches;
 mod cli;
 mod cli_manage;
 mod cli_operate;
+mod client;
 mod crash;
 mod disk;
 mod egress;
