@@ -36,6 +36,7 @@ mod signing;
 mod store_contract;
 mod stream;
 mod tc7;
+mod tc7_api;
 mod toolchains;
 mod traces;
 mod transcripts;
