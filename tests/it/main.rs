@@ -13,6 +13,7 @@ mod disk;
 mod egress;
 mod erase;
 mod event_types;
+mod floods;
 #[path = "../../src/transform/tests/guests.rs"]
 mod guests;
 mod harness;
