@@ -19,7 +19,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("snapshot", &["config", "model", "outbound", "routing", "signing", "transform"]),
     ("control", &["config", "model", "snapshot", "store", "transform"]),
     ("publish", &["model", "snapshot", "store", "telemetry"]),
-    ("jobs", &["clock", "model", "routing", "snapshot", "store"]),
+    ("jobs", &["clock", "control", "model", "routing", "snapshot", "store"]),
     ("operational", &["clock", "model", "snapshot", "store"]),
     (
         "reload",

@@ -174,6 +174,7 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
         jobs: Arc::default(),
         listen,
         admin: None,
+        work: tokio_util::task::TaskTracker::new(),
     };
     Server { router: router(api), _directory: directory }
 }

@@ -348,6 +348,19 @@ mod tests {
     }
 
     #[test]
+    fn an_option_that_came_back_masked_and_moved_is_named() {
+        let shown = masked(json!([{"use": "pagerduty", "options": {"nested": [{"routing_key": "R0123456789ABCDEF"}]}}]));
+        assert_eq!(masked_option(Some(&shown)).as_deref(), Some("routing_key"));
+        // One dot and letters are a text like any other, and what is no credential may begin with an ellipsis.
+        for kept in
+            [json!([{"options": {"routing_key": "R0123456789ABCDEF"}}]), json!({"options": {"text": "…and more"}}), json!("x")]
+        {
+            assert_eq!(masked_option(Some(&kept)), None, "{kept}");
+        }
+        assert_eq!(masked_option(None), None);
+    }
+
+    #[test]
     fn credentials_in_options_are_hidden_wherever_they_stand() {
         let options = json!({
             "routing_key": "R0123456789ABCDEF", "channel": "#ops", "nested": [{"apiToken": "short"}],

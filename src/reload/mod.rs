@@ -63,7 +63,7 @@ pub struct Reloader {
     good: Mutex<Option<Arc<Loaded>>>,
     /// Webhooks made by the API, as the store has them.
     api: Mutex<Vec<ApiWebhook>>,
-    /// What secrets in the store are sealed with; `None` before the first look.
+    /// What the store seals with; `None` before the first look.
     keys: Mutex<Option<StorageKeys>>,
 }
 
@@ -101,6 +101,8 @@ impl Reloader {
     /// The first snapshot, of what [`load`] gave.
     pub async fn first(&self, loaded: Loaded) -> Result<Snapshot, ReloadError> {
         log_warnings(&loaded);
+        // First the keys: what the API made may be sealed.
+        self.rekey(&loaded.settings.storage.keys).await?;
         let kept = self.store.api_webhooks().await?;
         self.edit_api(|webhooks| *webhooks = kept);
         let fingerprint = fingerprint::of(&loaded, &change::modules(change::judge_quietly(&self.api(), &loaded).values()));
@@ -355,7 +357,7 @@ impl Reloader {
         edit(&mut self.api.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Secrets at rest are sealed with the keys of this configuration, when they are others than before.
+    /// What is sealed at rest is sealed with the keys of this configuration, when they are others than before.
     async fn rekey(&self, keys: &StorageKeys) -> Result<(), StoreError> {
         if self.keys.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(keys) {
             return Ok(());
@@ -363,7 +365,7 @@ impl Reloader {
         let changed = self.store.rekey(keys.clone()).await?;
         if changed > 0 {
             let key = keys.current.as_ref().map_or("none".to_owned(), StorageKey::id);
-            tracing::info!(secrets = changed, key, "secrets at rest are sealed with another key now");
+            tracing::info!(rows = changed, key, "secrets, and webhooks made over the API, are sealed with another key now");
         }
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
         Ok(())

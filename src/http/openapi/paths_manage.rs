@@ -93,7 +93,8 @@ fn replay() {}
 
 /// Erase events
 ///
-/// Those of a tenant, or with a value in their metadata, with everything that was made of them, as a job.
+/// Those of a tenant, or with a value in their metadata, with everything that was made of them, as a job. With a tenant's
+/// events go its webhooks that were made over the API, and their secrets.
 #[utoipa::path(post, path = "/v1/erase", tag = "operation", request_body = EraseWanted,
     responses((status = 200, description = "With `dry_run`: how many.", body = Erased),
         (status = 202, description = "The job. `Location` has its address.", body = Job)))]
