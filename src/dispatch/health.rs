@@ -18,7 +18,7 @@ use crate::store::StandingChange;
 const KEEP_FAILING_AFTER: Duration = Duration::from_secs(60);
 
 /// An attempt that takes as long as this keeps a place from a hundred others.
-const SLOW: Duration = Duration::from_secs(1);
+pub(super) const SLOW: Duration = Duration::from_secs(1);
 
 /// How a webhook stands from now on, to be kept.
 type Kept = (WebhookKey, StandingChange);

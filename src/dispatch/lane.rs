@@ -1,7 +1,9 @@
 //! One webhook's lane: what waits in memory, what is under way, what is leased. Pure bookkeeping.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
+use super::throttle::Turns;
 use crate::model::WebhookKey;
 use crate::store::{Lease, Slot};
 
@@ -26,6 +28,8 @@ pub(super) struct Lane {
     queued: bool,
     /// Its endpoint took its time the last time it was asked.
     slow: bool,
+    /// When it may start the next one, once it is slow and has asked.
+    turn: Option<Duration>,
 }
 
 impl Lane {
@@ -42,6 +46,7 @@ impl Lane {
             is_short: false,
             queued: false,
             slow: false,
+            turn: None,
         }
     }
 
@@ -51,6 +56,15 @@ impl Lane {
 
     pub(super) fn set_slow(&mut self, slow: bool) {
         self.slow = slow;
+    }
+
+    /// Until when a slow lane has to wait for its turn.
+    pub(super) fn awaits_turn(&mut self, turns: &mut Turns, now: Duration) -> Option<Duration> {
+        if !self.slow {
+            return None;
+        }
+        let at = *self.turn.get_or_insert_with(|| turns.take(now));
+        (at > now).then_some(at)
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -92,6 +106,7 @@ impl Lane {
         }
         let lease = self.queue.pop_front()?;
         self.in_flight += 1;
+        self.turn = None;
         Some(lease)
     }
 
@@ -264,6 +279,26 @@ mod tests {
         lane.settled(2);
         lane.claimed(vec![], true, true);
         assert!(lane.wants_claim(9));
+    }
+
+    #[test]
+    fn slow_lanes_start_in_turn_and_others_at_once() {
+        let now = Duration::from_secs(1);
+        let mut turns = Turns::default();
+        let mut lanes: Vec<Lane> = (0..3).map(|key| Lane::new(WebhookKey(key))).collect();
+        for lane in &mut lanes {
+            lane.push(lease(1));
+            assert_eq!(lane.awaits_turn(&mut turns, now), None);
+            lane.set_slow(true);
+        }
+        assert_eq!(lanes[0].awaits_turn(&mut turns, now), None, "the first turn is free");
+        let second = lanes[1].awaits_turn(&mut turns, now).unwrap();
+        let third = lanes[2].awaits_turn(&mut turns, now).unwrap();
+        assert!(now < second && second < third);
+        assert_eq!(lanes[1].awaits_turn(&mut turns, now), Some(second), "it keeps the turn that it has");
+        assert_eq!(lanes[1].awaits_turn(&mut turns, second), None);
+        assert!(lanes[1].start(9).is_some());
+        assert!(lanes[1].awaits_turn(&mut turns, second) > Some(third), "the next one is behind the others");
     }
 
     #[test]

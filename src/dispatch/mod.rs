@@ -27,7 +27,7 @@ use self::attempt::{Context, Event};
 use self::due::DueIndex;
 use self::health::{Health, News};
 use self::lane::Lane;
-use self::throttle::Throttle;
+use self::throttle::{Throttle, Turns};
 use crate::clock::Clock;
 use crate::model::{Admission, Timestamp, WebhookKey};
 use crate::operational::Operational;
@@ -76,6 +76,7 @@ pub struct Dispatcher {
     /// Lanes that are paced, and when each may go on.
     paced: DueIndex<Duration>,
     throttle: Throttle,
+    turns: Turns,
     health: Health,
     /// Whether how webhooks stand is on its way to the store.
     keeping: bool,
@@ -111,6 +112,7 @@ impl Dispatcher {
             due: DueIndex::default(),
             paced: DueIndex::default(),
             throttle: Throttle::default(),
+            turns: Turns::default(),
             health,
             keeping: false,
             started: Instant::now(),
@@ -336,6 +338,10 @@ impl Dispatcher {
         let has_place = |attempts, slow, lane: &Lane| attempts < ATTEMPTS_MAX && !(lane.is_slow() && slow >= SLOW_MAX);
         while has_place(self.attempts, self.slow, lane) && lane.may_start(allowed) {
             let now = self.started.elapsed();
+            if let Some(at) = lane.awaits_turn(&mut self.turns, now) {
+                self.paced.set(key, at);
+                break;
+            }
             let wall = self.context.clock.now();
             if let Some((webhook, next)) = webhook.zip(lane.first())
                 && attempt::sends(webhook, next, wall)

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use super::SLOW_MAX;
+use super::health::SLOW;
 use crate::model::{Pace, Ramp, Rate, WebhookKey};
 
 /// Entries that are looked through for some to forget, at least.
@@ -72,6 +74,25 @@ impl Throttle {
     }
 }
 
+/// When slow lanes may start something: one after the other. A hundred endpoints that hang time out together, and all that
+/// is made new then, connections, records, retries, would stand before what others' requests need.
+#[derive(Default)]
+pub(super) struct Turns {
+    next: Duration,
+}
+
+impl Turns {
+    /// Their places, each taken for a second at least, turn over no faster: nobody gets less for it.
+    const EVERY: Duration = Duration::from_nanos(SLOW.as_nanos() as u64 / SLOW_MAX as u64);
+
+    /// The next one that nobody has.
+    pub(super) fn take(&mut self, now: Duration) -> Duration {
+        let at = self.next.max(now);
+        self.next = at + Self::EVERY;
+        at
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +124,16 @@ mod tests {
         assert!(throttle.take(KEY, rate("1/h"), s(20)).is_err_and(|wait| wait > s(3_500)));
         assert_eq!(throttle.take(KEY, rate("1/s"), s(30)), Err(s(1)));
         assert_eq!(throttle.take(KEY, rate("1/s"), s(31)), Ok(()));
+    }
+
+    #[test]
+    fn turns_come_one_after_the_other_and_are_not_saved_up() {
+        let s = Duration::from_secs;
+        let mut turns = Turns::default();
+        let first: Vec<Duration> = (0..SLOW_MAX).map(|_| turns.take(s(1))).collect();
+        assert!(first.is_sorted_by(|one, next| *next == *one + Turns::EVERY) && first[0] == s(1));
+        assert!(*first.last().unwrap() < s(2), "a second is enough for as many as may be under way");
+        assert_eq!((turns.take(s(9)), turns.take(s(9))), (s(9), s(9) + Turns::EVERY));
     }
 
     #[test]
