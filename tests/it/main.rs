@@ -19,6 +19,7 @@ mod health;
 mod hostile;
 mod judges;
 mod lanes;
+mod library;
 mod manage;
 mod messages;
 mod once;
