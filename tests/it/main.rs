@@ -12,6 +12,7 @@ mod disk;
 mod egress;
 mod erase;
 mod event_types;
+mod gateway;
 #[path = "../../src/transform/tests/guests.rs"]
 mod guests;
 mod harness;
