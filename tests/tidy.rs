@@ -38,9 +38,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
             "transform",
         ],
     ),
-    ("dispatch", &["*", "http", "reload", "cli", "app"]),
-    ("http", &["*", "dispatch", "reload", "cli", "app"]),
-    ("app", &["*", "cli"]),
+    ("dispatch", &["*", "http", "reload", "cli", "app", "embed"]),
+    ("http", &["*", "dispatch", "reload", "cli", "app", "embed"]),
+    ("app", &["*", "cli", "embed"]),
+    ("embed", &["app", "clock", "model", "publish", "routing", "signing", "snapshot", "store", "telemetry"]),
     ("cli", &["app", "clock", "config", "model", "outbound", "reload", "routing", "signing", "telemetry", "transform"]),
 ];
 

@@ -7,10 +7,11 @@ mod retention;
 mod service;
 mod token;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
@@ -45,6 +46,15 @@ pub struct AppOptions {
     pub clock: Clock,
 }
 
+/// What becomes of the HTTP API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serving {
+    /// It is served where `[server] listen` says.
+    Listener,
+    /// It is not: its routes are for another program to mount, see [`App::routes`].
+    Routes,
+}
+
 /// Why the process cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -70,7 +80,7 @@ pub enum StartError {
 }
 
 /// Why the process ended other than by being asked to.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
     #[error("the task `{0}` ended: stopping, so that nothing runs half")]
     CoreTask(&'static str),
@@ -80,9 +90,16 @@ pub enum RunError {
 
 /// A running Tenterhook.
 pub struct App {
+    /// Where the API is served, if it is.
+    listening: Option<SocketAddr>,
+    /// Where the configuration wants it.
     address: SocketAddr,
+    /// For another program, if it is not served.
+    routes: Option<Router>,
     live: Arc<Live>,
     store: Store,
+    metrics: Arc<Metrics>,
+    clock: Clock,
     tasks: Tasks,
     admin: Option<AdminToken>,
 }
@@ -90,17 +107,26 @@ pub struct App {
 impl App {
     /// Everything is ready when it returns: the store open, the configuration live, the socket listening.
     pub async fn start(options: AppOptions) -> Result<Self, StartError> {
+        Self::start_serving(options, Serving::Listener).await
+    }
+
+    pub async fn start_serving(options: AppOptions, serving: Serving) -> Result<Self, StartError> {
         // Before anything that takes time: a reload that is asked for meanwhile comes after the start, instead of ending it.
         let hangup = Hangup::new();
         let path = options.config.clone();
         let loaded = reload::load(&path).map_err(StartError::Config)?;
         let settings = &loaded.settings;
         let address = options.listen.unwrap_or(settings.server.listen);
-        if settings.tokens.is_empty() && !address.ip().to_canonical().is_loopback() {
-            return Err(StartError::Open { address });
-        }
-        let listener = TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?;
-        let address = listener.local_addr().map_err(|reason| StartError::Listen { address, reason })?;
+        let listener = match serving {
+            Serving::Listener if settings.tokens.is_empty() && !address.ip().to_canonical().is_loopback() => {
+                return Err(StartError::Open { address });
+            }
+            Serving::Listener => Some(TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?),
+            Serving::Routes => None,
+        };
+        let listening = listener.as_ref().map(TcpListener::local_addr).transpose();
+        let listening = listening.map_err(|reason| StartError::Listen { address, reason })?;
+        let address = listening.unwrap_or(address);
 
         let metrics = Arc::new(Metrics::new());
         let store = open_store(settings, &options.clock, &metrics).await?;
@@ -112,14 +138,17 @@ impl App {
         let live = Arc::new(Live::new(snapshot));
 
         let tasks = Tasks::default();
-        let app = Self { address, live: Arc::clone(&live), store: store.clone(), tasks: tasks.clone(), admin };
-        app.spawn_all(listener, (reloader, hangup), options.clock, metrics);
+        let clock = options.clock;
+        let mut app = Self { listening, address, routes: None, live, store, metrics, clock, tasks, admin };
+        app.routes = app.spawn_all(listener, (reloader, hangup));
         Ok(app)
     }
 
-    fn spawn_all(&self, listener: TcpListener, reload: (Arc<Reloader>, Hangup), clock: Clock, metrics: Arc<Metrics>) {
+    /// The routes of the API, when nothing listens for it.
+    fn spawn_all(&self, listener: Option<TcpListener>, reload: (Arc<Reloader>, Hangup)) -> Option<Router> {
         let (reloader, hangup) = reload;
         let Self { live, store, tasks, .. } = self;
+        let (clock, metrics) = (self.clock.clone(), Arc::clone(&self.metrics));
         let (control, requests) = control::channel();
         let jobs = Arc::new(Notify::new());
         let api = Api {
@@ -130,17 +159,33 @@ impl App {
             control: control.clone(),
             jobs: Arc::clone(&jobs),
             admin: self.admin.as_ref().map(AdminToken::secret),
-            listen: self.address,
+            // Elsewhere it is not known who may come: as if it were everybody.
+            listen: self.listening.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)),
             work: TaskTracker::new(),
         };
-        let tls = Arc::clone(live);
-        let tls = Arc::new(move || tls.snapshot().tls.clone());
         let work = api.work.clone();
-        let served = http::serve(listener, http::router(api), tls, tasks.cancelled());
-        tasks.spawn_core("http", async move {
-            served.await;
-            http::finish(work).await;
-        });
+        let router = http::router(api);
+        let cancelled = tasks.cancelled();
+        let routes = match listener {
+            Some(listener) => {
+                let tls = Arc::clone(live);
+                let tls = Arc::new(move || tls.snapshot().tls.clone());
+                let served = http::serve(listener, router, tls, cancelled);
+                tasks.spawn_core("http", async move {
+                    served.await;
+                    http::finish(work).await;
+                });
+                None
+            }
+            None => {
+                let routes = http::mountable(router, cancelled.clone());
+                tasks.spawn_core("http", async move {
+                    cancelled.cancelled().await;
+                    http::finish(work).await;
+                });
+                Some(routes)
+            }
+        };
         tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, requests, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
         let worker = jobs::Worker::new(store.clone(), Arc::clone(live), clock.clone(), control);
@@ -149,10 +194,34 @@ impl App {
         let snapshot = Arc::clone(live);
         let grace = move || snapshot.snapshot().settings.server.shutdown_grace;
         tasks.spawn_core("dispatch", dispatcher.run(tasks.cancelled(), grace));
+        routes
     }
 
+    /// Where the API is served; where it would be, when it is not.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub fn listening(&self) -> Option<SocketAddr> {
+        self.listening
+    }
+
+    /// The API, to be mounted at the root of another program's server; `None` when it is served already.
+    pub fn routes(&self) -> Option<&Router> {
+        self.routes.as_ref()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// What is spawned here is waited for, and ends with the rest.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
     pub fn live(&self) -> &Arc<Live> {

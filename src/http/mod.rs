@@ -47,6 +47,7 @@ use axum::extract::FromRequestParts;
 use axum::routing::{get, post};
 use http::request::Parts;
 use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -153,6 +154,12 @@ pub fn router(api: Api) -> Router {
         .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
         .layer(axum::middleware::from_fn_with_state(context.clone(), audit::record))
         .with_state(context)
+}
+
+/// These routes for another server than [`serve`]: what has no end by itself (streams) ends with `shutdown`. That server
+/// may tell of its clients by an extension of requests, [`Peer`].
+pub fn mountable(router: Router, shutdown: CancellationToken) -> Router {
+    router.layer(axum::Extension(Closing(shutdown)))
 }
 
 /// The `{id}` of a path.

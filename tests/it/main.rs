@@ -15,6 +15,7 @@ mod engine;
 mod erase;
 mod event_types;
 mod floods;
+mod gateway;
 #[path = "../../src/transform/tests/guests.rs"]
 mod guests;
 mod harness;
@@ -22,6 +23,7 @@ mod health;
 mod hostile;
 mod judges;
 mod lanes;
+mod library;
 mod manage;
 mod messages;
 mod once;

@@ -76,7 +76,7 @@ struct Shared {
     failed: tokio_watch::Receiver<Option<StoreError>>,
     writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held for as long as the store is open: one process per data directory.
-    _lock: File,
+    lock: Mutex<Option<File>>,
 }
 
 impl Embedded {
@@ -136,7 +136,7 @@ impl Embedded {
                 reading: Semaphore::new(READERS_MAX),
                 failed,
                 writer: Mutex::new(Some(thread)),
-                _lock: lock,
+                lock: Mutex::new(Some(lock)),
             }),
         })
     }
@@ -348,6 +348,8 @@ impl Embedded {
             if !matches!(joined, Ok(Ok(()))) {
                 tracing::error!("the store's writer thread panicked");
             }
+            // Nothing is written any more: another may open it, although somebody still reads here.
+            self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 }
