@@ -5,6 +5,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark's tasks end with its runtime")]
 
+/// As in the binary.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -1,6 +1,7 @@
 //! Long work over what is stored: replays and erasures. Each step is one small commit with the position that it leads
-//! to, so that a job goes on where it was after a crash; between steps there is room for everybody else. Refuses to know
-//! of HTTP: a job is a row in the store.
+//! to, so that a job goes on where it was after a crash; between steps there is room for everybody else. What is no
+//! matter of the store alone (the webhooks of an erased tenant) is asked of the configuration's owner before the first
+//! step, and asked again when a crash comes in between. Refuses to know of HTTP: a job is a row in the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +10,13 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
+use crate::control::{Change, ChangeError, Control, Effect};
 use crate::model::{DeliveryState, Timestamp, WebhookId};
 use crate::routing::Pattern;
 use crate::snapshot::Live;
-use crate::store::{Cursor, DeliveryFilter, DeliveryRecord, Job, JobSpec, JobState, JobStep, Store, StoreError};
+use crate::store::{
+    ApiWebhook, AuditEntry, Cursor, DeliveryFilter, DeliveryRecord, Job, JobSpec, JobState, JobStep, Store, StoreError, Subject,
+};
 
 /// Deliveries made due, or events erased, in one commit: some 10 ms.
 const STEP_ROWS: usize = 100;
@@ -33,36 +37,11 @@ const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Jobs that take turns.
 const AT_ONCE: usize = 16;
 
-/// Does the jobs of the store until `shutdown`; `news` is rung when there is a new one.
-pub async fn run(store: Store, live: Arc<Live>, clock: Clock, news: Arc<Notify>, shutdown: CancellationToken) {
-    let worker = Worker { store, live, clock };
-    loop {
-        let pause = match worker.round().await {
-            Ok(Round::Idle) => None,
-            Ok(Round::Worked) => Some(PAUSE),
-            Ok(Round::Waited) => Some(WAIT),
-            Err(error) => {
-                tracing::warn!(%error, "jobs do not get on, trying again");
-                Some(STORE_PAUSE)
-            }
-        };
-        let sleep = async {
-            match pause {
-                Some(pause) => tokio::time::sleep(pause).await,
-                None => news.notified().await,
-            }
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = sleep => {}
-        }
-    }
-}
-
-struct Worker {
+pub struct Worker {
     store: Store,
     live: Arc<Live>,
     clock: Clock,
+    control: Control,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +52,35 @@ enum Round {
 }
 
 impl Worker {
+    pub fn new(store: Store, live: Arc<Live>, clock: Clock, control: Control) -> Self {
+        Self { store, live, clock, control }
+    }
+
+    /// Does the jobs of the store until `shutdown`; `news` is rung when there is a new one.
+    pub async fn run(self, news: Arc<Notify>, shutdown: CancellationToken) {
+        loop {
+            let pause = match self.round().await {
+                Ok(Round::Idle) => None,
+                Ok(Round::Worked) => Some(PAUSE),
+                Ok(Round::Waited) => Some(WAIT),
+                Err(error) => {
+                    tracing::warn!(%error, "jobs do not get on, trying again");
+                    Some(STORE_PAUSE)
+                }
+            };
+            let sleep = async {
+                match pause {
+                    Some(pause) => tokio::time::sleep(pause).await,
+                    None => news.notified().await,
+                }
+            };
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = sleep => {}
+            }
+        }
+    }
+
     /// A step of every running job.
     async fn round(&self) -> Result<Round, StoreError> {
         let mut round = Round::Idle;
@@ -86,14 +94,15 @@ impl Worker {
         let (step, ended) = match &job.spec {
             JobSpec::Replay { webhook, retransform, .. } => {
                 let snapshot = self.live.snapshot();
-                let found = WebhookId::parse(webhook).ok().and_then(|id| snapshot.webhook(&id).map(|found| (id, found.key)));
-                let Some((id, key)) = found else {
+                let found = WebhookId::parse(webhook).ok().and_then(|id| snapshot.webhook(&id));
+                let Some(found) = found else {
                     return self.end(job, JobState::Failed, Some("the webhook was removed".to_owned())).await;
                 };
-                if self.store.due_count(key, DUE_MAX).await? >= DUE_MAX {
+                let (id, tenant) = (found.settings.id.clone(), found.settings.tenant.clone());
+                if self.store.due_count(found.key, DUE_MAX).await? >= DUE_MAX {
                     return Ok(Round::Waited);
                 }
-                let Some(matcher) = Matcher::new(&job.spec) else {
+                let Some(matcher) = Matcher::new(&job.spec, tenant) else {
                     return self.end(job, JobState::Failed, Some("its event types cannot be read".to_owned())).await;
                 };
                 let (rows, next) = replay_page(&self.store, &id, &matcher, job.position, STEP_ROWS).await?;
@@ -101,6 +110,11 @@ impl Worker {
                 (JobStep { requeue, retransform: *retransform, position: next, ..JobStep::default() }, next.is_none())
             }
             JobSpec::Erase { subject, until } => {
+                if let (Subject::Tenant(tenant), None) = (subject, job.position)
+                    && !self.forget_webhooks(job, tenant, *until).await?
+                {
+                    return Ok(Round::Waited);
+                }
                 let page = self.store.erasable(subject.clone(), *until, job.position, STEP_ROWS).await?;
                 (JobStep { erase: page.rows, position: page.next, ..JobStep::default() }, page.next.is_none())
             }
@@ -109,6 +123,39 @@ impl Worker {
             return Ok(Round::Worked);
         }
         if ended { self.end(job, JobState::Succeeded, None).await } else { Ok(Round::Worked) }
+    }
+
+    /// Removes the webhooks that were made over the API for a tenant, with their secrets; each leaves its line in the
+    /// audit log. Before the events: nothing is made for them any more then. `false`: not now.
+    async fn forget_webhooks(&self, job: &Job, tenant: &str, until: Timestamp) -> Result<bool, StoreError> {
+        for webhook in webhooks_of(&self.store, tenant, until).await? {
+            let change = Change::Delete { id: webhook.id.clone() };
+            match self.control.change(change, Effect::Live, Some(tenant.into())).await {
+                Ok(_) => self.store.audit(self.removed(job, tenant, &webhook)).await?,
+                // Somebody was faster.
+                Err(ChangeError::Unknown) => {}
+                Err(ChangeError::Store(error)) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(job = job.number, webhook = %webhook.id, %error, "a webhook cannot be erased yet");
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn removed(&self, job: &Job, tenant: &str, webhook: &ApiWebhook) -> AuditEntry {
+        AuditEntry {
+            at: self.clock.now(),
+            token: job.by.clone(),
+            peer: None,
+            request_id: format!("job_{}", job.number),
+            method: "DELETE".to_owned(),
+            path: format!("/v1/webhooks/{}", webhook.id),
+            action: "DELETE /v1/webhooks/{id}".to_owned(),
+            status: 204,
+            detail: Some(format!("by the erasure of the tenant `{tenant}`")),
+        }
     }
 
     async fn end(&self, job: &Job, state: JobState, reason: Option<String>) -> Result<Round, StoreError> {
@@ -120,8 +167,19 @@ impl Worker {
     }
 }
 
+/// The webhooks of a tenant that were made over the API until then: an erasure removes them.
+///
+/// # Errors
+/// The store's.
+pub async fn webhooks_of(store: &Store, tenant: &str, until: Timestamp) -> Result<Vec<ApiWebhook>, StoreError> {
+    let all = store.api_webhooks().await?;
+    Ok(all.into_iter().filter(|webhook| webhook.tenant() == Some(tenant) && webhook.created <= until).collect())
+}
+
 /// Which deliveries a replay is about.
 pub struct Matcher {
+    /// Whose webhook it is: one of the same id may have been somebody else's, and what it was sent stays that one's.
+    tenant: Option<Arc<str>>,
     since: Timestamp,
     until: Timestamp,
     states: Vec<DeliveryState>,
@@ -130,10 +188,10 @@ pub struct Matcher {
 
 impl Matcher {
     /// `None` for another kind of job, or for patterns that are none.
-    pub fn new(spec: &JobSpec) -> Option<Self> {
+    pub fn new(spec: &JobSpec, tenant: Option<Arc<str>>) -> Option<Self> {
         let JobSpec::Replay { since, until, states, event_types, .. } = spec else { return None };
         let patterns = event_types.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>().ok()?;
-        Some(Self { since: *since, until: *until, states: states.clone(), patterns })
+        Some(Self { tenant, since: *since, until: *until, states: states.clone(), patterns })
     }
 
     fn filter(&self, webhook: &WebhookId) -> DeliveryFilter {
@@ -150,6 +208,7 @@ impl Matcher {
 
     fn takes(&self, record: &DeliveryRecord) -> bool {
         !record.state.is_open()
+            && record.tenant == self.tenant
             && (self.states.is_empty() || self.states.contains(&record.state))
             && (self.patterns.is_empty() || self.patterns.iter().any(|pattern| pattern.matches(&record.event_type)))
     }

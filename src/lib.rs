@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod model;
 pub mod operational;
 pub mod outbound;
+pub mod publish;
 pub mod reload;
 pub mod routing;
 pub mod signing;

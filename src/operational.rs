@@ -52,6 +52,8 @@ pub enum Notice {
     },
     Deleted {
         webhook: WebhookId,
+        /// Whose it was: nobody can look that up any more.
+        tenant: Option<String>,
     },
     /// The new secret signs.
     SecretRotated {
@@ -114,12 +116,10 @@ impl Notice {
             Self::BreakerClosed { webhook, open_since } => {
                 json!({"webhook": webhook, "tenant": tenant(webhook), "open_since": open_since})
             }
-            Self::Created { webhook }
-            | Self::Updated { webhook }
-            | Self::Deleted { webhook }
-            | Self::SecretRotated { webhook } => {
+            Self::Created { webhook } | Self::Updated { webhook } | Self::SecretRotated { webhook } => {
                 json!({"webhook": webhook, "tenant": tenant(webhook)})
             }
+            Self::Deleted { webhook, tenant } => json!({"webhook": webhook, "tenant": tenant}),
             Self::ConfigReloaded { generation, fingerprint, webhooks } => {
                 json!({"generation": generation, "fingerprint": fingerprint, "webhooks": webhooks})
             }

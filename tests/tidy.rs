@@ -18,7 +18,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("store", &["clock", "model", "tasks", "telemetry"]),
     ("snapshot", &["config", "model", "outbound", "routing", "signing", "transform"]),
     ("control", &["config", "model", "snapshot", "store", "transform"]),
-    ("jobs", &["clock", "model", "routing", "snapshot", "store"]),
+    ("publish", &["model", "snapshot", "store", "telemetry"]),
+    ("jobs", &["clock", "control", "model", "routing", "snapshot", "store"]),
     ("operational", &["clock", "model", "snapshot", "store"]),
     (
         "reload",

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{Problems, Settings};
@@ -126,17 +127,24 @@ impl App {
             live: Arc::clone(live),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
-            control,
+            control: control.clone(),
             jobs: Arc::clone(&jobs),
             admin: self.admin.as_ref().map(AdminToken::secret),
             listen: self.address,
+            work: TaskTracker::new(),
         };
         let tls = Arc::clone(live);
         let tls = Arc::new(move || tls.snapshot().tls.clone());
-        tasks.spawn_core("http", http::serve(listener, http::router(api), tls, tasks.cancelled()));
+        let work = api.work.clone();
+        let served = http::serve(listener, http::router(api), tls, tasks.cancelled());
+        tasks.spawn_core("http", async move {
+            served.await;
+            http::finish(work).await;
+        });
         tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, requests, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
-        tasks.spawn_core("jobs", jobs::run(store.clone(), Arc::clone(live), clock.clone(), jobs, tasks.cancelled()));
+        let worker = jobs::Worker::new(store.clone(), Arc::clone(live), clock.clone(), control);
+        tasks.spawn_core("jobs", worker.run(jobs, tasks.cancelled()));
         let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);
         let snapshot = Arc::clone(live);
         let grace = move || snapshot.snapshot().settings.server.shutdown_grace;

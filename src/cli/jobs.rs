@@ -55,7 +55,8 @@ pub(crate) struct ReplayArgs {
   tenterhook erase --tenant acme --dry-run
   tenterhook erase --metadata user_id=u-4711 --yes
 
-What is erased is gone: the events, their deliveries, and every attempt. What comes later stays.")]
+What is erased is gone: the events, their deliveries, and every attempt; of a tenant also the webhooks that were made
+for it over the API, with their secrets. What comes later stays.")]
 pub(crate) struct EraseArgs {
     /// All events of this tenant
     #[arg(long, required_unless_present = "metadata", conflicts_with = "metadata")]
@@ -199,6 +200,9 @@ async fn begin(
 fn show_preview(preview: &Value, what: &str) -> String {
     let more = if preview["complete"] == false { "more than " } else { "" };
     let mut out = format!("{more}{} {what}\n", text(&preview["matching"]));
+    if let Some(webhooks) = preview["webhooks"].as_u64().filter(|webhooks| *webhooks > 0) {
+        out.push_str(&format!("{webhooks} webhooks made over the API are removed, with their secrets\n"));
+    }
     let sample = preview["sample"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !sample.is_empty() {
         out.push_str(&super::deliveries::table(sample));

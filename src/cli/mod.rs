@@ -282,4 +282,28 @@ mod tests {
         walk(&super::Cli::command(), "", &mut silent);
         assert!(silent.is_empty(), "without examples: {silent:?}");
     }
+
+    /// `tests/it/transcripts.rs` plays them.
+    #[test]
+    fn every_command_has_a_transcript() {
+        fn walk(command: &clap::Command, path: &str, played: &[String], missing: &mut Vec<String>) {
+            let path = format!("{path}{} ", command.get_name());
+            let shown = |line: &String| format!("{line} ").contains(&path) && !line.contains("--help");
+            if !command.has_subcommands() && !played.iter().any(shown) {
+                missing.push(path.clone());
+            }
+            command.get_subcommands().for_each(|inner| walk(inner, &path, played, missing));
+        }
+        let mut played = Vec::new();
+        for folder in ["alone", "server"] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cmd").join(folder);
+            for file in std::fs::read_dir(folder).unwrap() {
+                let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+                played.extend(text.lines().filter_map(|line| line.strip_prefix("$ ").map(str::to_owned)));
+            }
+        }
+        let mut missing = Vec::new();
+        walk(&super::Cli::command(), "", &played, &mut missing);
+        assert!(missing.is_empty(), "without a transcript in tests/cmd: {missing:?}");
+    }
 }

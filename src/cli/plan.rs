@@ -27,7 +27,7 @@ pub(crate) struct Args {
     /// The file to plan, instead of --config
     file: Option<PathBuf>,
     /// Compare with this file instead of the running server
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "token"])]
+    #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Exit with 1 when something would change
     #[arg(long)]

@@ -7,6 +7,8 @@ use crate::reload;
 use crate::signing::{Scheme, Secret, SignatureSpec};
 
 pub(crate) async fn command(global: &Global, args: Args) -> anyhow::Result<()> {
+    // Before it says that it listens: who stops it then finds it ready for that.
+    let shutdown = super::Signals::install().first();
     let known = known_secrets(global).await;
     let options = args.options(known, global.json)?;
     let secrets = options.secrets.len();
@@ -17,7 +19,7 @@ pub(crate) async fn command(global: &Global, args: Args) -> anyhow::Result<()> {
             anstream::eprintln!("listening on http://{address}; {secrets} secret(s) known");
         }
     };
-    listen::run(options, super::shutdown_signal(), ready).await
+    listen::run(options, shutdown, ready).await
 }
 
 /// Those in the configuration, and those that the local server made for webhooks without one. None of it has to be

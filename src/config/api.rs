@@ -14,7 +14,7 @@ use super::parse::parse;
 use super::report::Report;
 use super::settings::{Origin, Place, WebhookSettings};
 use super::tree::{Node, Table, Value};
-use super::webhook::{self, Surroundings};
+use super::webhook::{self, Policies, Surroundings};
 use crate::model::{Timestamp, WebhookId};
 
 /// What only who edits the file may set: the one opens addresses, the other reads files of this machine, and a token for
@@ -100,13 +100,14 @@ impl Loaded {
         let fields = Fields::of(&text, &root, id);
         let confined = body.get("tenant").is_some_and(Json::is_string).then(|| self.defaults.for_a_tenant());
         let defaults = confined.as_ref().unwrap_or(&self.defaults);
-        let around = Surroundings { defaults, network: (judge == Judge::New).then_some(&self.settings.network) };
+        let network = (judge == Judge::New).then_some(&self.settings.network);
+        let mut around = Surroundings { defaults, network, policies: Policies::default() };
         let entry = root.get("webhooks").and_then(|webhooks| match &webhooks.node.value {
             Value::Table(table) => table.get(id.as_str()),
             _ => None,
         });
         let settings = match entry.map(|entry| (entry, &entry.node.value)) {
-            Some((entry, Value::Table(table))) => webhook::webhook(entry, table, &around, &mut report),
+            Some((entry, Value::Table(table))) => webhook::webhook(entry, table, &mut around, &mut report),
             _ => None,
         };
         let (problems, _, _) = report.finish();
@@ -140,14 +141,15 @@ impl Loaded {
 
     /// Whether it is where a problem of this webhook of the API stands.
     pub fn is_place_of_api(place: &Place, id: &WebhookId) -> bool {
-        place.file == place_file(id)
+        *place.file == *place_file(id)
     }
 
     /// These settings with webhooks of the API among them. Those of config.toml win over others of the same id.
     pub fn with_api(&self, webhooks: impl IntoIterator<Item = WebhookSettings>) -> super::Settings {
         let mut settings = self.settings.clone();
         for webhook in webhooks {
-            settings.webhooks.entry(webhook.id.clone()).or_insert_with(|| Arc::new(webhook));
+            let all = Arc::make_mut(&mut settings.webhooks);
+            all.entry(webhook.id.clone()).or_insert_with(|| Arc::new(webhook));
         }
         settings
     }
@@ -201,7 +203,7 @@ impl Fields {
     }
 
     pub fn of_place(&self, place: &Place) -> String {
-        self.at(place.line, place.column)
+        self.at(place.line as usize, place.column as usize)
     }
 }
 

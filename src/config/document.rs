@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::catalogue;
 use super::egress;
+use super::event_types::EventTypeSettings;
 use super::gather::Pems;
 use super::protection::{ProtectionSettings, protection};
 use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::settings::{RetentionSettings, Scope, ServerSettings, StorageSettings, TokenSettings};
 use super::tree::{Entry, Node, Span, Table, Value};
-use crate::model::{NetworkEgress, NetworkPolicy, StorageKey, StorageKeys};
+use crate::model::{EventType, NetworkEgress, NetworkPolicy, StorageKey, StorageKeys};
 use crate::signing::Secret;
 
 pub(super) const ROOT: Keys = Keys {
@@ -31,8 +33,9 @@ pub(super) const ROOT: Keys = Keys {
         "webhooks",
         "transformers",
         "event_types",
+        "catalogue",
     ],
-    later: &["sources", "catalogue"],
+    later: &["sources"],
     elsewhere: &[
         ("[server]", SERVER.known),
         ("[storage]", STORAGE.known),
@@ -122,6 +125,11 @@ impl<'t> Document<'t> {
     pub(super) fn new(root: &'t Table, report: &mut Report) -> Self {
         check_keys(root, &ROOT, report);
         Self { root }
+    }
+
+    /// The event types of the presets.
+    pub(super) fn catalogue(&self, report: &mut Report) -> BTreeMap<EventType, EventTypeSettings> {
+        self.root.get("catalogue").map(|entry| catalogue::read(&entry.node, report)).unwrap_or_default()
     }
 
     /// The table of that name and where it stands.

@@ -39,6 +39,8 @@ const PROBLEM_CHARS_MAX: usize = 300;
 pub struct EventTypeSettings {
     pub description: Option<String>,
     pub schema: Option<Schema>,
+    /// The preset of `catalogue` that declares it; `None`: the file does.
+    pub preset: Option<&'static str>,
 }
 
 /// A JSON schema, and its compiled form.
@@ -61,7 +63,7 @@ impl fmt::Debug for Schema {
 }
 
 impl Schema {
-    fn compile(json: Json) -> Result<Self, String> {
+    pub(super) fn compile(json: Json) -> Result<Self, String> {
         let validator = jsonschema::validator_for(&json).map_err(|error| cut(&error.to_string()))?;
         Ok(Self { json: Arc::new(json), validator: Arc::new(validator) })
     }
@@ -117,7 +119,7 @@ pub(super) fn event_types(
             .and_then(|entry| super::webhook::line(&entry.node, "description", DESCRIPTION_CHARS_MAX, report));
         let schema = table.get("schema").and_then(|entry| schema(&entry.node, files, read, report));
         if let Some(kind) = kind {
-            types.insert(kind, EventTypeSettings { description, schema });
+            types.insert(kind, EventTypeSettings { description, schema, preset: None });
         }
     }
     types

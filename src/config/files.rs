@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -21,19 +22,61 @@ pub(super) const FILES_MAX: usize = 10_000;
 /// Hex digits of a fingerprint: 64 bits tell two configurations apart.
 const FINGERPRINT_CHARS: usize = 16;
 
-pub(super) enum Files<'a> {
+pub(super) struct Files<'a> {
+    source: Source<'a>,
+    looked: Mutex<Looked>,
+}
+
+enum Source<'a> {
     Disk,
     /// Content by path; a directory is there if a file is in it.
     Memory(&'a BTreeMap<PathBuf, Vec<u8>>),
 }
 
-impl Files<'_> {
+/// Everything that was looked at, and what was seen there: a second look need not understand it to know that nothing has
+/// changed.
+#[derive(Debug, Default)]
+pub(super) struct Looked {
+    /// Hashed; `None` for what could not be read.
+    files: BTreeMap<PathBuf, (usize, Option<[u8; 32]>)>,
+    dirs: BTreeMap<PathBuf, Option<Vec<String>>>,
+}
+
+impl Looked {
+    /// Whether all of it is on disk as it was.
+    pub(super) fn is_on_disk(&self) -> bool {
+        let files = Files::disk();
+        self.dirs.iter().all(|(dir, names)| files.list(dir).ok().flatten() == *names)
+            && self.files.iter().all(|(path, (bytes_max, hash))| hash_of(&files.bytes(path, *bytes_max)) == *hash)
+    }
+}
+
+fn hash_of(content: &Result<Zeroizing<Vec<u8>>, String>) -> Option<[u8; 32]> {
+    content.as_ref().ok().map(|bytes| Sha256::digest(bytes.as_slice()).into())
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn disk() -> Self {
+        Self { source: Source::Disk, looked: Mutex::default() }
+    }
+
+    pub(super) fn memory(files: &'a BTreeMap<PathBuf, Vec<u8>>) -> Self {
+        Self { source: Source::Memory(files), looked: Mutex::default() }
+    }
+
+    pub(super) fn looked(&self) -> Looked {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Looked> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The content as text; in words what is wrong otherwise.
     pub(super) fn read(&self, path: &Path, bytes_max: usize) -> Result<Zeroizing<String>, String> {
-        let bytes = match self {
-            Self::Disk => read_disk(path, bytes_max).map_err(|error| describe(&error))?,
-            Self::Memory(files) => files.get(path).cloned().ok_or_else(|| "there is no such file".to_owned())?,
-        };
+        let bytes = self.bytes(path, bytes_max);
+        self.lock().files.insert(path.to_owned(), (bytes_max, hash_of(&bytes)));
+        let bytes = std::mem::take(&mut *bytes?);
         if bytes.len() > bytes_max {
             return Err(format!("it is larger than {}", super::units::show_size(bytes_max as u64)));
         }
@@ -42,21 +85,30 @@ impl Files<'_> {
             .map_err(|error| format!("it is not UTF-8 text (byte {})", error.utf8_error().valid_up_to() + 1))
     }
 
+    fn bytes(&self, path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, String> {
+        match &self.source {
+            Source::Disk => read_disk(path, bytes_max).map(Zeroizing::new).map_err(|error| describe(&error)),
+            Source::Memory(files) => {
+                files.get(path).cloned().map(Zeroizing::new).ok_or_else(|| "there is no such file".to_owned())
+            }
+        }
+    }
+
     /// Names of the files of a directory, sorted; `None` when it is not there.
     pub(super) fn list(&self, dir: &Path) -> Result<Option<Vec<String>>, String> {
-        let mut names = match self {
-            Self::Disk => match list_disk(dir) {
-                Ok(names) => names,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                Err(error) => return Err(describe(&error)),
+        let names: Result<Option<Vec<String>>, String> = match &self.source {
+            Source::Disk => match list_disk(dir) {
+                Ok(names) => Ok(Some(names)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(describe(&error)),
             },
-            Self::Memory(files) => {
+            Source::Memory(files) => {
                 let within = files.keys().filter(|path| path.parent() == Some(dir));
-                within.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()
+                Ok(Some(within.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect()))
             }
         };
-        names.sort();
-        Ok(Some(names))
+        self.lock().dirs.insert(dir.to_owned(), names.clone().ok().flatten());
+        names
     }
 }
 
@@ -81,6 +133,7 @@ fn list_disk(dir: &Path) -> io::Result<Vec<String>> {
             names.push(name);
         }
     }
+    names.sort();
     Ok(names)
 }
 
@@ -116,8 +169,8 @@ mod tests {
     #[test]
     fn what_is_no_regular_file_is_not_opened() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Files::Disk.read(dir.path(), 10).unwrap_err(), "it is not a regular file");
-        assert_eq!(Files::Disk.read(&dir.path().join("x"), 10).unwrap_err(), "there is no such file");
+        assert_eq!(Files::disk().read(dir.path(), 10).unwrap_err(), "it is not a regular file");
+        assert_eq!(Files::disk().read(&dir.path().join("x"), 10).unwrap_err(), "there is no such file");
     }
 
     #[test]
@@ -125,10 +178,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         std::fs::write(&path, "x".repeat(2049)).unwrap();
-        assert_eq!(Files::Disk.read(&path, 2048).unwrap_err(), "it is larger than 2KiB");
-        assert_eq!(Files::Disk.read(&path, 2049).unwrap().len(), 2049);
+        assert_eq!(Files::disk().read(&path, 2048).unwrap_err(), "it is larger than 2KiB");
+        assert_eq!(Files::disk().read(&path, 2049).unwrap().len(), 2049);
         std::fs::write(&path, b"ab\xff").unwrap();
-        assert_eq!(Files::Disk.read(&path, 10).unwrap_err(), "it is not UTF-8 text (byte 3)");
+        assert_eq!(Files::disk().read(&path, 10).unwrap_err(), "it is not UTF-8 text (byte 3)");
     }
 
     #[test]
@@ -138,8 +191,8 @@ mod tests {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
         std::fs::create_dir(dir.path().join("c.toml")).unwrap();
-        assert_eq!(Files::Disk.list(dir.path()).unwrap().unwrap(), ["a.toml", "b.toml"]);
-        assert_eq!(Files::Disk.list(&dir.path().join("x")).unwrap(), None);
+        assert_eq!(Files::disk().list(dir.path()).unwrap().unwrap(), ["a.toml", "b.toml"]);
+        assert_eq!(Files::disk().list(&dir.path().join("x")).unwrap(), None);
     }
 
     #[test]

@@ -30,7 +30,10 @@ pub(super) type Pems = BTreeMap<Span, Result<Zeroizing<String>, String>>;
 const MERGED: [&str; 9] =
     ["server", "tokens", "storage", "retention", "network", "defaults", "webhooks", "transformers", "event_types"];
 
-pub(super) fn gather(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>, report: &mut Report) -> Gathered {
+/// Environment variables by name.
+pub(super) type Env<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+pub(super) fn gather(files: &Files<'_>, path: &Path, env: Env<'_>, report: &mut Report) -> Gathered {
     let interpolator = Interpolator { files, env, files_read: Vec::new(), fingerprint: Fingerprint::default() };
     let mut gatherer = Gatherer {
         dir: path.parent().unwrap_or(Path::new("")),
@@ -86,6 +89,7 @@ impl Gatherer<'_> {
         let dir = path.parent().unwrap_or(Path::new("")).to_owned();
         let file = report.sources.add(path, text);
         let mut table = parse(file, report);
+        table.shrink();
         self.interpolator.expand(&mut table, &dir, report);
         for entry in table.into_entries() {
             if entry.key.name == "include" {

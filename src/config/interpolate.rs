@@ -12,7 +12,7 @@ use super::tree::{Expanded, Node, Span, Table, Value};
 /// What the strings of all files are filled in from.
 pub(super) struct Interpolator<'a> {
     pub(super) files: &'a Files<'a>,
-    pub(super) env: &'a dyn Fn(&str) -> Option<String>,
+    pub(super) env: super::gather::Env<'a>,
     /// Each `${file:…}`, there or not: to be watched.
     pub(super) files_read: Vec<PathBuf>,
     pub(super) fingerprint: Fingerprint,
@@ -38,7 +38,7 @@ impl Interpolator<'_> {
     fn expand_node(&mut self, node: &mut Node, dir: &Path, report: &mut Report) {
         match &mut node.value {
             Value::String(text) if text.written.contains("${") => match self.expand_text(&text.written, node.span, dir, report) {
-                Some(expanded) => text.expanded = Some(expanded),
+                Some(expanded) => text.expanded = Some(Box::new(expanded)),
                 None => node.value = Value::Broken,
             },
             Value::Array(nodes) | Value::Tables(nodes) => {

@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::document::Document;
 use super::event_types::{self, SchemaFiles};
-use super::files::Files;
-use super::gather::{Gathered, gather};
+use super::files::{Files, Looked};
+use super::gather::{Env, Gathered, gather};
 use super::problem::{Problem, Problems, Severity};
 use super::report::Report;
 use super::settings::{Place, Settings};
 use super::sources::Sources;
 use super::transform;
-use super::webhook::{self, Policy, Surroundings};
+use super::webhook::{self, Policies, Policy, Surroundings};
 
 /// A configuration that is whole, and what it was made of.
 pub struct Loaded {
@@ -29,6 +29,7 @@ pub struct Loaded {
     /// What is allowed, but probably not meant.
     pub warnings: Vec<Problem>,
     sources: Sources,
+    looked: Looked,
     /// `[defaults]`, which webhooks of the API have too.
     pub(super) defaults: Policy,
 }
@@ -37,40 +38,52 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Everything that is wrong with it, in all its files, in their order.
-pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
-    load_from(&Files::Disk, path, env)
+pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Problems> {
+    load_from(&Files::disk(), path, env)
 }
 
 /// As [`load`], from memory: `config.toml` as given, and other files by path. For tests and fuzzing.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_str(
-    text: &str,
-    others: &BTreeMap<PathBuf, Vec<u8>>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Loaded, Problems> {
+pub fn load_str(text: &str, others: &BTreeMap<PathBuf, Vec<u8>>, env: Env<'_>) -> Result<Loaded, Problems> {
     let path = PathBuf::from("config.toml");
     let mut files = others.clone();
     files.insert(path.clone(), text.as_bytes().to_vec());
-    load_from(&Files::Memory(&files), &path, env)
+    load_from(&Files::memory(&files), &path, env)
 }
 
-fn load_from(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Problems> {
+fn load_from(files: &Files<'_>, path: &Path, env: Env<'_>) -> Result<Loaded, Problems> {
     let mut report = Report::default();
-    let gathered = gather(files, path, env, &mut report);
+    let gathered = gather_apart(files, path, env, &mut report);
     let mut schemas = SchemaFiles::default();
     let (settings, defaults) = settings(&gathered, path, files, &mut schemas, &mut report);
-    let Gathered { mut files, include_dirs, mut fingerprint, .. } = gathered;
+    let Gathered { files: mut paths, include_dirs, mut fingerprint, .. } = gathered;
     if !schemas.paths.is_empty() {
         schemas.content.add(fingerprint.as_bytes());
         fingerprint = schemas.content.finish();
-        files.append(&mut schemas.paths);
+        paths.append(&mut schemas.paths);
     }
     let (problems, warnings, sources) = report.finish();
+    let (files, looked) = (paths, files.looked());
     match settings.filter(|_| problems.is_empty()) {
-        Some(settings) => Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, defaults }),
+        Some(settings) => Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, looked, defaults }),
         None => Err(Problems { problems, files, include_dirs, fingerprint }),
+    }
+}
+
+/// In a thread of its own. What is read, texts and trees, is many times larger than what is made of it, and goes when that
+/// is made: allocators keep threads apart, so it goes as a whole instead of leaving holes between what stays.
+fn gather_apart(files: &Files<'_>, path: &Path, env: Env<'_>, report: &mut Report) -> Gathered {
+    let apart = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("config".to_owned());
+        thread.spawn_scoped(scope, || gather(files, path, env, &mut *report)).ok().map(std::thread::ScopedJoinHandle::join)
+    });
+    match apart {
+        Some(Ok(gathered)) => gathered,
+        Some(Err(panic)) => std::panic::resume_unwind(panic),
+        // No thread to be had.
+        None => gather(files, path, env, report),
     }
 }
 
@@ -93,10 +106,11 @@ fn settings(
         Some(table) => webhook::defaults(table, report),
         None => Policy::default(),
     };
-    let around = Surroundings { defaults: &defaults, network: network_is_whole.then_some(&network) };
+    let network_known = network_is_whole.then_some(&network);
+    let mut around = Surroundings { defaults: &defaults, network: network_known, policies: Policies::default() };
     let mut webhooks = BTreeMap::new();
     for (entry, table) in document.named("webhooks", report) {
-        if let Some(webhook) = webhook::webhook(entry, table, &around, report) {
+        if let Some(webhook) = webhook::webhook(entry, table, &mut around, report) {
             webhooks.insert(webhook.id.clone(), Arc::new(webhook));
         }
     }
@@ -106,7 +120,9 @@ fn settings(
             transformers.insert(entry.key.name.clone(), transformer);
         }
     }
-    let event_types = event_types::event_types(document.named("event_types", report), files, schemas, report);
+    // What the file declares itself replaces what a preset says of it.
+    let mut event_types = document.catalogue(report);
+    event_types.extend(event_types::event_types(document.named("event_types", report), files, schemas, report));
     let transformers_dir = config_dir.join("transformers");
     let settings = (report.errors() == 0).then_some(Settings {
         server,
@@ -115,7 +131,7 @@ fn settings(
         retention,
         network,
         network_egress,
-        webhooks,
+        webhooks: Arc::new(webhooks),
         transformers,
         event_types,
         transformers_dir,
@@ -124,11 +140,23 @@ fn settings(
 }
 
 impl Loaded {
+    /// Whether every file that it was read from, and every directory that was looked through, is on disk as it was then:
+    /// reading it again would come to the same.
+    pub fn is_on_disk(&self) -> bool {
+        self.looked.is_on_disk()
+    }
+
+    /// Without the files' texts, which only show where a problem is: for the time when there is none any more.
+    #[must_use]
+    pub fn without_texts(self) -> Self {
+        Self { sources: Sources::default(), ..self }
+    }
+
     /// A problem found later (a module that is missing, options that it refuses) at a place of these settings.
     pub fn problem_at(&self, place: &Place, message: String, help: Option<String>) -> Problem {
         let span = self.sources.span_of(place);
         let excerpts = span.and_then(|span| self.sources.excerpt(span, None)).into_iter().collect();
-        let Place { file, line, column } = place.clone();
+        let (file, line, column) = (place.file.to_path_buf(), place.line as usize, place.column as usize);
         Problem { severity: Severity::Error, file, line, column, message, help, excerpts }
     }
 

@@ -5,6 +5,7 @@
 //! and typed readers walk the tree (`document`, `webhook`, …), reporting instead of stopping.
 
 mod api;
+mod catalogue;
 mod document;
 mod egress;
 mod event_types;
@@ -34,6 +35,7 @@ mod units;
 mod webhook;
 
 pub use api::{FieldProblem, Fields, Judge, Judged};
+pub use catalogue::{PRESETS, Preset, PresetType};
 pub use event_types::{EventTypeSettings, Schema};
 pub use load::{Loaded, load, load_str};
 pub use problem::{Problem, Problems, Severity};
@@ -41,6 +43,6 @@ pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSet
 pub use schema::schema;
 pub use settings::{
     LanePolicy, OrderBy, OrderPolicy, Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings,
-    TokenSettings, TransformerSettings, WebhookSettings,
+    TokenSettings, TransformerSettings, WebhookPolicy, WebhookSettings,
 };
 pub(crate) use units::parse_duration;

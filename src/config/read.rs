@@ -25,6 +25,9 @@ pub(super) struct Keys {
     pub(super) aliases: &'static [(&'static str, &'static str)],
 }
 
+/// Keys of the top level that are no tables, so that whoever writes them below a header has put them into that table.
+const TOP_LEVEL: [&str; 2] = ["catalogue", "include"];
+
 /// Reports every key that is not known; gives those that were probably meant, so that they are not missed too.
 pub(super) fn check_keys(table: &Table, keys: &Keys, report: &mut Report) -> Vec<&'static str> {
     let mut meant = Vec::new();
@@ -38,6 +41,12 @@ pub(super) fn check_keys(table: &Table, keys: &Keys, report: &mut Report) -> Vec
             report
                 .error(key.span, format!("{shown} is not available in this version"))
                 .help("remove it: what is written here is honoured, or refused");
+            continue;
+        }
+        if TOP_LEVEL.contains(&name) {
+            report
+                .error(key.span, format!("{shown} stands in {}, but belongs to the top level", keys.table))
+                .help("write it above the first [table] of the file");
             continue;
         }
         if let Some((_, why)) = keys.refused.iter().find(|(refused, _)| *refused == name) {

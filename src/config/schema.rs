@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::catalogue::{PRESETS, Preset};
 use super::document::{NETWORK, RETENTION, ROOT, SERVER, STORAGE, TOKEN};
 use super::egress::{self, AUTH, BASIC, OAUTH2, WEBHOOK_NETWORK};
 use super::event_types::EVENT_TYPE;
@@ -118,10 +119,16 @@ fn root(key: &str) -> Value {
             "description": "Which event types there are", "type": "object",
             "additionalProperties": described("An event type", table(&EVENT_TYPE, &[], event_type)),
         }),
-        "catalogue" => list("text", "Presets of event types"),
+        "catalogue" => catalogue(),
         // A table of its own kind, whose keys are not listed here.
         _ => json!({"type": "object"}),
     }
+}
+
+fn catalogue() -> Value {
+    let preset = |preset: &Preset| json!({"const": preset.name, "description": preset.summary});
+    let names: Vec<Value> = PRESETS.iter().map(preset).chain([json!({"type": "string", "pattern": FILLED_IN})]).collect();
+    json!({"description": "Presets of event types, declared as if they stood in [event_types]", "type": "array", "items": {"anyOf": names}})
 }
 
 fn event_type(key: &str) -> Value {

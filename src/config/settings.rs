@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,8 @@ pub struct Settings {
     pub retention: RetentionSettings,
     pub network: NetworkPolicy,
     pub network_egress: NetworkEgress,
-    pub webhooks: BTreeMap<WebhookId, Arc<WebhookSettings>>,
+    /// Shared by every snapshot that they are the same in.
+    pub webhooks: Arc<BTreeMap<WebhookId, Arc<WebhookSettings>>>,
     pub transformers: BTreeMap<String, TransformerSettings>,
     pub event_types: BTreeMap<EventType, EventTypeSettings>,
     /// `transformers/` beside config.toml, whether it exists or not.
@@ -85,27 +87,36 @@ pub struct RetentionSettings {
     pub audit: Duration,
 }
 
-/// One webhook, `[defaults]` already merged in.
+/// One webhook, `[defaults]` already merged in. What it has in common with others is its [`WebhookPolicy`], whose fields are
+/// read as if they were its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WebhookSettings {
     pub id: WebhookId,
     pub url: EndpointUrl,
-    pub events: Vec<Pattern>,
-    pub filter: Option<Filter>,
-    /// The pipeline, first stage first; empty without a transformer.
-    pub transform: Vec<TransformStep>,
+    pub events: Box<[Pattern]>,
     /// Where each stage was declared (a default's stands in `[defaults]`): as many as `transform` has.
-    pub transform_places: Vec<Place>,
+    pub transform_places: Box<[Place]>,
     /// `None`: one is generated and kept in the store, unless nothing is signed.
     pub secret: Option<Secret>,
     /// Those that it replaces: they sign too, newest first.
-    pub previous_secrets: Vec<Secret>,
+    pub previous_secrets: Box<[Secret]>,
+    pub description: Option<Box<str>>,
+    pub tenant: Option<Arc<str>>,
+    pub place: Place,
+    pub origin: Origin,
+    pub policy: Arc<WebhookPolicy>,
+}
+
+/// How a webhook's deliveries are made. Equal ones are one in memory: of a hundred thousand webhooks most have the same.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebhookPolicy {
+    pub filter: Option<Filter>,
+    /// The pipeline, first stage first; empty without a transformer.
+    pub transform: Vec<TransformStep>,
     /// Empty: `"none"`.
-    pub signature: Vec<SignatureSpec>,
+    pub signature: Arc<[SignatureSpec]>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub enabled: bool,
-    pub description: Option<String>,
-    pub tenant: Option<Arc<str>>,
     pub retry: RetryPolicy,
     pub timeout: Duration,
     pub connect_timeout: Duration,
@@ -113,8 +124,14 @@ pub struct WebhookSettings {
     pub lane: LanePolicy,
     pub egress: WebhookEgress,
     pub metadata: serde_json::Map<String, serde_json::Value>,
-    pub place: Place,
-    pub origin: Origin,
+}
+
+impl Deref for WebhookSettings {
+    type Target = WebhookPolicy;
+
+    fn deref(&self) -> &WebhookPolicy {
+        &self.policy
+    }
 }
 
 /// Who declared a webhook.
@@ -169,9 +186,12 @@ pub struct TransformerSettings {
 /// Where something was declared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    pub file: PathBuf,
+    /// Shared by all places of the file.
+    pub file: Arc<Path>,
     /// From 1.
-    pub line: usize,
+    pub line: u32,
     /// From 1, in characters.
-    pub column: usize,
+    pub column: u32,
+    /// Bytes that it covers.
+    pub length: u32,
 }

@@ -1,7 +1,6 @@
 //! The files that were read: where a byte stands, and the excerpt to show for it, secrets hidden. Refuses to give the
 //! text of a file to anybody but the parser.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,12 +17,10 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 #[derive(Default)]
 pub(super) struct Sources {
     files: Vec<SourceFile>,
-    /// Where each place handed out ends.
-    places: BTreeMap<Place, Span>,
 }
 
 struct SourceFile {
-    path: PathBuf,
+    path: Arc<Path>,
     text: Arc<Zeroizing<String>>,
     line_starts: Vec<usize>,
     masks: Vec<Mask>,
@@ -38,6 +35,7 @@ impl Sources {
         let text_start = if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 };
         let line_starts = std::iter::once(text_start).chain(breaks).collect();
         let masks = masks(&text);
+        let path = Arc::from(path);
         self.files.push(SourceFile { path, text: Arc::new(text), line_starts, masks, broken: false, readable_to: usize::MAX });
         FileId(self.files.len() - 1)
     }
@@ -95,15 +93,21 @@ impl Sources {
     }
 
     /// A place that [`Sources::span_of`] can find again.
-    pub(super) fn place(&mut self, span: Span) -> Place {
+    pub(super) fn place(&self, span: Span) -> Place {
         let (line, column) = self.position(span);
-        let place = Place { file: self.path(span.file).to_owned(), line, column };
-        self.places.insert(place.clone(), span);
-        place
+        // Files are bounded far below 4 GiB.
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let file = Arc::clone(&self.files[span.file.0].path);
+        Place { file, line: number(line), column: number(column), length: number(span.end.saturating_sub(span.start)) }
     }
 
     pub(super) fn span_of(&self, place: &Place) -> Option<Span> {
-        self.places.get(place).copied()
+        let at = self.files.iter().position(|file| file.path == place.file)?;
+        let (line, column) = (place.line as usize, place.column as usize);
+        let line_start = *self.files[at].line_starts.get(line.checked_sub(1)?)?;
+        let before: usize = self.files[at].text.get(line_start..)?.chars().take(column.checked_sub(1)?).map(char::len_utf8).sum();
+        let start = line_start + before;
+        Some(Span { file: FileId(at), start, end: start + place.length as usize })
     }
 
     /// The line where a span begins, with the part of the span that is on it; `None` for a file that could not be read.
@@ -142,7 +146,7 @@ impl Sources {
         let shown_trimmed = shown.trim_end_matches('\r').len();
         shown.truncate(shown_trimmed);
         let marked = shown.floor_char_boundary(marked.start)..shown.floor_char_boundary(marked.end);
-        Some(Excerpt { file: file.path.clone(), line, column, text: shown, marked, label })
+        Some(Excerpt { file: file.path.to_path_buf(), line, column, text: shown, marked, label })
     }
 }
 

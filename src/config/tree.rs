@@ -49,7 +49,8 @@ pub(super) enum Value {
 /// A string, and what its `${…}` came to.
 pub(super) struct Text {
     pub(super) written: String,
-    pub(super) expanded: Option<Expanded>,
+    /// Boxed: few strings have one, and trees of 100,000 webhooks have half a million strings.
+    pub(super) expanded: Option<Box<Expanded>>,
 }
 
 pub(super) struct Expanded {
@@ -75,8 +76,12 @@ pub(super) struct Table {
     pub(super) form: Form,
     /// In the order of the file.
     entries: Vec<Entry>,
-    index: HashMap<String, usize>,
+    /// Where each key is, once there are more than [`SCANNED_MAX`].
+    index: Option<Box<HashMap<String, usize>>>,
 }
+
+/// Entries up to which a table is searched one by one: that is as fast as hashing, and most tables are that small.
+const SCANNED_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -126,7 +131,7 @@ impl std::fmt::Debug for Text {
 
 impl Table {
     pub(super) fn new(form: Form) -> Self {
-        Self { form, entries: Vec::new(), index: HashMap::new() }
+        Self { form, entries: Vec::new(), index: None }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -142,11 +147,33 @@ impl Table {
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Entry> {
-        self.index.get(name).map(|position| &self.entries[*position])
+        self.position(name).map(|position| &self.entries[position])
     }
 
     fn get_mut(&mut self, name: &str) -> Option<&mut Entry> {
-        self.index.get(name).map(|position| &mut self.entries[*position])
+        self.position(name).map(|position| &mut self.entries[position])
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        match &self.index {
+            Some(index) => index.get(name).copied(),
+            None => self.entries.iter().position(|entry| entry.key.name == name),
+        }
+    }
+
+    /// Gives back what its growing took too much: a table of three entries has room for four.
+    pub(super) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+        for entry in &mut self.entries {
+            entry.node.shrink();
+        }
+    }
+
+    fn index_many(&mut self) {
+        if self.index.is_none() && self.entries.len() > SCANNED_MAX {
+            let index = self.entries.iter().enumerate().map(|(at, entry)| (entry.key.name.clone(), at)).collect();
+            self.index = Some(Box::new(index));
+        }
     }
 
     /// `Err` with what is there already.
@@ -154,8 +181,11 @@ impl Table {
         if let Some(first) = self.get(&key.name) {
             return Err(Clash { first: first.key.span, key, kind: ClashKind::Twice });
         }
-        self.index.insert(key.name.clone(), self.entries.len());
+        if let Some(index) = &mut self.index {
+            index.insert(key.name.clone(), self.entries.len());
+        }
         self.entries.push(Entry { key, node });
+        self.index_many();
         Ok(())
     }
 
@@ -233,6 +263,19 @@ impl Table {
     /// The section that [`Table::open`] opened last under this path.
     pub(super) fn section(&mut self, path: &[Key]) -> Option<&mut Table> {
         path.iter().try_fold(self, |table, step| table.get_mut(&step.name)?.node.value.last_table())
+    }
+}
+
+impl Node {
+    fn shrink(&mut self) {
+        match &mut self.value {
+            Value::Array(nodes) | Value::Tables(nodes) => {
+                nodes.shrink_to_fit();
+                nodes.iter_mut().for_each(Self::shrink);
+            }
+            Value::Table(table) => table.shrink(),
+            Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Broken => {}
+        }
     }
 }
 

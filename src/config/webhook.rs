@@ -1,25 +1,29 @@
 //! One webhook: what `[defaults]` and `[webhooks.ID]` may say, each checked, and how the two are merged.
 
+mod values;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use url::Url;
 
+pub(super) use self::values::line;
+use self::values::{events, filter, metadata, secrets, url};
 use super::egress;
 use super::headers::{self, Header};
-use super::json::{self, span_at};
 use super::lane;
-use super::mask::show_url;
 use super::read::{self, Keys, check_keys};
 use super::report::{Report, quote};
 use super::retry;
-use super::settings::{Origin, WebhookSettings};
+use super::settings::{Origin, Place, WebhookPolicy, WebhookSettings};
 use super::transform::{self, Pipeline};
-use super::tree::{Entry, Node, Table, Value};
-use crate::model::{EndpointUrl, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookEgress, WebhookId, WebhookTls};
-use crate::routing::{Filter, Pattern};
-use crate::signing::{LiveSecret, Scheme, Secret, SignatureSpec, Signer};
+use super::tree::{Entry, Table};
+use crate::model::{
+    EndpointAuth, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookEgress, WebhookId, WebhookTls,
+};
+use crate::routing::Filter;
+use crate::signing::{LiveSecret, Scheme, SignatureSpec, Signer};
 
 /// Keys that a default can be given for.
 pub(super) const SHARED: [&str; 20] = [
@@ -137,12 +141,8 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10 * 60);
 const CONCURRENCY_DEFAULT: usize = 10;
 const CONCURRENCY_MAX: i64 = 1_000;
 
-const PATTERNS_MAX: usize = 1_000;
 const TEXT_CHARS_MAX: usize = 1_000;
 const TENANT_CHARS_MAX: usize = 200;
-/// During a rotation there are two; each costs an HMAC over the whole body.
-const SECRETS_MAX: usize = 5;
-const METADATA_BYTES_MAX: usize = 16 << 10;
 
 /// The keys of [`SHARED`], as far as a table sets them.
 #[derive(Debug, Default, Clone)]
@@ -176,6 +176,29 @@ pub(super) struct Surroundings<'a> {
     pub(super) defaults: &'a Policy,
     /// `None` when `[network]` itself is wrong: then no URL can be judged.
     pub(super) network: Option<&'a NetworkPolicy>,
+    /// Those of the webhooks before.
+    pub(super) policies: Policies,
+}
+
+/// Policies that webhooks were seen to have, newest last, so that equal ones are one.
+#[derive(Default)]
+pub(super) struct Policies(VecDeque<Arc<WebhookPolicy>>);
+
+impl Policies {
+    /// Compared with: files are written by hand or from a template, and neither has many kinds of webhooks in turn.
+    const KEPT: usize = 8;
+
+    fn share(&mut self, policy: WebhookPolicy) -> Arc<WebhookPolicy> {
+        if let Some(known) = self.0.iter().rev().find(|known| ***known == policy) {
+            return Arc::clone(known);
+        }
+        let policy = Arc::new(policy);
+        if self.0.len() == Self::KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(Arc::clone(&policy));
+        policy
+    }
 }
 
 /// `[defaults]`.
@@ -187,7 +210,12 @@ pub(super) fn defaults(table: &Table, report: &mut Report) -> Policy {
 }
 
 /// `[webhooks.ID]`, merged with the defaults; `None` when something is wrong with it (reported).
-pub(super) fn webhook(entry: &Entry, table: &Table, around: &Surroundings<'_>, report: &mut Report) -> Option<WebhookSettings> {
+pub(super) fn webhook(
+    entry: &Entry,
+    table: &Table,
+    around: &mut Surroundings<'_>,
+    report: &mut Report,
+) -> Option<WebhookSettings> {
     let errors_before = report.errors();
     let meant = check_keys(table, &WEBHOOK, report);
     let id = match WebhookId::parse(&entry.key.name) {
@@ -225,29 +253,26 @@ pub(super) fn webhook(entry: &Entry, table: &Table, around: &Surroundings<'_>, r
     let description = table.get("description").and_then(|entry| line(&entry.node, "description", TEXT_CHARS_MAX, report));
     let tenant = table.get("tenant").and_then(|entry| line(&entry.node, "tenant", TENANT_CHARS_MAX, report));
     let auth = table.get("auth").and_then(|entry| egress::webhook_auth(&entry.node, report));
-    let merged = merged(id?, url?, events?, own, around.defaults, entry, report);
+    let (policy, transform_places) = merged(own, around.defaults, auth);
     let settings = WebhookSettings {
-        description,
+        id: id?,
+        url: url?,
+        events: events?.into(),
+        transform_places: transform_places.into(),
+        description: description.map(Into::into),
         secret: secrets.next(),
         previous_secrets: secrets.collect(),
         tenant: tenant.map(Arc::from),
-        egress: WebhookEgress { auth, ..merged.egress },
-        ..merged
+        place: report.sources.place(entry.key.span),
+        origin: Origin::Config,
+        policy: around.policies.share(policy),
     };
     check_together(&settings, table, entry, report);
     // A webhook with an error is never used, but what was built of it made the checks above possible.
     (report.errors() == errors_before).then_some(settings)
 }
 
-fn merged(
-    id: WebhookId,
-    url: EndpointUrl,
-    events: Vec<Pattern>,
-    own: Policy,
-    defaults: &Policy,
-    entry: &Entry,
-    report: &mut Report,
-) -> WebhookSettings {
+fn merged(own: Policy, defaults: &Policy, auth: Option<EndpointAuth>) -> (WebhookPolicy, Vec<Place>) {
     let builtin = RetryPolicy::default();
     let (schedule, jitter) = own.retry.or_else(|| defaults.retry.clone()).unwrap_or((builtin.schedule, builtin.jitter));
     let retry = RetryPolicy {
@@ -262,20 +287,12 @@ fn merged(
     let inherited = defaults.headers.iter().filter(|default| !own.headers.iter().any(|header| header.name == default.name));
     let headers = inherited.chain(&own.headers).map(|header| (header.name.clone(), header.value.clone())).collect();
     let standard = || vec![SignatureSpec::new(Scheme::Standard)];
-    WebhookSettings {
-        id,
-        url,
-        events,
+    let policy = WebhookPolicy {
         filter: own.filter.or_else(|| defaults.filter.clone()),
         transform,
-        transform_places,
-        secret: None,
-        previous_secrets: Vec::new(),
-        signature: own.signature.or_else(|| defaults.signature.clone()).unwrap_or_else(standard),
+        signature: own.signature.or_else(|| defaults.signature.clone()).unwrap_or_else(standard).into(),
         headers,
         enabled: own.enabled.or(defaults.enabled).unwrap_or(true),
-        description: None,
-        tenant: None,
         retry,
         timeout,
         // The whole attempt ends at `timeout` anyway.
@@ -285,12 +302,11 @@ fn merged(
         egress: WebhookEgress {
             allow: own.allow.or_else(|| defaults.allow.clone()).unwrap_or_default(),
             tls: own.tls.or_else(|| defaults.tls.clone()).unwrap_or_default(),
-            auth: None,
+            auth,
         },
         metadata: own.metadata.or_else(|| defaults.metadata.clone()).unwrap_or_default(),
-        place: report.sources.place(entry.key.span),
-        origin: Origin::Config,
-    }
+    };
+    (policy, transform_places)
 }
 
 /// What no key alone can be blamed for.
@@ -318,7 +334,7 @@ fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, repo
         let all = std::iter::once(secret).chain(&settings.previous_secrets);
         let secrets: Vec<LiveSecret> = all.cloned().map(LiveSecret::lasting).collect();
         if secrets.iter().any(|live| live.secret.is_asymmetric())
-            && let Err(error) = Signer::new(&settings.signature, &secrets)
+            && let Err(error) = Signer::new(Arc::clone(&settings.signature), secrets)
         {
             // Its words name the dialect, never the key.
             report.error(entry.node.span, format!("`secret`: {error}"));
@@ -355,146 +371,4 @@ fn policy(table: &Table, report: &mut Report) -> Policy {
         }
     }
     policy
-}
-
-fn url(node: &Node, network: Option<&NetworkPolicy>, report: &mut Report) -> Option<EndpointUrl> {
-    const EXAMPLE: &str = "write scheme and host, as in \"https://example.com/hook\"";
-    let text = read::string(node, "url", "https://example.com/hook", report)?;
-    let value = text.value();
-    let foreign = text.expanded.is_some();
-    let shown = if foreign { "what `${…}` comes to".to_owned() } else { quote(&show_url(value)) };
-    let url = match Url::parse(value) {
-        Ok(url) if !matches!(url.scheme(), "http" | "https") => {
-            // `localhost:9000/x` parses as the scheme `localhost`.
-            let help = if value.contains("://") { "only https and http are delivered to" } else { EXAMPLE };
-            report.error(node.span, format!("`url` is not an http or https URL: {shown}")).help(help);
-            return None;
-        }
-        Ok(url) => url,
-        Err(url::ParseError::RelativeUrlWithoutBase) => {
-            report.error(node.span, format!("`url` is not an absolute URL: {shown}")).help(EXAMPLE);
-            return None;
-        }
-        Err(error) => {
-            report.error(node.span, format!("`url` is not a valid URL: {shown}: {error}")).help(EXAMPLE);
-            return None;
-        }
-    };
-    if let Some(Err(refused)) = network.map(|network| network.check_url(&url)) {
-        let message = format!("`url` is refused: {refused}");
-        let secret_parts = [url.username(), url.password().unwrap_or_default(), url.path(), url.query().unwrap_or_default()];
-        // Host and scheme may be said, also of a URL from the environment; the rest may be a credential.
-        let leaks = foreign && secret_parts.iter().any(|part| part.len() > 3 && message.contains(part));
-        let message = if leaks { format!("`url` is refused for {shown}") } else { message };
-        report.error(node.span, message);
-        return None;
-    }
-    Some(EndpointUrl::new(url))
-}
-
-fn events(node: &Node, report: &mut Report) -> Option<Vec<Pattern>> {
-    let count = read::array(node, "events", "[\"order.*\"]", report)?.len();
-    if count == 0 {
-        report
-            .error(node.span, "`events` is empty, so that the webhook would receive nothing")
-            .help("name event types, as in [\"order.*\"]; [\"*\"] is all of them");
-        return None;
-    }
-    if !read::at_most(count, PATTERNS_MAX, "patterns", node, report) {
-        return None;
-    }
-    let mut patterns: Vec<Pattern> = Vec::with_capacity(count);
-    for (text, node) in read::strings(node, "events", "order.*", report)? {
-        match Pattern::parse(text.value()) {
-            Ok(pattern) => {
-                if patterns.contains(&pattern) {
-                    report.warning(node.span, "this pattern stands in the list twice");
-                }
-                patterns.push(pattern);
-            }
-            Err(error) => {
-                report.error_about(node.span, [node], "`events`:", &error.to_string());
-            }
-        }
-    }
-    (patterns.len() == count).then_some(patterns)
-}
-
-/// The parser's path leads back to the part of the file that it complains about.
-fn filter(node: &Node, report: &mut Report) -> Option<Filter> {
-    read::table(node, "filter", "{ data = { severity = \"high\" } }", report)?;
-    let json = json::to_json(node, report)?;
-    match Filter::parse(&json) {
-        Ok(filter) => Some(filter),
-        Err(errors) => {
-            for error in errors {
-                let span = span_at(node, &error.path, report);
-                report.error_about(span, [node], "`filter`:", &error.problem);
-            }
-            None
-        }
-    }
-}
-
-/// One secret, or several of which the first is the newest: all of them sign.
-fn secrets(node: &Node, report: &mut Report) -> Option<Vec<Secret>> {
-    let Value::Array(nodes) = &node.value else { return Some(vec![secret(node, report)?]) };
-    if nodes.is_empty() {
-        report.error(node.span, "`secret` is an empty list").help("leave it out to have one generated");
-        return None;
-    }
-    if !read::at_most(nodes.len(), SECRETS_MAX, "secrets", node, report) {
-        return None;
-    }
-    let secrets: Vec<Option<Secret>> = nodes.iter().map(|node| secret(node, report)).collect();
-    secrets.into_iter().collect()
-}
-
-fn secret(node: &Node, report: &mut Report) -> Option<Secret> {
-    let text = read::string(node, "secret", "${OPS_SECRET}", report)?;
-    match Secret::parse(text.value()) {
-        Ok(secret) => Some(secret),
-        Err(error) => {
-            // Whatever the parser says, the secret is not in it.
-            let problem = error.to_string();
-            let shows =
-                super::report::leaks(&problem.replace("whsec_", "").replace("whsk_", "").replace("whpk_", ""), text.value());
-            if shows {
-                report
-                    .error(node.span, "`secret` cannot be used to sign")
-                    .help("write whsec_ and base64, or any text of your own");
-            } else {
-                report.error(node.span, format!("`secret`: {problem}"));
-            }
-            None
-        }
-    }
-}
-
-pub(super) fn line(node: &Node, key: &str, chars_max: usize, report: &mut Report) -> Option<String> {
-    let text = read::string(node, key, "acme", report)?;
-    let value = text.value();
-    let count = value.chars().count();
-    if value.trim().is_empty() || count > chars_max || value.chars().any(|c| c.is_control() && c != '\n') {
-        report.error(node.span, format!("`{key}` must be 1 to {chars_max} characters, none of them a control character"));
-        return None;
-    }
-    Some(value.to_owned())
-}
-
-fn metadata(node: &Node, report: &mut Report) -> Option<serde_json::Map<String, serde_json::Value>> {
-    let table = match &node.value {
-        Value::Table(table) => table,
-        _ => {
-            read::mismatch(node, "metadata", "a table such as { team = \"sre\" }", report);
-            return None;
-        }
-    };
-    let map = json::table_to_json(table, report)?;
-    let size = serde_json::to_string(&map).map_or(0, |text| text.len());
-    if size > METADATA_BYTES_MAX {
-        report.error(node.span, format!("`metadata` has {size} bytes as JSON, at most {METADATA_BYTES_MAX} are allowed"));
-        return None;
-    }
-    Some(map)
 }

@@ -6,14 +6,15 @@ use std::sync::{Arc, OnceLock};
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::{Extensions, Method, Uri};
 use serde_json::{Value, json};
+use tracing::Instrument;
 
 use super::Shared;
 use super::auth::Manager;
 use super::observe::REQUEST_ID;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::query::{Query, show_cursor};
 use super::serve::Peer;
 use super::shape::List;
@@ -32,9 +33,9 @@ const NOT_MANAGEMENT: [&str; 2] = ["/v1/events", "/v1/sources/{name}"];
 #[derive(Clone, Default)]
 struct Who(Arc<OnceLock<Arc<str>>>);
 
-/// Why a request was refused; goes along with its response.
+/// What there is to say of an answer: why it was refused, or that it was given before. Goes along with its response.
 #[derive(Clone)]
-pub(super) struct Refusal(pub(super) String);
+pub(super) struct Remark(pub(super) String);
 
 /// Called for every token that was let in.
 pub(super) fn admitted(extensions: &Extensions, token: &Arc<str>) {
@@ -49,9 +50,16 @@ fn is_management(method: &Method, route: &str) -> bool {
     if reads { SECRET_READS.contains(&route) } else { route.starts_with("/v1/") && !NOT_MANAGEMENT.contains(&route) }
 }
 
-pub(super) async fn record(State(shared): State<Shared>, mut request: Request, next: Next) -> Response {
+pub(super) async fn record(State(shared): State<Shared>, request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(|route| route.as_str().to_owned());
     let Some(route) = route.filter(|route| is_management(request.method(), route)) else { return next.run(request).await };
+    // In a task of its own: whoever hangs up in the middle neither leaves work half done nor goes without a trace.
+    let work = shared.work.clone();
+    let recorded = work.spawn(done_and_recorded(shared, request, next, route).in_current_span());
+    recorded.await.unwrap_or_else(|_| Problem::new(Kind::Internal, "the request broke: see the server's log").into_response())
+}
+
+async fn done_and_recorded(shared: Shared, mut request: Request, next: Next, route: String) -> Response {
     let who = Who::default();
     request.extensions_mut().insert(who.clone());
     let at = shared.api.clock.now();
@@ -62,7 +70,7 @@ pub(super) async fn record(State(shared): State<Shared>, mut request: Request, n
     // Without a known token nothing could be changed or seen, and strangers are not to fill the log.
     let Some(token) = who.0.get() else { return response };
     let request_id = response.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()).unwrap_or_default().to_owned();
-    let detail = response.extensions().get::<Refusal>().map(|detail| detail.0.chars().take(CHARS_MAX).collect());
+    let detail = response.extensions().get::<Remark>().map(|detail| detail.0.chars().take(CHARS_MAX).collect());
     let action = format!("{method} {route}");
     let status = response.status().as_u16();
     tracing::info!(target: "audit", token = &**token, action, path, status, request_id);

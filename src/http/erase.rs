@@ -1,5 +1,6 @@
 //! `POST /v1/erase`: the events of a tenant, or those with a value in their metadata, are removed with everything that
-//! was made of them, as a job. Those that come after it was asked for stay.
+//! was made of them, as a job; of a tenant also the webhooks that were made for it over the API, with their secrets. What
+//! comes after it was asked for stays.
 
 use axum::Json;
 use axum::body::Body;
@@ -15,6 +16,7 @@ use super::fields::{self, Fields};
 use super::jobs;
 use super::problem::{Kind, Problem};
 use super::replay::COUNT_TIME_MAX;
+use crate::jobs::webhooks_of;
 use crate::model::Timestamp;
 use crate::store::{JobSpec, Store, StoreError, Subject};
 
@@ -37,7 +39,12 @@ pub(super) async fn erase(
     let until = shared.api.clock.now();
     let (matching, complete) = count(&shared.api.store, &subject, until).await?;
     if dry_run {
-        return Ok(Json(json!({"dry_run": true, "matching": matching, "complete": complete})).into_response());
+        let webhooks = match &subject {
+            Subject::Tenant(tenant) => webhooks_of(&shared.api.store, tenant, until).await?.len(),
+            Subject::Metadata { .. } => 0,
+        };
+        let preview = json!({"dry_run": true, "matching": matching, "complete": complete, "webhooks": webhooks});
+        return Ok(Json(preview).into_response());
     }
     let spec = JobSpec::Erase { subject, until };
     let job = shared.api.store.create_job(spec, caller.token.to_string(), complete.then_some(matching)).await?;

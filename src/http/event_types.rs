@@ -1,4 +1,4 @@
-//! `GET /v1/event-types`: those that were published, with counts, and those that config.toml declares.
+//! `GET /v1/event-types`: those that were published, with counts, and those that config.toml declares, itself or by a preset.
 
 use std::collections::BTreeMap;
 
@@ -22,15 +22,15 @@ pub(super) async fn list(Reader(caller): Reader, State(shared): State<Shared>, u
     for (name, declared) in &caller.snapshot.settings.event_types {
         let shape = json!({
             "type": name, "declared": true, "description": declared.description,
-            "schema": declared.schema.as_ref().map(|schema| &schema.json),
+            "schema": declared.schema.as_ref().map(|schema| &schema.json), "preset": declared.preset,
             "events": 0, "first_seen_at": null, "last_seen_at": null,
         });
         types.insert(name.to_string(), shape);
     }
     for seen in shared.api.store.seen_types().await? {
-        let shape = types
-            .entry(seen.kind.to_string())
-            .or_insert_with(|| json!({"type": seen.kind, "declared": false, "description": null, "schema": null}));
+        let shape = types.entry(seen.kind.to_string()).or_insert_with(
+            || json!({"type": seen.kind, "declared": false, "description": null, "schema": null, "preset": null}),
+        );
         shape["events"] = seen.events.into();
         shape["first_seen_at"] = json!(seen.first);
         shape["last_seen_at"] = json!(seen.last);

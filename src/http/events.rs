@@ -1,5 +1,7 @@
 //! `GET /v1/events`: what was published, and what became of it.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State;
 use http::Uri;
@@ -8,9 +10,8 @@ use super::auth::{Caller, TenantReader};
 use super::problem::Problem;
 use super::query::{Query, show_cursor};
 use super::shape::{EventShape, List};
-use super::{PathId, Shared};
+use super::{PathId, Shared, webhooks};
 use crate::model::{EventId, EventType, Unmatched, WebhookId};
-use crate::snapshot::Snapshot;
 use crate::store::{EventFilter, EventRecord};
 
 /// Bodies of one page: then the page ends early and `next` goes on. A page of 250 of the greatest events would be
@@ -65,8 +66,8 @@ pub(super) async fn show(
     let event_id = EventId::parse(&id).map_err(|_| not_found())?;
     let found = shared.api.store.event(event_id).await?;
     let mut record = found.filter(|record| caller.sees(record.event.tenant.as_deref())).ok_or_else(not_found)?;
-    explain_others(&caller.snapshot, &mut record);
     hide_others(&caller, &mut record);
+    explain_others(&caller, &mut record);
     Ok(Json(EventShape::of(&record)))
 }
 
@@ -79,20 +80,16 @@ pub(super) fn hide_others(caller: &Caller, record: &mut EventRecord) {
     });
 }
 
-/// Near misses were kept when the event was published. The other webhooks are explained as they stand now.
-fn explain_others(snapshot: &Snapshot, record: &mut EventRecord) {
-    for webhook in snapshot.webhooks() {
-        if record.unmatched.len() >= UNMATCHED_MAX {
-            return;
-        }
-        let id = &webhook.settings.id;
-        let known = record.deliveries.iter().any(|(_, other, _)| other == id)
-            || record.unmatched.iter().any(|unmatched| unmatched.webhook == id.as_str());
-        if !known {
-            let reason = snapshot
-                .explain(webhook, &record.event)
-                .unwrap_or_else(|| "it would get this event now, but did not when it was published".to_owned());
-            record.unmatched.push(Unmatched { webhook: id.to_string(), reason });
-        }
+/// Near misses were kept when the event was published. The caller's other webhooks are explained as they stand now.
+fn explain_others(caller: &Caller, record: &mut EventRecord) {
+    let with_delivery = record.deliveries.iter().map(|(_, webhook, _)| webhook.to_string());
+    let known: HashSet<String> = with_delivery.chain(record.unmatched.iter().map(|it| it.webhook.clone())).collect();
+    let others = webhooks::own(caller).filter(|webhook| !known.contains(webhook.settings.id.as_str()));
+    for webhook in others.take(UNMATCHED_MAX.saturating_sub(record.unmatched.len())) {
+        let reason = caller
+            .snapshot
+            .explain(webhook, &record.event)
+            .unwrap_or_else(|| "it would get this event now, but did not when it was published".to_owned());
+        record.unmatched.push(Unmatched { webhook: webhook.settings.id.to_string(), reason });
     }
 }

@@ -59,7 +59,7 @@ use auth::TokenTable;
 pub use openapi::document;
 use problem::{Kind, Problem};
 use serve::Closing;
-pub use serve::{Peer, TlsOfTheMoment, serve};
+pub use serve::{Peer, TlsOfTheMoment, finish, serve};
 pub use settings_shape::settings_shape;
 pub use webhook_shape::declared as webhook_shape;
 
@@ -78,6 +78,8 @@ pub struct Api {
     pub listen: SocketAddr,
     /// The one made at first start, when the configuration declares no tokens.
     pub admin: Option<Secret>,
+    /// What goes on although whoever asked has gone; to be waited for with [`finish`].
+    pub work: TaskTracker,
 }
 
 /// [`Api`], and what the routes share among themselves.
@@ -87,8 +89,7 @@ struct Context {
     bodies: Arc<Semaphore>,
     readiness: health::Readiness,
     limits: limits::Limits,
-    streams: Arc<Semaphore>,
-    /// What goes on although whoever asked has gone.
+    streams: Arc<stream::Places>,
     work: TaskTracker,
 }
 
@@ -101,8 +102,8 @@ pub fn router(api: Api) -> Router {
         bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
         readiness: health::Readiness::default(),
         limits: limits::Limits::new(),
-        streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
-        work: TaskTracker::new(),
+        streams: Arc::default(),
+        work: api.work.clone(),
         api,
     });
     let pages = assets::PAGES.iter().fold(Router::new(), |router, path| router.route(path, get(assets::page)));

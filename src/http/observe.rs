@@ -48,7 +48,7 @@ pub(super) async fn observe(State(shared): State<Shared>, request: Request, next
         tracing::debug!(request_id = id, %method, route, status = status.as_u16(), duration_ms, detail, "request");
     }
     if let Some(problem) = problem {
-        response.extensions_mut().insert(super::audit::Refusal(problem.detail().unwrap_or_default().to_owned()));
+        response.extensions_mut().insert(super::audit::Remark(problem.detail().unwrap_or_default().to_owned()));
         *response.body_mut() = problem.with_request(id).into();
     }
     response

@@ -14,10 +14,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
 
 use super::Shared;
+use super::audit::{self, Remark};
 use super::auth::{Asking, Identity};
 use super::body::{self, Cap};
 use super::problem::{Kind, Problem};
@@ -52,6 +54,7 @@ pub(super) async fn once(State(shared): State<Shared>, request: Request, next: N
 /// The key of a request, bound to whose it is: two clients may use the same.
 struct Claim {
     key: [u8; 32],
+    token: Arc<str>,
     body_bytes_max: usize,
 }
 
@@ -75,7 +78,7 @@ impl Claim {
             .chain_update([0])
             .chain_update(key.as_bytes());
         let body_bytes_max = asking.snapshot.settings.server.max_event_size + AROUND_BYTES;
-        Some(Ok(Self { key: digest.finalize().into(), body_bytes_max }))
+        Some(Ok(Self { key: digest.finalize().into(), token: known.name.clone(), body_bytes_max }))
     }
 
     async fn done(self, shared: Shared, request: Request, next: Next) -> Result<Response, Problem> {
@@ -92,7 +95,11 @@ impl Claim {
         let since = shared.api.clock.now().before(KEPT);
         match shared.api.store.begin_once(self.key, digest.finalize().into(), since).await? {
             Begun::New => {}
-            Begun::Done(answer) => return Ok(again(answer)),
+            Begun::Done(answer) => {
+                // It may show a secret, and no route is asked that would say who has seen it.
+                audit::admitted(&parts.extensions, &self.token);
+                return Ok(again(answer));
+            }
             Begun::UnderWay => {
                 let detail = "a request with this Idempotency-Key is being done: wait for its answer, or ask again in a moment";
                 return Err(Problem::new(Kind::Conflict, detail).with_header(RETRY_AFTER, HeaderValue::from_static("1")));
@@ -154,5 +161,6 @@ fn again(answer: KeptAnswer) -> Response {
         }
     }
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response.extensions_mut().insert(Remark("the answer of before, given again for its Idempotency-Key".to_owned()));
     response
 }

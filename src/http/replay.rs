@@ -38,12 +38,13 @@ pub(super) async fn replay(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
-    let webhook = webhooks::find(&caller, &id)?.settings.id.clone();
+    let settings = &webhooks::find(&caller, &id)?.settings;
+    let (webhook, tenant) = (settings.id.clone(), settings.tenant.clone());
     let mut fields = Fields::new(fields::object(&shared, &headers, body).await?, &FIELDS);
     let dry_run = fields.boolean("dry_run");
     let spec = spec(&shared, &webhook, &mut fields);
     fields.finish()?;
-    let Some((spec, matcher)) = spec.and_then(|spec| Matcher::new(&spec).map(|matcher| (spec, matcher))) else {
+    let Some((spec, matcher)) = spec.and_then(|spec| Matcher::new(&spec, tenant).map(|matcher| (spec, matcher))) else {
         return Err(Problem::new(super::problem::Kind::Invalid, "the replay cannot be read"));
     };
     let preview = count(&shared.api.store, &webhook, &matcher).await?;

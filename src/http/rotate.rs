@@ -42,7 +42,7 @@ pub(super) async fn rotate(
     let current = replaceable(webhook)?;
     let asked = Asked::read(&body::read(&shared.bodies, &headers, body, CAP).await?.bytes)?;
     let secret = asked.secret.unwrap_or_else(|| current.generate_like());
-    let fits = Signer::new(&webhook.settings.signature, &[LiveSecret::lasting(secret.clone())]);
+    let fits = Signer::new(webhook.settings.signature.clone(), vec![LiveSecret::lasting(secret.clone())]);
     fits.map_err(|error| Problem::new(Kind::Invalid, error.to_string()))?;
     let text = Zeroizing::new(secret.expose().to_owned());
     // In a task of its own: whoever hangs up in the middle leaves no secret that is kept and does not sign.
@@ -79,7 +79,7 @@ fn replaceable(webhook: &Webhook) -> Result<&Secret, Problem> {
         );
         return Err(Problem::new(Kind::Conflict, detail).with("file", file).with("line", line));
     }
-    webhook.secret.as_ref().ok_or_else(|| {
+    webhook.secret().ok_or_else(|| {
         let detail = format!("the webhook `{}` has no secret: its requests are not signed", settings.id);
         Problem::new(Kind::Conflict, detail)
     })

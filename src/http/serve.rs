@@ -81,6 +81,14 @@ pub async fn serve(listener: TcpListener, router: Router, tls: TlsOfTheMoment, s
     }
 }
 
+/// Waits for the requests that go on although whoever asked has gone, for [`DRAIN_TIME_MAX`] at most.
+pub async fn finish(work: TaskTracker) {
+    work.close();
+    if tokio::time::timeout(DRAIN_TIME_MAX, work.wait()).await.is_err() {
+        tracing::warn!(requests = work.len(), "requests whose clients are gone did not end in time");
+    }
+}
+
 /// `None` when `token` was cancelled first.
 async fn until<T>(token: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {

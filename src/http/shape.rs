@@ -162,21 +162,18 @@ impl DeliveryShape {
     }
 }
 
+/// What every look at an attempt has.
 #[derive(Serialize, ToSchema)]
-#[schema(example = json!({"id": "att_0197f1c2a3b47c5d8000000000000001", "number": 1, "at": "2026-01-28T10:30:45.013Z", "trigger": "scheduled",
-    "outcome": "succeeded", "status": 200, "error_class": null, "error": null, "duration_ms": 12.346, "timings": {"connect_us": 412, "first_byte_us": 9120},
-    "request": {"method": "POST", "url": "https://hooks.slack.com/services/…3f2a", "headers": {"content-type": "application/json"},
-    "body": "{}"}, "response": {"headers": {}, "body": "ok", "truncated": false}, "log": []}))]
-#[schema(as = Attempt)]
-pub(super) struct AttemptShape {
+#[schema(as = AttemptOutline)]
+struct OutlineShape {
     #[schema(value_type = String)]
     id: AttemptId,
     number: u32,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::http::openapi::Trigger)]
     trigger: Trigger,
-    #[schema(value_type = String)]
+    #[schema(value_type = crate::http::openapi::Outcome)]
     outcome: AttemptOutcome,
     #[schema(required)]
     status: Option<u16>,
@@ -185,13 +182,24 @@ pub(super) struct AttemptShape {
     #[schema(required)]
     error: Option<String>,
     duration_ms: f64,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({"id": "att_0197f1c2a3b47c5d8000000000000001", "number": 1, "at": "2026-01-28T10:30:45.013Z", "trigger": "scheduled",
+    "outcome": "succeeded", "status": 200, "error_class": null, "error": null, "duration_ms": 12.346, "timings": {"connect_us": 412, "first_byte_us": 9120},
+    "request": {"method": "POST", "url": "https://hooks.slack.com/services/…3f2a", "headers": {"content-type": "application/json"},
+    "body": "{}"}, "response": {"headers": {}, "body": "ok", "truncated": false}, "log": []}))]
+#[schema(as = Attempt)]
+pub(super) struct AttemptShape {
+    #[serde(flatten)]
+    outline: OutlineShape,
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     timings: Timings,
     #[schema(required)]
     request: Option<RequestShape>,
     #[schema(required)]
     response: Option<ResponseShape>,
-    #[schema(value_type = Vec<Value>)]
+    #[schema(value_type = Vec<crate::http::openapi::LogLine>)]
     log: Vec<LogLine>,
 }
 
@@ -247,7 +255,7 @@ impl AttemptShape {
     pub(super) fn of(record: &AttemptRecord) -> Self {
         let Attempt { number, at, trigger, outcome, status, error_class, error, duration, request, response, timings, log } =
             &record.attempt;
-        Self {
+        let outline = OutlineShape {
             id: record.id,
             number: *number,
             at: *at,
@@ -257,6 +265,9 @@ impl AttemptShape {
             error_class: error_class.clone(),
             error: error.clone(),
             duration_ms: millis(*duration),
+        };
+        Self {
+            outline,
             timings: *timings,
             request: request.as_ref().map(|request| RequestShape {
                 method: request.method.clone(),
@@ -282,30 +293,15 @@ impl AttemptShape {
     "trigger": "scheduled", "outcome": "succeeded", "status": 200, "error_class": null, "error": null, "duration_ms": 12.346}))]
 #[schema(as = ToldAttempt)]
 pub(super) struct ToldAttemptShape {
-    #[schema(value_type = String)]
-    id: AttemptId,
+    #[serde(flatten)]
+    outline: OutlineShape,
     delivery: DeliveryShape,
-    number: u32,
-    #[schema(value_type = String, format = DateTime)]
-    at: Timestamp,
-    #[schema(value_type = String)]
-    trigger: Trigger,
-    #[schema(value_type = String)]
-    outcome: AttemptOutcome,
-    #[schema(required)]
-    status: Option<u16>,
-    #[schema(value_type = Option<String>, required)]
-    error_class: Option<Cow<'static, str>>,
-    #[schema(required)]
-    error: Option<String>,
-    duration_ms: f64,
 }
 
 impl ToldAttemptShape {
     pub(super) fn of(told: &ToldAttempt) -> Self {
-        Self {
+        let outline = OutlineShape {
             id: told.id,
-            delivery: DeliveryShape::of(&told.delivery),
             number: told.number,
             at: told.at,
             trigger: told.trigger,
@@ -314,7 +310,8 @@ impl ToldAttemptShape {
             error_class: told.error_class.clone(),
             error: told.error.clone(),
             duration_ms: millis(told.duration),
-        }
+        };
+        Self { outline, delivery: DeliveryShape::of(&told.delivery) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use super::{Api, router};
 use crate::clock::Clock;
 use crate::config::{
     Origin, Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
-    WebhookSettings,
+    WebhookPolicy, WebhookSettings,
 };
 use crate::model::{
     EndpointUrl, NetworkEgress, NetworkPolicy, RetryPolicy, StorageKeys, Timestamp, TransformStep, WebhookEgress, WebhookId,
@@ -55,7 +55,7 @@ impl Answer {
 }
 
 fn place() -> Place {
-    Place { file: PathBuf::from("config.toml"), line: 7, column: 1 }
+    Place { file: Path::new("config.toml").into(), line: 7, column: 1, length: 1 }
 }
 
 fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
@@ -63,16 +63,24 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         id: WebhookId::parse(id).unwrap(),
         url: EndpointUrl::new(Url::parse("https://hooks.slack.com/services/T000/B000/XXXX3f2a").unwrap()),
         events: events.iter().map(|text| Pattern::parse(text).unwrap()).collect(),
+        transform_places: [].into(),
+        secret: Some(Secret::parse(SECRET).unwrap()),
+        previous_secrets: [].into(),
+        description: Some("Ops".into()),
+        tenant: None,
+        place: place(),
+        origin: Origin::Config,
+        policy: Arc::new(policy()),
+    }
+}
+
+fn policy() -> WebhookPolicy {
+    WebhookPolicy {
         filter: None,
         transform: Vec::new(),
-        transform_places: Vec::new(),
-        secret: Some(Secret::parse(SECRET).unwrap()),
-        previous_secrets: Vec::new(),
-        signature: vec![SignatureSpec::new(Scheme::Standard)],
+        signature: [SignatureSpec::new(Scheme::Standard)].into(),
         headers: vec![(http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static("a-very-secret-value-9b1c"))],
         enabled: true,
-        description: Some("Ops".to_owned()),
-        tenant: None,
         retry: RetryPolicy::default(),
         timeout: Duration::from_secs(5),
         connect_timeout: Duration::from_secs(2),
@@ -87,8 +95,6 @@ fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
         },
         egress: WebhookEgress::default(),
         metadata: serde_json::Map::new(),
-        place: place(),
-        origin: Origin::Config,
     }
 }
 
@@ -104,7 +110,10 @@ fn token(name: &str, scope: Scope) -> TokenSettings {
 
 fn settings() -> Settings {
     let filtered = WebhookSettings {
-        filter: Some(Filter::parse(&json!({"data": {"amount": {"$gt": 100}}})).unwrap()),
+        policy: Arc::new(WebhookPolicy {
+            filter: Some(Filter::parse(&json!({"data": {"amount": {"$gt": 100}}})).unwrap()),
+            ..policy()
+        }),
         ..webhook("big-orders", &["order.*"])
     };
     let webhooks = [webhook("all", &["*"]), filtered];
@@ -124,7 +133,7 @@ fn settings() -> Settings {
         },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
         network_egress: NetworkEgress::default(),
-        webhooks: webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect(),
+        webhooks: Arc::new(webhooks.into_iter().map(|webhook| (webhook.id.clone(), Arc::new(webhook))).collect()),
         transformers: BTreeMap::new(),
         event_types: BTreeMap::new(),
         transformers_dir: PathBuf::from("transformers"),
@@ -165,6 +174,7 @@ async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
         jobs: Arc::default(),
         listen,
         admin: None,
+        work: tokio_util::task::TaskTracker::new(),
     };
     Server { router: router(api), _directory: directory }
 }
@@ -388,12 +398,14 @@ async fn deliveries_are_listed_shown_retried_and_cancelled() {
 async fn webhooks_are_shown_without_anything_that_a_thief_could_use() {
     let mut settings = settings();
     let with_options = WebhookSettings {
-        transform: vec![TransformStep { name: "slack".to_owned(), options: r##"{"channel":"#ops"}"##.to_owned() }],
-        enabled: false,
+        policy: Arc::new(WebhookPolicy {
+            transform: vec![TransformStep { name: "slack".to_owned(), options: r##"{"channel":"#ops"}"##.to_owned() }],
+            enabled: false,
+            ..policy()
+        }),
         ..webhook("second", &["a.**"])
     };
-    settings.webhooks.clear();
-    settings.webhooks.insert(WebhookId::parse("all").unwrap(), Arc::new(webhook("all", &["*"])));
+    settings.webhooks = Arc::new([(WebhookId::parse("all").unwrap(), Arc::new(webhook("all", &["*"])))].into());
     let shown = {
         let server = server_with(settings, ([127, 0, 0, 1], 1).into()).await;
         let secret = server.get("/v1/webhooks/all/secret").await;

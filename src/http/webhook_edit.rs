@@ -224,7 +224,7 @@ fn writable(mut body: Map<String, Value>, current: Option<&Webhook>) -> Result<M
 fn created(snapshot: &Snapshot, id: &WebhookId) -> Result<Response, Problem> {
     let webhook = found(snapshot, id)?;
     let mut shape = webhook_shape::shape(webhook, snapshot);
-    shape["secret"] = json!(webhook.secret.as_ref().map(|secret| secret.expose()));
+    shape["secret"] = json!(webhook.secret().map(|secret| secret.expose()));
     let mut response = (StatusCode::CREATED, Json(shape)).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/webhooks/{id}")) {

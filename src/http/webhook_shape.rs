@@ -42,7 +42,7 @@ pub(super) fn shape(webhook: &Webhook, snapshot: &Snapshot) -> Value {
             }
         }
     }
-    add("secret_preview", json!(webhook.secret.as_ref().map(|secret| secret.preview())));
+    add("secret_preview", json!(webhook.secret().map(|secret| secret.preview())));
     add("status", status(settings, &standing).into());
     add("disabled", json!(standing.disabled.map(|it| json!({"by": it.by, "reason": it.reason, "at": it.at}))));
     add("failing_since", json!(standing.condition.failing_since));
@@ -345,6 +345,19 @@ mod tests {
         let mut set = StatusSet::default();
         ["408", "425", "429", "5xx"].iter().for_each(|text| set.add(text).unwrap());
         assert_eq!(statuses(&set), ["408", "425", "429", "5xx"]);
+    }
+
+    #[test]
+    fn an_option_that_came_back_masked_and_moved_is_named() {
+        let shown = masked(json!([{"use": "pagerduty", "options": {"nested": [{"routing_key": "R0123456789ABCDEF"}]}}]));
+        assert_eq!(masked_option(Some(&shown)).as_deref(), Some("routing_key"));
+        // One dot and letters are a text like any other, and what is no credential may begin with an ellipsis.
+        for kept in
+            [json!([{"options": {"routing_key": "R0123456789ABCDEF"}}]), json!({"options": {"text": "…and more"}}), json!("x")]
+        {
+            assert_eq!(masked_option(Some(&kept)), None, "{kept}");
+        }
+        assert_eq!(masked_option(None), None);
     }
 
     #[test]

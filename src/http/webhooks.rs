@@ -36,7 +36,7 @@ pub(super) async fn secret(
     PathId(id): PathId,
 ) -> Result<([(http::HeaderName, &'static str); 1], Json<Value>), Problem> {
     let webhook = find(&caller, &id)?;
-    let Some(secret) = &webhook.secret else {
+    let Some(secret) = webhook.secret() else {
         let detail = format!("the webhook `{}` has no secret: its requests are not signed", webhook.settings.id);
         return Err(Problem::new(Kind::NotFound, detail));
     };
@@ -45,7 +45,7 @@ pub(super) async fn secret(
     if let Some(key) = secret.public_key() {
         body["public_key"] = key.into();
     }
-    let previous = webhook.previous.iter();
+    let previous = webhook.previous_secrets().iter();
     let previous: Vec<Value> =
         previous.map(|live| json!({"secret_preview": live.secret.preview(), "until": live.until})).collect();
     if !previous.is_empty() {

@@ -141,7 +141,7 @@ impl Reloader {
         let known = webhooks.iter().find(|webhook| webhook.id == id).cloned();
         // Judged here, where changes come one after the other: what the caller saw may be older.
         if let (Some(tenant), Some(known)) = (&tenant, &known)
-            && known.body.get("tenant").and_then(Value::as_str) != Some(&**tenant)
+            && known.tenant() != Some(&**tenant)
         {
             return Err(match change {
                 Change::Create { .. } | Change::Replace { .. } => ChangeError::Exists,
@@ -157,7 +157,7 @@ impl Reloader {
         let body = match (change, &known) {
             (Change::Create { .. }, Some(_)) => return Err(ChangeError::Exists),
             (Change::Patch { .. } | Change::Delete { .. }, None) => return Err(ChangeError::Unknown),
-            (Change::Delete { .. }, Some(_)) => return self.delete(live, &loaded, id).await,
+            (Change::Delete { .. }, Some(known)) => return self.delete(live, &loaded, known).await,
             (Change::Create { body, .. } | Change::Replace { body, .. }, _) => body,
             (Change::Patch { patch, .. }, Some(known)) => {
                 let mut whole = Value::Object(known.body.clone());
@@ -230,7 +230,8 @@ impl Reloader {
     }
 
     /// What waits for it is cancelled by the dispatcher, as for one that config.toml no longer declares.
-    async fn delete(&self, live: &Arc<Live>, loaded: &Arc<Loaded>, id: WebhookId) -> Result<Changed, ChangeError> {
+    async fn delete(&self, live: &Arc<Live>, loaded: &Arc<Loaded>, known: &ApiWebhook) -> Result<Changed, ChangeError> {
+        let (id, tenant) = (known.id.clone(), known.tenant().map(str::to_owned));
         let mut settled = self.settled_of(live);
         settled.remove(&id);
         let snapshot = self.built(live, loaded, &settled, None).await.map_err(|problem| problem.at(&Fields::default()))?;
@@ -238,7 +239,7 @@ impl Reloader {
         self.store.delete_api_webhook(id.clone(), key).await?;
         self.edit_api(|webhooks| webhooks.retain(|other| other.id != id));
         self.go_live(live, snapshot, &id);
-        self.raise(live, Notice::Deleted { webhook: id }).await;
+        self.raise(live, Notice::Deleted { webhook: id, tenant }).await;
         Ok(Changed { snapshot: live.snapshot(), is_new: false })
     }
 
@@ -353,7 +354,50 @@ fn merge(target: &mut Value, patch: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::snapshot::Switchboard;
+    use crate::store::{Store, StoreOptions};
+    use crate::telemetry::Metrics;
+    use crate::transform::{Host, HostOptions};
     use serde_json::json;
+
+    async fn reloader(directory: &std::path::Path) -> (Reloader, Arc<Live>) {
+        let path = directory.join("config.toml");
+        std::fs::write(&path, "").unwrap();
+        let loaded = super::super::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let options = StoreOptions { path: directory.join("data"), clock: Clock::System, on_commit: None };
+        let store = Store::open(options).await.unwrap();
+        let host = Host::new(HostOptions::default()).unwrap();
+        let standing = Switchboard::new(HashMap::new());
+        let reloader = Reloader::new(path, store, host, Clock::System, Arc::new(Metrics::new()), standing);
+        let live = Arc::new(Live::new(reloader.first(loaded).await.unwrap()));
+        (reloader, live)
+    }
+
+    /// Whoever asks has looked at a snapshot that may be older than this change.
+    #[tokio::test]
+    async fn whose_webhook_it_is_is_judged_where_changes_come_one_after_the_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let (reloader, live) = reloader(directory.path()).await;
+        let id = || WebhookId::parse("w").unwrap();
+        let body = |tenant: &str| match json!({"url": "https://example.com/hook", "events": ["*"], "tenant": tenant}) {
+            Value::Object(body) => body,
+            _ => Map::new(),
+        };
+        let by = async |tenant: Option<&str>, change| reloader.change(&live, change, Effect::Live, tenant.map(Arc::from)).await;
+        assert!(by(Some("acme"), Change::Create { id: id(), body: body("acme") }).await.is_ok());
+        for effect in [Effect::DryRun, Effect::Live] {
+            let by_globex = async |change| reloader.change(&live, change, effect, Some("globex".into())).await.err();
+            assert!(matches!(by_globex(Change::Patch { id: id(), patch: body("globex") }).await, Some(ChangeError::Unknown)));
+            assert!(matches!(by_globex(Change::Replace { id: id(), body: body("globex") }).await, Some(ChangeError::Exists)));
+            assert!(matches!(by_globex(Change::Create { id: id(), body: body("globex") }).await, Some(ChangeError::Exists)));
+            assert!(matches!(by_globex(Change::Delete { id: id() }).await, Some(ChangeError::Unknown)));
+        }
+        let tenant = |live: &Live| live.snapshot().webhook(&id()).and_then(|webhook| webhook.settings.tenant.clone());
+        assert_eq!(tenant(&live).as_deref(), Some("acme"), "nothing has changed");
+        assert!(by(Some("acme"), Change::Delete { id: id() }).await.is_ok());
+        assert!(by(None, Change::Create { id: id(), body: body("globex") }).await.is_ok(), "who has no tenant may make any");
+    }
 
     /// RFC 7396, appendix A.
     #[test]

@@ -63,7 +63,7 @@ pub struct Reloader {
     good: Mutex<Option<Arc<Loaded>>>,
     /// Webhooks made by the API, as the store has them.
     api: Mutex<Vec<ApiWebhook>>,
-    /// What secrets in the store are sealed with; `None` before the first look.
+    /// What the store seals with; `None` before the first look.
     keys: Mutex<Option<StorageKeys>>,
 }
 
@@ -72,6 +72,13 @@ pub struct Reloader {
 struct Watched {
     files: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
+}
+
+/// What a look at the files came to, when nothing is wrong with them.
+enum Look {
+    /// They are what is live.
+    Same(Arc<Loaded>),
+    New(Box<Loaded>),
 }
 
 /// What makes one configuration the same as another, as `GET /v1/config` shows it.
@@ -94,10 +101,12 @@ impl Reloader {
     /// The first snapshot, of what [`load`] gave.
     pub async fn first(&self, loaded: Loaded) -> Result<Snapshot, ReloadError> {
         log_warnings(&loaded);
+        // First the keys: what the API made may be sealed.
+        self.rekey(&loaded.settings.storage.keys).await?;
         let kept = self.store.api_webhooks().await?;
         self.edit_api(|webhooks| *webhooks = kept);
         let fingerprint = fingerprint::of(&loaded, &change::modules(change::judge_quietly(&self.api(), &loaded).values()));
-        let snapshot = self.build(Arc::new(loaded), fingerprint, 1).await?;
+        let snapshot = self.build(loaded, fingerprint, 1).await?;
         warn_of_broken(&snapshot);
         self.metrics.set_config_generation(1);
         Ok(snapshot)
@@ -166,7 +175,12 @@ impl Reloader {
         };
         let current = live.snapshot();
         let loaded = match loaded {
-            Ok(loaded) => loaded,
+            Ok(Look::Same(loaded)) => {
+                live.unchanged();
+                self.metrics.config_reload(ConfigReload::Unchanged);
+                return self.watched(&loaded, &current);
+            }
+            Ok(Look::New(loaded)) => loaded,
             Err(problems) => {
                 let watched =
                     Watched { files: problems.files.clone(), dirs: self.watched_dirs(&problems.include_dirs, &current) };
@@ -174,11 +188,7 @@ impl Reloader {
                 return watched;
             }
         };
-        let dirs = self.watched_dirs(&loaded.include_dirs, &current);
-        let mut files = loaded.files.clone();
-        files.extend(loaded.settings.transformers.values().filter_map(|transformer| transformer.path.clone()));
-        files.extend(loaded.settings.certificate_files().cloned());
-        let watched = Watched { files, dirs };
+        let watched = self.watched(&loaded, &current);
         if fingerprint == current.fingerprint {
             live.unchanged();
             self.metrics.config_reload(ConfigReload::Unchanged);
@@ -186,7 +196,7 @@ impl Reloader {
         }
         log_warnings(&loaded);
         warn_of_restarts(&current.settings, &loaded.settings);
-        match self.build(Arc::new(loaded), fingerprint, current.generation + 1).await {
+        match self.build(*loaded, fingerprint, current.generation + 1).await {
             Ok(snapshot) => self.publish(live, snapshot).await,
             Err(ReloadError::Refused(problems)) => self.reject(live, &problems).await,
             Err(error) => {
@@ -226,14 +236,14 @@ impl Reloader {
 
     /// Reads until two looks in a row agree: a save in place first empties the file, and half a file, or an empty one,
     /// may well be a valid configuration with fewer webhooks.
-    async fn read_stable(&self, live: &str) -> Option<(Result<Loaded, Problems>, String)> {
-        let mut last = self.read().await?;
+    async fn read_stable(&self, live: &str) -> Option<(Result<Look, Problems>, String)> {
+        let mut last = self.read(live).await?;
         for _ in 0..LOOKS_MAX {
             if last.1 == live {
                 break;
             }
             tokio::time::sleep(QUIET).await;
-            let next = self.read().await?;
+            let next = self.read(live).await?;
             let settled = next.1 == last.1;
             last = next;
             if settled {
@@ -244,16 +254,24 @@ impl Reloader {
     }
 
     /// One look, off the runtime; with the fingerprint of what was seen, good or bad.
-    async fn read(&self) -> Option<(Result<Loaded, Problems>, String)> {
-        let path = self.path.clone();
-        let api = self.api();
+    async fn read(&self, live: &str) -> Option<(Result<Look, Problems>, String)> {
+        let (path, api, good, live) = (self.path.clone(), self.api(), self.good(), live.to_owned());
         let read = tokio::task::spawn_blocking(move || {
-            let loaded = load(&path);
-            let fingerprint = match &loaded {
-                Ok(loaded) => fingerprint::of(loaded, &change::modules(change::judge_quietly(&api, loaded).values())),
-                Err(problems) => problems.fingerprint.clone(),
-            };
-            (loaded, fingerprint)
+            let whole = |loaded: &Loaded| fingerprint::of(loaded, &change::modules(change::judge_quietly(&api, loaded).values()));
+            // Most looks are at files that are as they were, and what they say is known.
+            if let Some(good) = good.filter(|good| good.is_on_disk() && whole(good) == live) {
+                return (Ok(Look::Same(good)), live);
+            }
+            match load(&path) {
+                Ok(loaded) => {
+                    let fingerprint = whole(&loaded);
+                    (Ok(Look::New(Box::new(loaded))), fingerprint)
+                }
+                Err(problems) => {
+                    let fingerprint = problems.fingerprint.clone();
+                    (Err(problems), fingerprint)
+                }
+            }
         });
         match read.await {
             Ok(read) => Some(read),
@@ -262,6 +280,14 @@ impl Reloader {
                 None
             }
         }
+    }
+
+    fn watched(&self, loaded: &Loaded, current: &Snapshot) -> Watched {
+        let dirs = self.watched_dirs(&loaded.include_dirs, current);
+        let mut files = loaded.files.clone();
+        files.extend(loaded.settings.transformers.values().filter_map(|transformer| transformer.path.clone()));
+        files.extend(loaded.settings.certificate_files().cloned());
+        Watched { files, dirs }
     }
 
     fn watched_dirs(&self, include_dirs: &[PathBuf], current: &Snapshot) -> Vec<PathBuf> {
@@ -301,7 +327,7 @@ impl Reloader {
         }
     }
 
-    async fn build(&self, loaded: Arc<Loaded>, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
+    async fn build(&self, loaded: Loaded, fingerprint: String, generation: u64) -> Result<Snapshot, ReloadError> {
         let webhooks = self.api();
         let mut settled = change::judge_all(&webhooks, &loaded);
         let mut result =
@@ -315,7 +341,7 @@ impl Reloader {
             let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
             ReloadError::Refused(loaded.refused(listed))
         })?;
-        *self.good.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
+        *self.good.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(loaded.without_texts()));
         Ok(snapshot)
     }
 
@@ -331,7 +357,7 @@ impl Reloader {
         edit(&mut self.api.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// Secrets at rest are sealed with the keys of this configuration, when they are others than before.
+    /// What is sealed at rest is sealed with the keys of this configuration, when they are others than before.
     async fn rekey(&self, keys: &StorageKeys) -> Result<(), StoreError> {
         if self.keys.lock().unwrap_or_else(PoisonError::into_inner).as_ref() == Some(keys) {
             return Ok(());
@@ -339,7 +365,7 @@ impl Reloader {
         let changed = self.store.rekey(keys.clone()).await?;
         if changed > 0 {
             let key = keys.current.as_ref().map_or("none".to_owned(), StorageKey::id);
-            tracing::info!(secrets = changed, key, "secrets at rest are sealed with another key now");
+            tracing::info!(rows = changed, key, "secrets, and webhooks made over the API, are sealed with another key now");
         }
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
         Ok(())

@@ -2,45 +2,62 @@
 //! patterns that are still possible after each of its segments, not with the number of webhooks.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use super::Pattern;
 use super::pattern::Segment;
 use crate::model::EventType;
 
-/// Patterns of many webhooks, asked by event type.
+/// Patterns of many webhooks, asked by event type. Flat, and numbers of 32 bits: of a hundred thousand webhooks each with
+/// types of its own it takes some 15 MB.
 #[derive(Debug)]
 pub struct Index {
+    /// Names that stand in patterns.
+    names: HashMap<Box<str>, Name>,
+    /// From a node by a name to the next.
+    literals: HashMap<(NodeId, Name), NodeId>,
     /// The first is the root.
     nodes: Vec<Node>,
+    /// Webhooks, by the node that their patterns end at.
+    ends: Vec<u32>,
 }
+
+type Name = u32;
+type NodeId = u32;
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: HashMap<Box<str>, usize>,
-    one: Option<usize>,
-    any: Option<usize>,
+    one: Option<NonZeroU32>,
+    any: Option<NonZeroU32>,
     /// Reached by `**`: stays where it is on every further segment.
     repeats: bool,
-    /// Webhooks with a pattern that ends here, each once.
-    ends: Vec<usize>,
+    /// Where in [`Index::ends`] those end that end before this node; its own end before the next one's.
+    ends_from: u32,
 }
 
-const ROOT: usize = 0;
+const ROOT: NodeId = 0;
 
 impl Index {
-    /// Webhooks by the caller's own numbers, each with its patterns.
+    /// Webhooks by the caller's own numbers (below 2³²), each with its patterns.
     pub fn new<'a>(webhooks: impl IntoIterator<Item = (usize, &'a [Pattern])>) -> Self {
-        let mut index = Self { nodes: vec![Node::default()] };
+        let mut index = Self { names: HashMap::new(), literals: HashMap::new(), nodes: vec![Node::default()], ends: Vec::new() };
+        let mut ends = Vec::new();
         for (webhook, patterns) in webhooks {
             for pattern in patterns {
-                index.insert(webhook, pattern);
+                ends.push((index.insert(pattern), number(webhook)));
             }
         }
-        for node in &mut index.nodes {
-            node.ends.sort_unstable();
-            node.ends.dedup();
-            node.ends.shrink_to_fit();
+        ends.sort_unstable();
+        ends.dedup();
+        let mut taken = 0;
+        for (at, node) in (0..).zip(&mut index.nodes) {
+            node.ends_from = number(taken);
+            taken += ends[taken..].iter().take_while(|(end, _)| *end == at).count();
         }
+        index.ends = ends.into_iter().map(|(_, webhook)| webhook).collect();
+        index.names.shrink_to_fit();
+        index.literals.shrink_to_fit();
+        index.nodes.shrink_to_fit();
         index
     }
 
@@ -54,16 +71,17 @@ impl Index {
         self.enter(ROOT, literal_only, &mut here);
         for segment in kind.as_str().split('.') {
             next.clear();
+            let name = self.names.get(segment);
             for at in here.drain(..) {
-                let node = &self.nodes[at];
-                if let Some(to) = node.literals.get(segment) {
+                if let Some(to) = name.and_then(|name| self.literals.get(&(at, *name))) {
                     self.enter(*to, false, &mut next);
                 }
                 if literal_only {
                     continue;
                 }
+                let node = &self.nodes[at as usize];
                 if let Some(to) = node.one {
-                    self.enter(to, false, &mut next);
+                    self.enter(to.get(), false, &mut next);
                 }
                 if node.repeats {
                     next.push(at);
@@ -76,44 +94,58 @@ impl Index {
             std::mem::swap(&mut here, &mut next);
         }
         for at in here {
-            out.extend_from_slice(&self.nodes[at].ends);
+            out.extend(self.ends_at(at).iter().map(|webhook| *webhook as usize));
         }
         out.sort_unstable();
         out.dedup();
     }
 
+    fn ends_at(&self, at: NodeId) -> &[u32] {
+        let from = self.nodes[at as usize].ends_from as usize;
+        let to = self.nodes.get(at as usize + 1).map_or(self.ends.len(), |next| next.ends_from as usize);
+        &self.ends[from..to]
+    }
+
     /// Adds a node to the set, and what `**` reaches from it without taking a segment.
-    fn enter(&self, at: usize, literal_only: bool, set: &mut Vec<usize>) {
+    fn enter(&self, at: NodeId, literal_only: bool, set: &mut Vec<NodeId>) {
         set.push(at);
         // `**.**` is one `**` in the trie, so one step is the whole closure.
-        if let Some(to) = self.nodes[at].any.filter(|_| !literal_only) {
-            set.push(to);
+        if let Some(to) = self.nodes[at as usize].any.filter(|_| !literal_only) {
+            set.push(to.get());
         }
     }
 
-    fn insert(&mut self, webhook: usize, pattern: &Pattern) {
+    /// Answers where the pattern ends.
+    fn insert(&mut self, pattern: &Pattern) -> NodeId {
         let mut at = ROOT;
         for segment in pattern.segments() {
-            let fresh = self.nodes.len();
+            let fresh = NonZeroU32::new(number(self.nodes.len())).unwrap_or(NonZeroU32::MAX);
+            let node = &mut self.nodes[at as usize];
             let to = match segment {
-                Segment::Any if self.nodes[at].repeats => continue,
-                Segment::Any => *self.nodes[at].any.get_or_insert(fresh),
-                Segment::One => *self.nodes[at].one.get_or_insert(fresh),
-                Segment::Literal(name) => match self.nodes[at].literals.get(name) {
-                    Some(to) => *to,
-                    None => {
-                        self.nodes[at].literals.insert(name.into(), fresh);
-                        fresh
-                    }
-                },
+                Segment::Any if node.repeats => continue,
+                Segment::Any => node.any.get_or_insert(fresh).get(),
+                Segment::One => node.one.get_or_insert(fresh).get(),
+                Segment::Literal(text) => {
+                    let next = number(self.names.len());
+                    let name = match self.names.get(text) {
+                        Some(name) => *name,
+                        None => *self.names.entry(text.into()).or_insert(next),
+                    };
+                    *self.literals.entry((at, name)).or_insert(fresh.get())
+                }
             };
-            if to == fresh {
+            if to == fresh.get() {
                 self.nodes.push(Node { repeats: segment == Segment::Any, ..Node::default() });
             }
             at = to;
         }
-        self.nodes[at].ends.push(webhook);
+        at
     }
+}
+
+/// What is numbered here stands in configuration files, of which all together have far fewer than 2³² bytes.
+fn number(number: usize) -> u32 {
+    u32::try_from(number).expect("2^32 patterns do not fit into the files of a configuration")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Secrets: text as the user wrote it, never shown whole, gone from memory when dropped.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,9 +23,10 @@ const PREVIEW_CHARS_MIN: usize = 12;
 /// Bytes of a generated secret: as strong as the hash it keys.
 const GENERATED_BYTES: usize = 32;
 
-/// A webhook's signing secret: text as the user wrote it. Compared in constant time, zeroised when dropped.
+/// A webhook's signing secret: text as the user wrote it. Compared in constant time, shared by its clones, zeroised when
+/// the last of them is dropped.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret(Arc<Zeroizing<Box<str>>>);
 
 /// Why a text is not a secret. None of these shows the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -73,7 +75,7 @@ impl Secret {
         if text.trim().is_empty() {
             return Err(InvalidSecret::Empty);
         }
-        let secret = Self(Zeroizing::new(text.to_owned()));
+        let secret = Self::of(text);
         if secret.is_asymmetric() {
             secret.verifying_key()?;
         } else {
@@ -84,12 +86,12 @@ impl Secret {
 
     /// `whsec_` and the base64 of 32 random bytes.
     pub fn generate() -> Self {
-        Self(Zeroizing::new(format!("{PREFIX}{}", STANDARD.encode(random_bytes()))))
+        Self::of(&Zeroizing::new(format!("{PREFIX}{}", STANDARD.encode(random_bytes()))))
     }
 
     /// `whsk_` and an Ed25519 key.
     pub fn generate_ed25519() -> Self {
-        Self(ed25519::generate(&random_bytes()).expect("any 32 bytes are an Ed25519 seed (RFC 8032 §5.1.5)"))
+        Self::of(&ed25519::generate(&random_bytes()).expect("any 32 bytes are an Ed25519 seed (RFC 8032 §5.1.5)"))
     }
 
     /// A new one of the same kind, for a rotation: an Ed25519 key for one, `whsec_` for one, hexadecimal digits for
@@ -106,7 +108,11 @@ impl Secret {
 
     /// 64 hexadecimal digits, for receivers that expect plain text.
     pub fn generate_hex() -> Self {
-        Self(Zeroizing::new(hex::encode(random_bytes())))
+        Self::of(&Zeroizing::new(hex::encode(random_bytes())))
+    }
+
+    fn of(text: &str) -> Self {
+        Self(Arc::new(Zeroizing::new(text.into())))
     }
 
     /// The text itself: for signing, and for showing it once to whoever made it.
@@ -118,7 +124,7 @@ impl Secret {
     pub fn preview(&self) -> String {
         let prefixes = [PREFIX, SECRET_PREFIX, PUBLIC_PREFIX];
         let known = prefixes.into_iter().find_map(|prefix| Some((prefix, self.0.strip_prefix(prefix)?)));
-        let (prefix, rest) = known.unwrap_or(("", self.0.as_str()));
+        let (prefix, rest) = known.unwrap_or(("", self.expose()));
         let chars = rest.chars().count();
         let shown = if chars < PREVIEW_CHARS_MIN { chars } else { chars - 4 };
         format!("{prefix}…{}", rest.chars().skip(shown).collect::<String>())

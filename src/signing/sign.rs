@@ -1,6 +1,7 @@
 //! Signing: HMACs keyed once, when a snapshot is built, and streamed over the bytes that are sent.
 
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -34,7 +35,12 @@ pub struct Message<'a> {
 /// Writes the signature headers of one webhook.
 #[derive(Clone)]
 pub struct Signer {
-    dialects: Vec<Dialect>,
+    specs: Arc<[SignatureSpec]>,
+    /// Newest first.
+    secrets: Box<[LiveSecret]>,
+    /// Made at the first use: keyed HMACs are many times larger than what they are made of, and of many webhooks few are
+    /// busy.
+    dialects: OnceLock<Box<[Dialect]>>,
 }
 
 #[derive(Clone)]
@@ -61,22 +67,26 @@ impl Signer {
     /// `secrets` are all that are live, newest first. With several (a rotation), `standard` and `timestamped` write
     /// an entry for each of them into their header; where there is room for one, the newest signs there and the others
     /// in a header of the same name with `-previous` behind it.
-    pub fn new(specs: &[SignatureSpec], secrets: &[LiveSecret]) -> Result<Self, InvalidSecret> {
+    pub fn new(specs: Arc<[SignatureSpec]>, secrets: Vec<LiveSecret>) -> Result<Self, InvalidSecret> {
         if !specs.is_empty() && secrets.is_empty() {
             return Err(InvalidSecret::Missing);
         }
-        let dialects = specs.iter().map(|spec| Dialect::new(spec, secrets)).collect::<Result<_, _>>()?;
-        Ok(Self { dialects })
+        for spec in specs.iter() {
+            Dialect::new(spec, &secrets)?;
+        }
+        Ok(Self { specs, secrets: secrets.into(), dialects: OnceLock::new() })
     }
 
-    /// Whether there is nothing to sign (`signature = "none"`).
-    pub fn is_unsigned(&self) -> bool {
-        self.dialects.is_empty()
+    /// All that sign, newest first.
+    pub fn secrets(&self) -> &[LiveSecret] {
+        &self.secrets
     }
 
     /// Sets the schemes' own headers, in place of any of the same name.
     pub fn sign(&self, message: &Message<'_>, headers: &mut HeaderMap) {
-        for dialect in &self.dialects {
+        let make = || self.specs.iter().filter_map(|spec| Dialect::new(spec, &self.secrets).ok()).collect();
+        // Each was made once already, by `new`: none is missing.
+        for dialect in self.dialects.get_or_init(make) {
             dialect.sign(message, headers);
         }
     }
@@ -84,8 +94,7 @@ impl Signer {
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let entries = self.dialects.iter().map(|dialect| (&dialect.scheme, &dialect.header, dialect.keys.len()));
-        f.debug_list().entries(entries).finish()
+        f.debug_list().entries(self.specs.iter().map(|spec| (&spec.scheme, spec.signature_header()))).finish()
     }
 }
 
@@ -299,7 +308,6 @@ fn push_hex(text: &mut String, tag: &Tag) {
 mod tests {
     use super::*;
     use crate::signing::Secret;
-    use std::sync::Arc;
     use std::time::Duration;
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -313,7 +321,7 @@ mod tests {
             event_type: "order.paid",
             body: body.as_bytes(),
         };
-        Signer::new(specs, &secrets).unwrap().sign(&message, &mut headers);
+        Signer::new(specs.into(), secrets).unwrap().sign(&message, &mut headers);
         headers
     }
 
@@ -369,7 +377,7 @@ mod tests {
         let timestamp = Timestamp::from_millis(1_531_420_618_000);
         let message = Message { id: "evt_1", timestamp, event_type: "a.b", body: body.as_bytes() };
         let mut headers = HeaderMap::new();
-        Signer::new(&[spec(Scheme::Slack)], &[secret]).unwrap().sign(&message, &mut headers);
+        Signer::new([spec(Scheme::Slack)].into(), vec![secret]).unwrap().sign(&message, &mut headers);
         assert_eq!(headers["x-slack-signature"], "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503");
         assert_eq!(headers["x-slack-request-timestamp"], "1531420618");
         assert_eq!(headers.len(), 2);
@@ -411,7 +419,7 @@ mod tests {
         let both = signed(&[spec(Scheme::Standard), spec(Scheme::Sha256)], &[SECRET, key.expose()], "{}");
         let value = both["webhook-signature"].to_str().unwrap();
         assert!(value.starts_with("v1,") && value.contains(" v1a,") && both.contains_key("x-webhook-signature"));
-        let alone = Signer::new(&[spec(Scheme::Sha256)], &[LiveSecret::lasting(key)]).unwrap_err();
+        let alone = Signer::new([spec(Scheme::Sha256)].into(), vec![LiveSecret::lasting(key)]).unwrap_err();
         assert_eq!(alone, InvalidSecret::Asymmetric { scheme: "sha256" });
     }
 
@@ -421,7 +429,7 @@ mod tests {
         let until = |at| LiveSecret { secret: Secret::parse(SECRET).unwrap(), until: Some(at) };
         let new = LiveSecret::lasting(Secret::parse("the new one").unwrap());
         let entries = |old: LiveSecret| {
-            let signer = Signer::new(&[spec(Scheme::Standard)], &[new.clone(), old]).unwrap();
+            let signer = Signer::new([spec(Scheme::Standard)].into(), vec![new.clone(), old]).unwrap();
             let mut headers = HeaderMap::new();
             signer.sign(&Message { id: "evt_1", timestamp: now, event_type: "a.b", body: b"{}" }, &mut headers);
             headers["webhook-signature"].to_str().unwrap().split(' ').count()
@@ -432,17 +440,21 @@ mod tests {
 
     #[test]
     fn nothing_is_written_when_nothing_signs() {
-        let signer = Signer::new(&[], &[]).unwrap();
-        assert!(signer.is_unsigned());
+        let signer = Signer::new([].into(), Vec::new()).unwrap();
+        let mut headers = HeaderMap::new();
+        signer.sign(&Message { id: "a", timestamp: Timestamp::from_millis(0), event_type: "a", body: b"{}" }, &mut headers);
+        assert!(headers.is_empty());
         assert!(signed(&[], &[SECRET], "{}").is_empty());
-        assert_eq!(Signer::new(&[spec(Scheme::Standard)], &[]).unwrap_err(), InvalidSecret::Missing);
+        assert_eq!(Signer::new([spec(Scheme::Standard)].into(), Vec::new()).unwrap_err(), InvalidSecret::Missing);
     }
 
     #[test]
     fn debug_shows_no_key() {
-        let signer =
-            Signer::new(&[spec(Scheme::Sha256)], &[LiveSecret::lasting(Secret::parse("correct horse battery").unwrap())])
-                .unwrap();
-        assert_eq!(format!("{signer:?}"), "[(Sha256, \"x-webhook-signature\", 1)]");
+        let signer = Signer::new(
+            [spec(Scheme::Sha256)].into(),
+            vec![LiveSecret::lasting(Secret::parse("correct horse battery").unwrap())],
+        )
+        .unwrap();
+        assert_eq!(format!("{signer:?}"), "[(Sha256, \"x-webhook-signature\")]");
     }
 }

@@ -46,8 +46,8 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
     let mut webhooks = Vec::with_capacity(parts.settings.webhooks.len());
     for settings in parts.settings.webhooks.values() {
         let Some(key) = parts.keys.get(&settings.id) else { continue };
-        let mut secrets = live_secrets(settings, &parts.secrets);
-        let signer = Signer::new(&settings.signature, &secrets)
+        let secrets = live_secrets(settings, &parts.secrets);
+        let signer = Signer::new(Arc::clone(&settings.signature), secrets)
             .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
         let egress = parts
             .client
@@ -55,9 +55,7 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
             .map_err(|e| problems.push(BuildProblem { place: settings.place.clone(), message: e.to_string(), help: None }));
         let pipeline = modules.pipeline(settings, &mut problems).await;
         if let (Ok(signer), Ok(egress)) = (signer, egress) {
-            let secret = (!secrets.is_empty()).then(|| secrets.remove(0).secret);
-            let settings = Arc::clone(settings);
-            webhooks.push(Arc::new(Webhook { settings, key: *key, secret, previous: secrets, signer, egress, pipeline }));
+            webhooks.push(Arc::new(Webhook { settings: Arc::clone(settings), key: *key, signer, egress, pipeline }));
         }
     }
     let tls = parts.settings.server.protection.tls.as_ref().map(super::tls::server).transpose();
@@ -93,9 +91,8 @@ fn assemble(
     modules: HashMap<String, Arc<Module>>,
     broken: BTreeMap<String, String>,
 ) -> Snapshot {
-    let by_id = webhooks.iter().enumerate().map(|(at, webhook)| (webhook.settings.id.clone(), at)).collect();
-    let by_key = webhooks.iter().enumerate().map(|(at, webhook)| (webhook.key, at)).collect();
-    let index = Index::new(webhooks.iter().enumerate().map(|(at, webhook)| (at, webhook.settings.events.as_slice())));
+    let by_key: HashMap<WebhookKey, u32> = (0..).zip(&webhooks).map(|(at, webhook)| (webhook.key, at)).collect();
+    let index = Index::new(webhooks.iter().enumerate().map(|(at, webhook)| (at, &*webhook.settings.events)));
     Snapshot {
         generation: parts.generation,
         fingerprint: parts.fingerprint,
@@ -107,8 +104,7 @@ fn assemble(
         switchboard: parts.switchboard,
         broken,
         webhooks,
-        by_id,
-        by_key,
+        by_key: Arc::new(by_key),
         index: Arc::new(index),
     }
 }
@@ -128,13 +124,11 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
                 continue;
             }
         };
-        let signer = Signer::new(&webhook.settings.signature, kept).map_err(|e| (webhook.settings.id.clone(), e))?;
-        let mut kept = kept.iter().cloned();
+        let signer = Signer::new(Arc::clone(&webhook.settings.signature), kept.clone());
+        let signer = signer.map_err(|e| (webhook.settings.id.clone(), e))?;
         webhooks.push(Arc::new(Webhook {
             settings: Arc::clone(&webhook.settings),
             key: webhook.key,
-            secret: kept.next().map(|newest| newest.secret),
-            previous: kept.collect(),
             signer,
             egress: webhook.egress.clone(),
             pipeline: webhook.pipeline.clone(),
@@ -151,8 +145,7 @@ pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>)
         broken: current.broken.clone(),
         switchboard: Arc::clone(&current.switchboard),
         webhooks,
-        by_id: current.by_id.clone(),
-        by_key: current.by_key.clone(),
+        by_key: Arc::clone(&current.by_key),
         index: Arc::clone(&current.index),
     })
 }

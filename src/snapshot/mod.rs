@@ -27,14 +27,22 @@ const UNMATCHED_MAX: usize = 50;
 pub struct Webhook {
     pub settings: Arc<WebhookSettings>,
     pub key: WebhookKey,
-    /// Given or generated; `None` when nothing is signed.
-    pub secret: Option<Secret>,
-    /// Those that it replaces and that still sign.
-    pub previous: Vec<LiveSecret>,
     pub signer: Signer,
     /// What its requests leave with.
     pub egress: Egress,
     pub pipeline: Option<Pipeline>,
+}
+
+impl Webhook {
+    /// Given or generated; `None` when nothing is signed.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.signer.secrets().first().map(|newest| &newest.secret)
+    }
+
+    /// Those that it replaces and that still sign, newest first.
+    pub fn previous_secrets(&self) -> &[LiveSecret] {
+        self.signer.secrets().get(1..).unwrap_or_default()
+    }
 }
 
 pub struct Snapshot {
@@ -52,9 +60,9 @@ pub struct Snapshot {
     pub broken: BTreeMap<String, String>,
     /// Shared by all snapshots: how webhooks stand does not begin anew with a reload.
     pub switchboard: Arc<Switchboard>,
+    /// In the order of their ids.
     webhooks: Vec<Arc<Webhook>>,
-    by_id: HashMap<WebhookId, usize>,
-    by_key: HashMap<WebhookKey, usize>,
+    by_key: Arc<HashMap<WebhookKey, u32>>,
     index: Arc<Index>,
 }
 
@@ -75,11 +83,11 @@ impl Snapshot {
     }
 
     pub fn webhook(&self, id: &WebhookId) -> Option<&Arc<Webhook>> {
-        self.by_id.get(id).map(|at| &self.webhooks[*at])
+        self.webhooks.binary_search_by(|webhook| webhook.settings.id.cmp(id)).ok().map(|at| &self.webhooks[at])
     }
 
     pub fn by_key(&self, key: WebhookKey) -> Option<&Arc<Webhook>> {
-        self.by_key.get(&key).map(|at| &self.webhooks[*at])
+        self.by_key.get(&key).map(|at| &self.webhooks[*at as usize])
     }
 
     /// Matches an event to webhooks: pattern, then switch and tenant, then filter.

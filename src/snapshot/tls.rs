@@ -52,7 +52,7 @@ pub(super) fn server(settings: &TlsSettings) -> Result<Arc<ServerConfig>, BuildP
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::path::Path;
 
     use zeroize::Zeroizing;
 
@@ -60,7 +60,7 @@ mod tests {
     use crate::config::Place;
 
     fn settings(cert: String, key: String) -> TlsSettings {
-        let place = |line| Place { file: PathBuf::from("config.toml"), line, column: 1 };
+        let place = |line| Place { file: Path::new("config.toml").into(), line, column: 1, length: 1 };
         TlsSettings { cert, key: Zeroizing::new(key), cert_place: place(2), key_place: place(3) }
     }
 

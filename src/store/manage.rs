@@ -17,6 +17,13 @@ pub struct ApiWebhook {
     pub updated: Timestamp,
 }
 
+impl ApiWebhook {
+    /// Whose it is.
+    pub fn tenant(&self) -> Option<&str> {
+        self.body.get("tenant").and_then(Value::as_str)
+    }
+}
+
 /// What a job does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]

@@ -156,8 +156,8 @@ impl Store {
         forward!(self, rotate_secret(webhook, text, overlap))
     }
 
-    /// Seals all kept secrets with the current key (or none); answers how many were sealed otherwise before. Fails, and
-    /// changes nothing, when one of them is sealed with a key that is not among these.
+    /// Seals all kept secrets and webhooks made over the API with the current key (or none); answers how many were sealed
+    /// otherwise before. Fails, and changes nothing, when one of them is sealed with a key that is not among these.
     pub async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
         forward!(self, rekey(keys))
     }

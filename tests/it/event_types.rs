@@ -1,4 +1,4 @@
-//! The catalogue: declared and seen, and schemas that keep bad events out.
+//! The catalogue: declared, by hand or by a preset, and seen; schemas that keep bad events out.
 
 use serde_json::json;
 
@@ -58,4 +58,40 @@ async fn an_event_that_does_not_match_its_schema_is_refused_until_the_schema_cha
                 .is_some_and(|message| message.contains("is not JSON"))
         })
         .await;
+}
+
+#[tokio::test]
+async fn presets_declare_types_and_come_and_go_with_the_file() {
+    let server = Server::start(&head()).await;
+    let types = async || {
+        let (_, list) = server.http().get("/v1/event-types").await;
+        list["data"].as_array().unwrap().clone()
+    };
+    assert!(types().await.is_empty());
+    let ours = "[event_types.\"data.created\"]\ndescription = \"Ours\"\n";
+    server.reconfigure(&format!("catalogue = [\"gateway\", \"data\"]\n{}{ours}", head())).await;
+    let listed = types().await;
+    let named = |kind: &str| listed.iter().find(|one| one["type"] == kind).unwrap_or_else(|| panic!("no {kind} in {listed:?}"));
+    assert_eq!(listed.len(), 13);
+    let opened = named("circuit_breaker.opened");
+    assert_eq!((&opened["declared"], &opened["preset"], &opened["events"]), (&json!(true), &json!("gateway"), &json!(0)));
+    assert_eq!(opened["schema"]["properties"]["errorRate"]["type"], "number");
+    assert_eq!(named("data.created")["preset"], json!(null));
+    assert_eq!((&named("data.created")["description"], &named("data.created")["schema"]), (&json!("Ours"), &json!(null)));
+    let (status, problem) =
+        server.http().post("/v1/events", r#"{"type":"circuit_breaker.opened","data":{"errorRate":"75%"}}"#).await;
+    assert_eq!((status, &problem["errors"][0]["field"]), (422, &json!("data/errorRate")), "{problem}");
+    server.publish("circuit_breaker.opened", r#"{"routeId":"api","errorRate":0.75}"#).await;
+    // A preset that does not exist changes nothing.
+    std::fs::write(server.path("config.toml"), format!("catalogue = [\"gatway\"]\n{}", head())).unwrap();
+    server
+        .eventually("the preset is refused", async || {
+            server.http().get("/v1/config").await.1["last_error"]["problems"][0]["message"] == "unknown preset `gatway`"
+        })
+        .await;
+    assert_eq!(types().await.len(), 13);
+    server.reconfigure(&head()).await;
+    let seen = types().await;
+    assert_eq!(seen.len(), 1, "what was published is still known: {seen:?}");
+    assert_eq!((&seen[0]["declared"], &seen[0]["preset"], &seen[0]["events"]), (&json!(false), &json!(null), &json!(1)));
 }

@@ -213,14 +213,17 @@ async fn a_stream_says_why_it_ends() {
 async fn there_are_as_many_streams_as_said_and_their_places_come_back() {
     let (server, _receiver) = two_webhooks().await;
     let mut streams = Vec::new();
-    for _ in 0..64 {
+    // Of one token; the number of all is twice that.
+    for _ in 0..32 {
         let mut stream = Stream::open(&server, "", None).await;
         assert_eq!(stream.response.status(), 200);
         stream.next_raw().await.unwrap();
         streams.push(stream);
     }
-    let (status, headers, _) = server.http().raw("GET", "/v1/stream", &[], Bytes::new()).await;
+    let (status, headers, body) = server.http().raw("GET", "/v1/stream", &[], Bytes::new()).await;
     assert_eq!((status, &headers["retry-after"]), (503, &"5".parse().unwrap()));
+    let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(problem["detail"], "this token has 32 streams open, which is its most: close one, or try again");
     drop(streams);
     server.eventually("a place is free again", async || Stream::open(&server, "", None).await.response.status() == 200).await;
 }

@@ -1,4 +1,4 @@
-//! The acceptance scenarios TC7.1 to TC7.15, over real sockets.
+//! The acceptance scenarios TC7.1 to TC7.15 with webhooks of config.toml; `tc7_api` walks them over the API.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sha2::Sha256;
 use crate::harness::{Answer, Receiver, SECRET, Server, head, webhook};
 
 /// `v1,…` over the exact bytes, computed here by the book and not by our own signer.
-fn standard_signature(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
+pub fn standard_signature(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
     let engine = base64::engine::general_purpose::STANDARD;
     let key = engine.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
     let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();

@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Seeds that are run when nothing else is said: some seconds.
 const SEEDS: u64 = 12;
 
+/// A run waits for the store's threads most of the time.
+const THREADS: usize = 4;
+
 #[test]
 fn every_promise_holds_whatever_the_endpoints_do() {
     let asked = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
@@ -20,7 +23,7 @@ fn every_promise_holds_whatever_the_endpoints_do() {
     let next = AtomicU64::new(0);
     let failures = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..THREADS {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
                     let outcome = std::panic::catch_unwind(|| world::run(*seed));

@@ -55,8 +55,8 @@ async fn play(options: ListenOptions, requests: Vec<Request<Full<Bytes>>>) -> (V
 }
 
 fn signed(body: &str) -> Request<Full<Bytes>> {
-    let secrets = [LiveSecret::lasting(Secret::parse(SECRET).unwrap())];
-    let signer = Signer::new(&[SignatureSpec::new(Scheme::Standard)], &secrets).unwrap();
+    let secrets = vec![LiveSecret::lasting(Secret::parse(SECRET).unwrap())];
+    let signer = Signer::new([SignatureSpec::new(Scheme::Standard)].into(), secrets).unwrap();
     let mut request = Request::post("/in?x=1").body(Full::new(Bytes::from(body.to_owned()))).unwrap();
     let message = Message { id: "evt_1", timestamp: Clock::System.now(), event_type: "order.paid", body: body.as_bytes() };
     signer.sign(&message, request.headers_mut());
@@ -100,7 +100,7 @@ async fn a_dialect_of_the_configuration_is_verified_where_no_other_is() {
     let template = Template::parse("t={timestamp},s={signature}", "{timestamp}.{body}", Encoding::Hex).unwrap();
     let spec = SignatureSpec { scheme: Scheme::Template(Arc::new(template)), header: "x-my-sig".parse().ok() };
     let secret = Secret::parse(SECRET).unwrap();
-    let signer = Signer::new(std::slice::from_ref(&spec), &[LiveSecret::lasting(secret.clone())]).unwrap();
+    let signer = Signer::new([spec.clone()].into(), vec![LiveSecret::lasting(secret.clone())]).unwrap();
     let request = |body: &str| {
         let mut request = Request::post("/").body(Full::new(Bytes::from(body.to_owned()))).unwrap();
         let message = Message { id: "evt_1", timestamp: Clock::System.now(), event_type: "a.b", body: b"{}" };

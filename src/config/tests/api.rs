@@ -116,6 +116,26 @@ fn defaults_of_the_file_hold_for_the_api_too() {
     assert_eq!(judged.settings.concurrency, 7);
 }
 
+/// Whoever writes `[defaults]` means their own endpoints: a tenant's own is somebody else's.
+#[test]
+fn an_operator_s_credentials_and_addresses_are_not_inherited_by_a_tenant_s_webhook() {
+    let config = "[network]\nallow = []\n[defaults]\ntimeout = \"9s\"\nheaders = { X-Gateway-Key = \"operator\", X-Team = \"sre\" }\n\
+                  network = { allow = [\"10.0.0.0/8\"] }\ntls = { server_name = \"inner.example\" }\n";
+    let body = |tenant: Option<&str>| json!({"url": "https://example.com/hook", "events": ["*"], "tenant": tenant});
+    let operators = judge(config, body(None)).unwrap().settings;
+    let names: Vec<&str> = operators.headers.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-gateway-key", "x-team"]);
+    assert!(!operators.egress.allow.is_empty() && operators.egress.tls.server_name.is_some());
+    let tenants = judge(config, body(Some("acme"))).unwrap().settings;
+    assert!(tenants.headers.is_empty(), "{:?}", tenants.headers);
+    assert_eq!((tenants.egress.allow.len(), &tenants.egress.tls.server_name), (0, &None));
+    assert_eq!(tenants.timeout, std::time::Duration::from_secs(9), "what is no secret holds for it too");
+    // Its address is judged without what the defaults open.
+    let inner = json!({"url": "https://10.0.0.7/hook", "events": ["*"], "tenant": "acme"});
+    let problems = judge(config, inner).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.field == "/url" && problem.message.contains("10.0.0.7")), "{problems:?}");
+}
+
 #[test]
 fn what_is_not_valid_any_more_is_suspended() {
     let loaded = loaded("");

@@ -55,7 +55,7 @@ fn paths_are_relative_to_the_file_that_names_them() {
     assert_eq!(loaded.settings.transformers["x"].path.as_deref(), Some(Path::new("conf/x.wasm")));
     let webhook = loaded.settings.webhooks.values().next().unwrap();
     assert_eq!(webhook.secret.as_ref().unwrap().expose(), "the-secret-of-a");
-    assert_eq!(webhook.place.file, Path::new("conf/d/a.toml"));
+    assert_eq!(*webhook.place.file, *Path::new("conf/d/a.toml"));
     assert_eq!(loaded.files, ["config.toml", "conf/more.toml", "conf/d/a.toml", "conf/d/../key"].map(PathBuf::from));
 }
 
@@ -147,4 +147,53 @@ fn a_missing_configuration_is_one_problem() {
     assert_eq!(error.problems[0].message, format!("the configuration file `{shown}` cannot be read: there is no such file"));
     assert_eq!(error.files, std::slice::from_ref(&path));
     assert!(error.render(false).contains("help: give the path of your config.toml"));
+}
+
+#[test]
+fn a_second_look_tells_whether_anything_has_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    std::fs::create_dir(directory.path().join("webhooks.d")).unwrap();
+    write("config.toml", "include = [\"webhooks.d/*.toml\", \"late.toml\"]\n");
+    write("late.toml", "");
+    write("webhooks.d/a.toml", &(named("a") + "secret = \"${file:../key}\"\n"));
+    write("key", "a secret that is long enough");
+    let load = || config::load(&directory.path().join("config.toml"), &env).unwrap();
+    let loaded = load();
+    assert!(loaded.is_on_disk() && loaded.is_on_disk());
+    write("beside.toml", "nobody asked for it");
+    assert!(loaded.is_on_disk());
+    for (name, text) in [
+        ("key", "another one, as long as that"),
+        ("late.toml", "[defaults]\ntimeout = \"1s\"\n"),
+        ("webhooks.d/b.toml", &named("b")),
+        ("webhooks.d/a.toml", &named("c")),
+    ] {
+        let loaded = load();
+        assert!(loaded.is_on_disk());
+        write(name, text);
+        assert!(!loaded.is_on_disk(), "{name} has changed");
+    }
+    let loaded = load().without_texts();
+    std::fs::remove_file(directory.path().join("webhooks.d/b.toml")).unwrap();
+    assert!(!loaded.is_on_disk(), "also when its texts are gone");
+}
+
+#[test]
+fn webhooks_that_are_alike_share_what_is_alike() {
+    let text = named("a") + "secret = \"the secret of a\"\n" + &named("b") + &named("c") + "timeout = \"1s\"\n" + &named("d");
+    let loaded = load(&text);
+    let policy = |id: &str| &loaded.settings.webhooks[&WebhookId::parse(id).unwrap()].policy;
+    assert!(std::sync::Arc::ptr_eq(policy("a"), policy("b")) && std::sync::Arc::ptr_eq(policy("a"), policy("d")));
+    assert_eq!((policy("a").timeout.as_secs(), policy("c").timeout.as_secs()), (5, 1));
+}
+
+#[test]
+fn a_place_leads_back_to_what_is_underlined_there() {
+    let loaded = load("# ä\n[webhooks.\"ops\"]\nurl = \"https://example.com/\"\nevents = [\"*\"]\ntransform = [\"slack\", \"nope\"]\n");
+    let place = loaded.settings.webhooks.values().next().unwrap().transform_places[1].clone();
+    let shown = loaded.problem_at(&place, "is not there".to_owned(), None).render(false);
+    assert!(shown.contains("  |                       ^^^^^^\n"), "{shown}");
+    let bare = loaded.without_texts().problem_at(&place, "is not there".to_owned(), None);
+    assert_eq!((bare.line, bare.column, bare.excerpts.len()), (5, 23, 0));
 }

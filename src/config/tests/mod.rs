@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{Loaded, Problems, load_str};
 
 mod api;
+mod catalogue;
 mod egress;
 mod event_types;
 mod files;

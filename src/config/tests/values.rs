@@ -89,7 +89,7 @@ metadata = { team = "sre", n = 1 }
     let steps: Vec<(&str, &str)> = webhook.transform.iter().map(|step| (step.name.as_str(), step.options.as_str())).collect();
     let options = r##"{"at":"2026-01-28T10:30:45Z","channel":"#ops","n":[1,2.5,true]}"##;
     assert_eq!(steps, [("redact", "{}"), ("slack", options)]);
-    let places: Vec<(usize, usize)> = webhook.transform_places.iter().map(|place| (place.line, place.column)).collect();
+    let places: Vec<(u32, u32)> = webhook.transform_places.iter().map(|place| (place.line, place.column)).collect();
     assert_eq!(places, [(6, 14), (6, 24)]);
     assert_eq!(webhook.secret.as_ref().unwrap().expose(), "tok-from-the-environment");
     assert_eq!(webhook.signature[0].scheme, Scheme::Github);

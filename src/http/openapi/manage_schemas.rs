@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::schemas::{Origin, Status};
+use super::schemas::{LogLine, Origin, Status};
 use crate::http::shape::{AttemptShape, DeliveryShape};
 
 /// The keys of config.toml; `url` and `events` are needed.
@@ -37,7 +37,22 @@ pub(super) struct WebhookInput {
     connect_timeout: Option<String>,
     #[schema(minimum = 1, maximum = 1000)]
     concurrency: Option<u32>,
+    rate_limit: Option<String>,
+    /// A table, or `false`.
+    batch: Option<Value>,
+    /// A field, `*`, a table, or `false`.
+    order_by: Option<Value>,
+    /// A table, or `true` or `false`.
+    breaker: Option<Value>,
+    /// A duration, or `false`.
+    disable_after: Option<Value>,
+    /// A duration, or `false`.
+    expire_after: Option<Value>,
+    /// `bearer`, `basic` or `oauth2`.
+    auth: Option<BTreeMap<String, Value>>,
     metadata: Option<BTreeMap<String, Value>>,
+    /// Only judge it.
+    dry_run: Option<bool>,
 }
 
 /// Any of the keys; `null` takes one away.
@@ -173,11 +188,13 @@ pub(super) struct EraseWanted {
 }
 
 #[derive(ToSchema)]
-#[schema(example = json!({"dry_run": true, "matching": 12, "complete": true}))]
+#[schema(example = json!({"dry_run": true, "matching": 12, "complete": true, "webhooks": 1}))]
 pub(super) struct Erased {
     dry_run: bool,
     matching: u64,
     complete: bool,
+    /// Of the tenant, made over the API: they go too, with their secrets.
+    webhooks: u64,
 }
 
 #[derive(ToSchema)]
@@ -226,7 +243,7 @@ pub(super) struct Progress {
 
 #[derive(ToSchema)]
 #[schema(example = json!({"type": "order.created", "declared": true, "description": "An order was placed", "schema": null,
-    "events": 12, "first_seen_at": "2026-01-28T10:30:45.000Z", "last_seen_at": "2026-01-28T10:30:45.000Z"}))]
+    "preset": null, "events": 12, "first_seen_at": "2026-01-28T10:30:45.000Z", "last_seen_at": "2026-01-28T10:30:45.000Z"}))]
 pub(super) struct EventType {
     r#type: String,
     declared: bool,
@@ -234,6 +251,9 @@ pub(super) struct EventType {
     description: Option<String>,
     /// A JSON Schema, or null.
     schema: Value,
+    /// The preset of `catalogue` that declares it.
+    #[schema(required)]
+    preset: Option<String>,
     events: u64,
     #[schema(required, format = DateTime)]
     first_seen_at: Option<String>,
@@ -273,6 +293,7 @@ pub(super) struct RunWanted {
 pub(super) enum RunOutcome {
     Request,
     Event,
+    Events,
     Drop,
     Error,
 }
@@ -285,10 +306,11 @@ pub(super) struct Ran {
     outcome: RunOutcome,
     request: Option<BTreeMap<String, Value>>,
     event: Option<BTreeMap<String, Value>>,
+    events: Option<Vec<Value>>,
     reason: Option<String>,
     error: Option<String>,
     duration_ms: f64,
-    log: Vec<Value>,
+    log: Vec<LogLine>,
 }
 
 macro_rules! lists {

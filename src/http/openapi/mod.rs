@@ -68,7 +68,7 @@ fn make() -> Value {
     document
 }
 
-pub(super) use schemas::State;
+pub(super) use schemas::{LogLine, Outcome, State, Trigger};
 
 pub(super) async fn json() -> Response {
     static TEXT: LazyLock<String> = LazyLock::new(|| serde_json::to_string_pretty(document()).unwrap_or_default());

@@ -22,6 +22,7 @@ pub(super) fn complete(document: &mut Value) {
             if method == "post" {
                 parameters(operation).push(idempotency_key());
             }
+            plain_body(operation);
             refusals(operation, path, method, is_open);
         }
     }
@@ -33,6 +34,21 @@ fn parameters(operation: &mut Map<String, Value>) -> &mut Vec<Value> {
         *parameters = json!([]);
     }
     parameters.as_array_mut().expect("it was made an array just now")
+}
+
+/// A body that may be left out is not `required`; that it could be `null` as well nobody needs, and generated clients
+/// stumble over.
+fn plain_body(operation: &mut Map<String, Value>) {
+    let contents = operation.get_mut("requestBody").and_then(|body| body.get_mut("content")).and_then(Value::as_object_mut);
+    for content in contents.into_iter().flat_map(|contents| contents.values_mut()) {
+        let null = json!({"type": "null"});
+        let choices = content["schema"]["oneOf"].as_array();
+        if let Some([one, other]) = choices.map(Vec::as_slice)
+            && (*one == null || *other == null)
+        {
+            content["schema"] = if *one == null { other.clone() } else { one.clone() };
+        }
+    }
 }
 
 fn idempotency_key() -> Value {

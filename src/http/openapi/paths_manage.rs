@@ -93,7 +93,8 @@ fn replay() {}
 
 /// Erase events
 ///
-/// Those of a tenant, or with a value in their metadata, with everything that was made of them, as a job.
+/// Those of a tenant, or with a value in their metadata, with everything that was made of them, as a job. With a tenant's
+/// events go its webhooks that were made over the API, and their secrets.
 #[utoipa::path(post, path = "/v1/erase", tag = "operation", request_body = EraseWanted,
     responses((status = 200, description = "With `dry_run`: how many.", body = Erased),
         (status = 202, description = "The job. `Location` has its address.", body = Job)))]
@@ -120,7 +121,7 @@ fn cancel_job() {}
 
 /// Event types
 ///
-/// Declared in `[event_types]` or published, with counts.
+/// Declared in `[event_types]` or by a preset of `catalogue`, or published; with counts.
 #[utoipa::path(get, path = "/v1/event-types", tag = "events", params(Window),
     responses((status = 200, description = "In the order of their names.", body = EventTypes)))]
 fn event_types() {}

@@ -36,6 +36,31 @@ pub(in crate::http) enum State {
     Dropped,
 }
 
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case", example = "succeeded")]
+pub(in crate::http) enum Outcome {
+    Succeeded,
+    Failed,
+    Dropped,
+}
+
+/// Why it was made: by itself, by hand, or by a replay.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case", example = "scheduled")]
+pub(in crate::http) enum Trigger {
+    Scheduled,
+    Manual,
+    Replay,
+}
+
+/// What a transformer had to say.
+#[derive(ToSchema)]
+#[schema(example = json!({"level": "warn", "message": "no severity in the event"}))]
+pub(in crate::http) struct LogLine {
+    level: String,
+    message: String,
+}
+
 /// An event to be published.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({"type": "circuit_breaker.opened", "data": {"route": "/users", "errorRate": 0.62}}))]
@@ -69,7 +94,7 @@ pub(super) struct Accepted {
     id: String,
     /// How many webhooks get it.
     deliveries: u32,
-    /// It was published before.
+    /// It was published before. Said of several; of one, the status says it.
     duplicate: Option<bool>,
 }
 
@@ -98,7 +123,8 @@ pub(super) struct DeliveryState {
     "filter": null, "transform": [{"use": "slack", "options": {"channel": "#ops"}}], "signature": "standard", "headers": {},
     "enabled": true, "description": "Ops channel", "tenant": null, "retry": {"max_retries": 3, "initial_delay": "1s",
     "multiplier": 2.0, "max_delay": "1h", "jitter": 0.2}, "retry_on": ["network", "timeout", "408", "425", "429", "5xx"],
-    "success": ["2xx"], "timeout": "5s", "connect_timeout": "2s", "concurrency": 10, "metadata": {}, "origin": "config",
+    "success": ["2xx"], "timeout": "5s", "connect_timeout": "2s", "concurrency": 10, "rate_limit": "50/s", "batch": null,
+    "order_by": null, "breaker": null, "disable_after": "5d", "expire_after": null, "metadata": {}, "origin": "config",
     "file": "config.toml", "line": 12, "created_at": "2026-01-28T10:30:45.000Z", "updated_at": "2026-01-28T10:30:45.000Z",
     "secret_preview": "whsec_…3f2a", "status": "enabled"}))]
 pub(super) struct Webhook {
@@ -124,6 +150,20 @@ pub(super) struct Webhook {
     connect_timeout: String,
     #[schema(minimum = 1, maximum = 1000)]
     concurrency: u32,
+    #[schema(required)]
+    rate_limit: Option<String>,
+    /// `max_events`, `max_wait`, `max_size`.
+    #[schema(required)]
+    batch: Option<BTreeMap<String, Value>>,
+    /// A field, `*`, or a table.
+    order_by: Value,
+    /// `failures`, `window`, `cool_down`.
+    #[schema(required)]
+    breaker: Option<BTreeMap<String, Value>>,
+    #[schema(required)]
+    disable_after: Option<String>,
+    #[schema(required)]
+    expire_after: Option<String>,
     metadata: BTreeMap<String, Value>,
     origin: Origin,
     /// Where config.toml declares it.
@@ -137,11 +177,11 @@ pub(super) struct Webhook {
     secret_preview: Option<String>,
     status: Status,
     /// Switched off by an operator, by failures or by `410 Gone`: `by`, `reason`, `at`.
-    disabled: Option<Value>,
+    disabled: Option<BTreeMap<String, Value>>,
     #[schema(format = DateTime)]
     failing_since: Option<String>,
     /// `since`, `probe_at`.
-    breaker_open: Option<Value>,
+    breaker_open: Option<BTreeMap<String, Value>>,
     /// Why it is disabled although it was made enabled: it does not fit the configuration of now.
     suspended: Option<String>,
 }

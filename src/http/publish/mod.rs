@@ -7,8 +7,6 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -23,6 +21,7 @@ use super::body::{self, Cap};
 use super::problem::{Kind, Problem};
 use super::{Context, Shared};
 use crate::model::{Event, EventId, Timestamp};
+use crate::publish;
 use crate::snapshot::Snapshot;
 use crate::store::{Accepted, NewEvent};
 use crate::telemetry::EventOutcome;
@@ -37,9 +36,6 @@ const INLINE_BYTES_MAX: usize = 256 * 1024;
 
 /// Lines that go into one commit; when one of them collides, each of them gets its own.
 const LINES_PER_COMMIT: usize = 256;
-
-/// Events that are matched to webhooks before other tasks get their turn: some 100 µs.
-const ROUTED_AT_ONCE: usize = 64;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
@@ -106,20 +102,7 @@ async fn parsed(format: Format, headers: HeaderMap, body: Bytes, defaults: Defau
 
 /// Refuses what does not match the schema of its type.
 fn judged(snapshot: &Snapshot, parsed: Parsed) -> Parsed {
-    let types = &snapshot.settings.event_types;
-    if types.values().all(|declared| declared.schema.is_none()) {
-        return parsed;
-    }
-    let judge = |draft: Result<Draft, Refusal>| {
-        let draft = draft?;
-        let schema = types.get(&draft.event.kind).and_then(|declared| declared.schema.as_ref());
-        let problems = schema.map_or_else(Vec::new, |schema| schema.problems(&draft.event.data));
-        let mut refusal = Refusal::default();
-        for (place, problem) in problems {
-            refusal.add(&format!("data{place}"), format!("`data{place}` does not match the schema of its type: {problem}"));
-        }
-        refusal.or(|| Some(draft))
-    };
+    let judge = |draft: Result<Draft, Refusal>| publish::judge(snapshot, draft?);
     match parsed {
         Parsed::One(draft) => Parsed::One(judge(draft)),
         Parsed::All(drafts) => Parsed::All(drafts.into_iter().map(judge).collect()),
@@ -136,54 +119,14 @@ pub(super) fn event_of(text: &str, body: &Bytes, now: Timestamp, event_bytes_max
         .map_err(|refusal| Problem::new(Kind::Invalid, refusal.detail()).with("errors", refusal.errors()))
 }
 
-/// Where an event goes.
-fn routed(snapshot: &Snapshot, draft: Draft) -> NewEvent {
-    let route = snapshot.route(&draft.event);
-    NewEvent {
-        event: Arc::new(draft.event),
-        targets: route.targets,
-        apart: route.apart,
-        unmatched: route.unmatched,
-        timestamp_given: draft.timestamp_given,
-    }
-}
-
-async fn all_routed(snapshot: &Snapshot, drafts: Vec<Draft>) -> Vec<NewEvent> {
-    let mut events = Vec::with_capacity(drafts.len());
-    for draft in drafts {
-        events.push(routed(snapshot, draft));
-        if events.len().is_multiple_of(ROUTED_AT_ONCE) {
-            tokio::task::yield_now().await;
-        }
-    }
-    events
-}
-
 async fn append(context: &Context, events: Vec<NewEvent>) -> Result<Vec<Accepted>, Problem> {
-    let count = events.len();
-    let result = context.api.store.append(events).await;
-    let metrics = &context.api.metrics;
-    match &result {
-        // With a conflict nothing was stored: only the conflict itself is something that happened.
-        Ok(answers) if answers.contains(&Accepted::Conflict) => metrics.event(EventOutcome::Conflict),
-        Ok(answers) => {
-            for answer in answers {
-                metrics.event(match answer {
-                    Accepted::New { .. } => EventOutcome::Accepted,
-                    Accepted::Duplicate { .. } => EventOutcome::Duplicate,
-                    Accepted::Conflict => EventOutcome::Conflict,
-                });
-            }
-        }
-        Err(_) => (0..count).for_each(|_| metrics.event(EventOutcome::Unavailable)),
-    }
-    result.map_err(Problem::from)
+    publish::append(&context.api.store, &context.api.metrics, events).await.map_err(Problem::from)
 }
 
 async fn one(context: &Context, snapshot: &Snapshot, draft: Result<Draft, Refusal>) -> Result<Response, Problem> {
     let draft = draft.map_err(|refusal| refused(context, &refusal))?;
     let id = draft.event.id.clone();
-    let answers = append(context, vec![routed(snapshot, draft)]).await?;
+    let answers = append(context, vec![publish::routed(snapshot, draft)]).await?;
     let (status, body) = answer(&id, answers.first().copied())?;
     Ok((status, axum::Json(body)).into_response())
 }
@@ -222,7 +165,7 @@ async fn all(context: &Context, snapshot: &Snapshot, drafts: Vec<Result<Draft, R
         return Err(Problem::new(Kind::Invalid, detail).with("errors", errors));
     }
     let ids: Vec<EventId> = good.iter().map(|draft| draft.event.id.clone()).collect();
-    let answers = append(context, all_routed(snapshot, good).await).await?;
+    let answers = append(context, publish::all_routed(snapshot, good).await).await?;
     let pairs = || ids.iter().zip(&answers).enumerate();
     let conflicts: Vec<Value> = pairs()
         .filter(|(_, (_, accepted))| **accepted == Accepted::Conflict)
@@ -273,31 +216,14 @@ async fn line_answers(context: &Context, snapshot: &Snapshot, chunk: Vec<Result<
             Err(refusal) => Err(refused(context, &refusal).to_json()),
         });
     }
-    let events = all_routed(snapshot, good).await;
-    let mut results: Vec<Result<Accepted, Value>> = Vec::with_capacity(events.len());
-    if !events.is_empty() {
-        match append(context, events.clone()).await {
-            Ok(together) if !together.contains(&Accepted::Conflict) => results.extend(together.into_iter().map(Ok)),
-            // One collision undoes them all: then each for itself, in order.
-            Ok(_) => {
-                for event in events {
-                    let alone = append(context, vec![event]).await;
-                    results.push(
-                        alone
-                            .map(|answers| answers.first().copied().unwrap_or(Accepted::Conflict))
-                            .map_err(|problem| problem.to_json()),
-                    );
-                }
-            }
-            Err(problem) => results.extend(events.iter().map(|_| Err(problem.to_json()))),
-        }
-    }
+    let events = publish::all_routed(snapshot, good).await;
+    let results = publish::append_each(&context.api.store, &context.api.metrics, events).await;
     let mut results = results.into_iter();
     for place in places {
         answers.push(match place {
             Err(refused) => refused,
             Ok(id) => match results.next() {
-                Some(Err(problem)) => problem,
+                Some(Err(error)) => Problem::from(error).to_json(),
                 accepted => match answer(&id, accepted.and_then(Result::ok)) {
                     Ok((status, mut body)) => {
                         body["status"] = status.as_u16().into();

@@ -3,6 +3,7 @@
 //! the last one broke off, and a slow reader holds up nobody.
 
 mod frame;
+mod places;
 #[cfg(test)]
 mod tests;
 
@@ -18,11 +19,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use self::places::Holder;
+pub(super) use self::places::Places;
 use super::auth::{Asking, Caller, Reach, TenantReader};
 use super::problem::{Kind, Problem};
 use super::query::Query;
@@ -35,9 +38,6 @@ use crate::store::{Place, Told};
 const PARAMETERS: [&str; 4] = ["webhook", "event_type", "state", "tenant"];
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// Streams at once: each looks into the store up to 20 times a second while there is something new.
-pub(super) const STREAMS_MAX: usize = 64;
 
 /// Rows of one look.
 const ROWS_MAX: usize = 100;
@@ -71,10 +71,10 @@ pub(super) async fn follow(
         }
         None => shared.api.store.here().await?,
     };
-    let Ok(permit) = shared.streams.clone().try_acquire_owned() else {
-        let detail = format!("{STREAMS_MAX} streams are open, which is the most: close one, or try again");
-        return Err(Problem::new(Kind::Unavailable, detail).with_header(RETRY_AFTER, HeaderValue::from_static("5")));
-    };
+    let holder = caller.tenant.clone().map_or_else(|| Holder::Token(caller.token.clone()), Holder::Tenant);
+    let held = shared.streams.take(holder).map_err(|full| {
+        Problem::new(Kind::Unavailable, full.to_string()).with_header(RETRY_AFTER, HeaderValue::from_static("5"))
+    })?;
     let (chunks, queue) = mpsc::channel(CHUNKS_MAX);
     let farewell = Arc::new(OnceLock::new());
     let follower = Follower {
@@ -85,7 +85,7 @@ pub(super) async fn follow(
         wanted,
         place,
         chunks,
-        _permit: permit,
+        _held: held,
     };
     let last_word = Arc::clone(&farewell);
     let run = async move {
@@ -152,7 +152,7 @@ struct Follower {
     place: Place,
     chunks: mpsc::Sender<Bytes>,
     closing: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    _held: places::Place,
 }
 
 impl Follower {

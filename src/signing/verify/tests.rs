@@ -23,7 +23,7 @@ fn lasting(secrets: &[Secret]) -> Vec<LiveSecret> {
 fn signed(spec: SignatureSpec, secrets: &[Secret], id: &str, body: &[u8]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let message = Message { id, timestamp: at(1_614_265_330), event_type: "order.paid", body };
-    Signer::new(&[spec], &lasting(secrets)).unwrap().sign(&message, &mut headers);
+    Signer::new([spec].into(), lasting(secrets)).unwrap().sign(&message, &mut headers);
     headers
 }
 
@@ -124,7 +124,7 @@ fn the_strongest_signature_decides_so_a_replay_cannot_use_a_weaker_one() {
     let specs = [SignatureSpec::new(Scheme::Sha256), SignatureSpec::new(Scheme::Standard)];
     let mut headers = HeaderMap::new();
     let message = Message { id: "evt_1", timestamp: at(1_614_265_330), event_type: "a.b", body: b"{}" };
-    Signer::new(&specs, &lasting(&[secret(SECRET)])).unwrap().sign(&message, &mut headers);
+    Signer::new(specs.into(), lasting(&[secret(SECRET)])).unwrap().sign(&message, &mut headers);
     let replayed = verify(&headers, b"{}", &[secret(SECRET)], at(1_614_300_000), TOLERANCE);
     assert!(matches!(replayed, Err(VerifyError::TooOld { .. })), "{replayed:?}");
     assert!(verify(&headers, b"{}", &[secret(SECRET)], at(1_714_300_000), Duration::MAX).is_ok());

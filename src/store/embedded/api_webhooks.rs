@@ -1,29 +1,71 @@
-//! Webhooks made by the API: their keys as JSON, as they came. Their secrets are where the generated ones are.
+//! Webhooks made by the API: their keys as JSON, as they came, sealed as a whole when there is a storage key: a URL, a
+//! header or an option may be a credential. Their secrets are where the generated ones are.
 
 use std::time::Duration;
 
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::Embedded;
 use super::rows::{invalid, timestamp};
+use super::secrets::{Bound, Keyring};
 use crate::model::{WebhookId, WebhookKey};
 use crate::store::{ApiWebhook, StoreError};
 
-fn api_webhook(row: &Row<'_>) -> Result<ApiWebhook, rusqlite::Error> {
-    Ok(ApiWebhook {
-        id: WebhookId::parse(row.get_ref(0)?.as_str()?).map_err(|e| invalid(0, e))?,
-        body: serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|e| invalid(1, e))?,
-        created: timestamp(row, 2)?,
-        updated: timestamp(row, 3)?,
-    })
+/// Which key sealed the row; none: it is as it came.
+pub(super) const MIGRATION: &str = "ALTER TABLE api_webhooks ADD COLUMN sealed_by TEXT;";
+
+/// A webhook's keys as text, and what had sealed them.
+pub(super) struct Opened {
+    id: WebhookId,
+    body: Zeroizing<String>,
+    sealed_by: Option<String>,
+}
+
+fn id(row: &Row<'_>) -> Result<WebhookId, rusqlite::Error> {
+    WebhookId::parse(row.get_ref(0)?.as_str()?).map_err(|e| invalid(0, e))
+}
+
+/// The columns `id`, `body`, `sealed_by` of a row.
+fn open(row: &Row<'_>, keys: &Keyring) -> Result<Opened, rusqlite::Error> {
+    let (id, sealed_by) = (id(row)?, row.get::<_, Option<String>>(2)?);
+    // Plain ones are text, sealed ones are not.
+    let body = keys.open(Bound::Webhook(&id), sealed_by.as_deref(), row.get_ref(1)?.as_bytes()?)?;
+    Ok(Opened { id, body, sealed_by })
+}
+
+/// All of them, with these keys. Fails when one of them is sealed with another.
+pub(super) fn opened(connection: &Connection, keys: &Keyring) -> Result<Vec<Opened>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT id, body, sealed_by FROM api_webhooks")?;
+    statement.query_map([], |row| open(row, keys))?.collect()
+}
+
+/// Those that are sealed otherwise than these keys would; answers how many those were.
+pub(super) fn sealed_anew(connection: &Connection, keys: &Keyring, webhooks: &[Opened]) -> Result<u64, rusqlite::Error> {
+    let mut changed = 0;
+    for Opened { id, body, .. } in webhooks.iter().filter(|webhook| webhook.sealed_by.as_deref() != keys.current()) {
+        let (sealed_by, bytes) = keys.seal(Bound::Webhook(id), body)?;
+        connection
+            .prepare_cached("UPDATE api_webhooks SET body = CASE WHEN ?2 IS NULL THEN CAST(?3 AS TEXT) ELSE ?3 END, sealed_by = ?2 WHERE id = ?1")?
+            .execute(params![id.as_str(), sealed_by, bytes])?;
+        changed += 1;
+    }
+    Ok(changed)
 }
 
 impl Embedded {
+    /// Read where the keys are: on the writer.
     pub(in crate::store) async fn api_webhooks(&self) -> Result<Vec<ApiWebhook>, StoreError> {
-        self.read(|reader, _| {
-            let mut statement = reader.prepare_cached("SELECT id, body, created, updated FROM api_webhooks ORDER BY id")?;
-            statement.query_map([], api_webhook)?.collect()
+        self.write(|writer| {
+            let sql = "SELECT id, body, sealed_by, created, updated FROM api_webhooks ORDER BY id";
+            let mut statement = writer.connection.prepare_cached(sql)?;
+            let webhook = |row: &Row<'_>| {
+                let Opened { id, body, .. } = open(row, &writer.keyring)?;
+                let body = serde_json::from_str(&body).map_err(|e| invalid(1, e))?;
+                Ok(ApiWebhook { id, body, created: timestamp(row, 3)?, updated: timestamp(row, 4)? })
+            };
+            statement.query_map([], webhook)?.collect()
         })
         .await
     }
@@ -34,13 +76,17 @@ impl Embedded {
         key: WebhookKey,
         secret: Option<Zeroizing<String>>,
     ) -> Result<(), StoreError> {
-        let body = serde_json::Value::Object(webhook.body).to_string();
+        let body = Zeroizing::new(Value::Object(webhook.body).to_string());
         let (id, created, updated) = (webhook.id, webhook.created, webhook.updated);
         self.write(move |writer| {
+            let (sealed_by, bytes) = writer.keyring.seal(Bound::Webhook(&id), &body)?;
             writer
                 .connection
-                .prepare_cached("INSERT OR REPLACE INTO api_webhooks(id, body, created, updated) VALUES(?1, ?2, ?3, ?4)")?
-                .execute(params![id.as_str(), body, created.as_millis(), updated.as_millis()])?;
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO api_webhooks(id, body, sealed_by, created, updated)
+                     VALUES(?1, CASE WHEN ?3 IS NULL THEN CAST(?2 AS TEXT) ELSE ?2 END, ?3, ?4, ?5)",
+                )?
+                .execute(params![id.as_str(), bytes, sealed_by, created.as_millis(), updated.as_millis()])?;
             if let Some(secret) = &secret {
                 // Whoever brings a secret wants no other to sign beside it.
                 writer.rotate_secret(key, secret, Duration::ZERO)?;
@@ -52,11 +98,14 @@ impl Embedded {
 
     pub(in crate::store) async fn delete_api_webhook(&self, id: WebhookId, key: WebhookKey) -> Result<bool, StoreError> {
         self.write(move |writer| {
+            // What is deleted is overwritten, not only unlinked: credentials do not stay behind in the file's free space.
+            writer.connection.pragma_update(None, "secure_delete", true)?;
             let deleted = writer.connection.prepare_cached("DELETE FROM api_webhooks WHERE id = ?1")?.execute([id.as_str()])? > 0;
             if deleted {
                 // One of the same name made later is another webhook: it gets a secret of its own.
                 writer.connection.prepare_cached("DELETE FROM secrets WHERE webhook = ?1")?.execute([key.0])?;
             }
+            writer.connection.pragma_update(None, "secure_delete", false)?;
             Ok(deleted)
         })
         .await

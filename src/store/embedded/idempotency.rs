@@ -8,8 +8,9 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Embedded;
+use super::secrets::Bound;
 use super::writer::{Command, Writer};
-use crate::model::{Timestamp, WebhookKey};
+use crate::model::Timestamp;
 use crate::store::{Begun, KeptAnswer, StoreError};
 
 pub(super) const MIGRATION: &str = "
@@ -18,9 +19,6 @@ CREATE TABLE idempotency(
 ) WITHOUT ROWID;
 CREATE INDEX idempotency_at ON idempotency(at);
 ";
-
-/// Answers belong to no webhook.
-const NOBODY: WebhookKey = WebhookKey(0);
 
 /// Old rows that go with each new one: they cannot pile up.
 const REMOVED_AT_ONCE: u32 = 16;
@@ -64,7 +62,7 @@ impl Writer {
                 let headers = serde_json::to_string(&answer.headers).unwrap_or_default();
                 // An answer may show a secret, the one time that it is shown.
                 let text = String::from_utf8_lossy(&answer.body);
-                let (sealed_by, body) = self.keyring.seal(NOBODY, &text)?;
+                let (sealed_by, body) = self.keyring.seal(Bound::Answer, &text)?;
                 self.connection
                     .prepare_cached("UPDATE idempotency SET status = ?2, headers = ?3, sealed_by = ?4, body = ?5 WHERE key = ?1")?
                     .execute(params![key, answer.status, headers, sealed_by, body])?;
@@ -106,7 +104,7 @@ impl Writer {
                 let Some(status) = row.get(1)? else { return Ok(Begun::UnderWay) };
                 let headers = serde_json::from_str(row.get_ref(2)?.as_str()?).map_err(|e| super::rows::invalid(2, e))?;
                 let sealed_by = row.get_ref(4)?.as_str_or_null()?;
-                let text = self.keyring.open(NOBODY, sealed_by, row.get_ref(3)?.as_blob()?)?;
+                let text = self.keyring.open(Bound::Answer, sealed_by, row.get_ref(3)?.as_blob()?)?;
                 let body = bytes::Bytes::copy_from_slice(text.as_bytes());
                 Ok(Begun::Done(KeptAnswer { status, headers, body }))
             })

@@ -54,7 +54,7 @@ CREATE TABLE attempts(
 ";
 
 /// From each version to the next.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
@@ -68,6 +68,7 @@ CREATE INDEX members_d ON members(d, m);
     super::secrets::MIGRATION,
     super::idempotency::MIGRATION,
     super::work::MANAGEMENT,
+    super::api_webhooks::MIGRATION,
 ];
 
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.

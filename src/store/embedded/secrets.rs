@@ -1,7 +1,8 @@
-//! Kept secrets: several per webhook during a rotation, sealed at rest (AES-256-GCM) when there is a storage key.
+//! Kept secrets: several per webhook during a rotation, sealed at rest (AES-256-GCM) when there is a storage key; and the
+//! keyring, which seals webhooks made over the API and kept answers as well.
 //!
-//! Each row says which key sealed it, and is bound to its webhook: a row copied to another one does not open. Another
-//! key takes over by sealing every row anew in one commit.
+//! Each row says which key sealed it, and is bound to what it belongs to: a row copied to another one does not open.
+//! Another key takes over by sealing every row anew in one commit.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use rusqlite::params;
 use zeroize::Zeroizing;
 
 use super::writer::Writer;
-use crate::model::{StorageKey, StorageKeys, Timestamp, WebhookKey};
+use crate::model::{StorageKey, StorageKeys, Timestamp, WebhookId, WebhookKey};
 use crate::store::KeptSecret;
 
 /// Live secrets of one webhook: more rotations than that within one overlap retire the oldest at once.
@@ -29,6 +30,34 @@ INSERT INTO secrets(webhook, n, secret) SELECT webhook, 1, CAST(secret AS BLOB) 
 DROP TABLE secrets_before;
 ";
 
+/// What a sealed text belongs to: it opens nowhere else.
+#[derive(Clone, Copy)]
+pub(super) enum Bound<'a> {
+    Secret(WebhookKey),
+    /// The keys of a webhook that was made over the API.
+    Webhook(&'a WebhookId),
+    /// An answer kept for its Idempotency-Key.
+    Answer,
+}
+
+impl Bound<'_> {
+    fn aad(self) -> Aad<Vec<u8>> {
+        Aad::from(match self {
+            Self::Secret(webhook) => webhook.0.to_be_bytes().to_vec(),
+            Self::Webhook(id) => [b"webhook ", id.as_str().as_bytes()].concat(),
+            Self::Answer => 0_i64.to_be_bytes().to_vec(),
+        })
+    }
+
+    fn broken(self) -> rusqlite::Error {
+        failure(match self {
+            Self::Secret(webhook) => format!("the kept secret of webhook number {} is damaged", webhook.0),
+            Self::Webhook(id) => format!("what is kept of the webhook `{id}` is damaged"),
+            Self::Answer => "an answer kept for its Idempotency-Key is damaged".to_owned(),
+        })
+    }
+}
+
 /// The keys at hand, by their ids.
 #[derive(Default)]
 pub(super) struct Keyring {
@@ -37,6 +66,11 @@ pub(super) struct Keyring {
 }
 
 impl Keyring {
+    /// What seals now; `None`: nothing does.
+    pub(super) fn current(&self) -> Option<&str> {
+        self.current.as_deref()
+    }
+
     fn new(keys: &StorageKeys) -> Result<Self, rusqlite::Error> {
         let usable = |key: &StorageKey| {
             let made = RandomizedNonceKey::new(&AES_256_GCM, key.expose());
@@ -47,24 +81,23 @@ impl Keyring {
     }
 
     /// With the id of the key that did it; as it is when there is none.
-    pub(super) fn seal(&self, webhook: WebhookKey, text: &str) -> Result<(Option<&str>, Vec<u8>), rusqlite::Error> {
+    pub(super) fn seal(&self, bound: Bound<'_>, text: &str) -> Result<(Option<&str>, Vec<u8>), rusqlite::Error> {
         let Some((id, key)) = self.current.as_deref().and_then(|id| Some((id, self.keys.get(id)?))) else {
             return Ok((None, text.as_bytes().to_vec()));
         };
         let mut bytes = text.as_bytes().to_vec();
-        let nonce = key
-            .seal_in_place_append_tag(bound_to(webhook), &mut bytes)
-            .map_err(|_| failure("a secret cannot be sealed".to_owned()))?;
+        let nonce =
+            key.seal_in_place_append_tag(bound.aad(), &mut bytes).map_err(|_| failure("a secret cannot be sealed".to_owned()))?;
         Ok((Some(id), [nonce.as_ref().as_slice(), &bytes].concat()))
     }
 
     pub(super) fn open(
         &self,
-        webhook: WebhookKey,
+        bound: Bound<'_>,
         sealed_by: Option<&str>,
         bytes: &[u8],
     ) -> Result<Zeroizing<String>, rusqlite::Error> {
-        let broken = || failure(format!("the kept secret of webhook number {} is damaged", webhook.0));
+        let broken = || bound.broken();
         let Some(id) = sealed_by else {
             return String::from_utf8(bytes.to_vec()).map(Zeroizing::new).map_err(|_| broken());
         };
@@ -76,16 +109,12 @@ impl Keyring {
         let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES).ok_or_else(broken)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
         let mut sealed = Zeroizing::new(sealed.to_vec());
-        let text = key.open_in_place(nonce, bound_to(webhook), &mut sealed).map_err(|_| broken())?;
+        let text = key.open_in_place(nonce, bound.aad(), &mut sealed).map_err(|_| broken())?;
         std::str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| broken())
     }
 }
 
-fn bound_to(webhook: WebhookKey) -> Aad<[u8; 8]> {
-    Aad::from(webhook.0.to_be_bytes())
-}
-
-fn failure(message: String) -> rusqlite::Error {
+pub(super) fn failure(message: String) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(message.into())
 }
 
@@ -124,7 +153,8 @@ impl Writer {
         self.live_secrets(webhook)
     }
 
-    /// Seals every kept secret with the current key, or opens them for good when there is none.
+    /// Seals every kept secret, and every webhook made over the API, with the current key, or opens them for good when
+    /// there is none.
     pub(super) fn rekey(&mut self, keys: &StorageKeys) -> Result<u64, rusqlite::Error> {
         let ring = Keyring::new(keys)?;
         let mut statement = self.connection.prepare("SELECT webhook, n, sealed_by, secret FROM secrets")?;
@@ -134,20 +164,22 @@ impl Writer {
         })?;
         let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
         let open = |(webhook, n, sealed_by, bytes): (_, _, Option<String>, Zeroizing<Vec<u8>>)| {
-            Ok((webhook, n, ring.open(webhook, sealed_by.as_deref(), &bytes)?, sealed_by))
+            Ok((webhook, n, ring.open(Bound::Secret(webhook), sealed_by.as_deref(), &bytes)?, sealed_by))
         };
         let opened: Vec<_> = rows.into_iter().map(open).collect::<Result<_, rusqlite::Error>>()?;
         drop(statement);
+        let webhooks = super::api_webhooks::opened(&self.connection, &ring)?;
         // What is written over must not stay behind in the file's free space.
         self.connection.pragma_update(None, "secure_delete", true)?;
         let mut changed = 0;
         for (webhook, n, text, _) in opened.iter().filter(|(.., sealed_by)| *sealed_by != ring.current) {
-            let (sealed_by, bytes) = ring.seal(*webhook, text)?;
+            let (sealed_by, bytes) = ring.seal(Bound::Secret(*webhook), text)?;
             self.connection
                 .prepare_cached("UPDATE secrets SET sealed_by = ?3, secret = ?4 WHERE webhook = ?1 AND n = ?2")?
                 .execute(params![webhook.0, n, sealed_by, bytes])?;
             changed += 1;
         }
+        changed += super::api_webhooks::sealed_anew(&self.connection, &ring, &webhooks)?;
         // Kept answers are for a day, not worth sealing anew; those sealed otherwise could not be read any more.
         self.connection.execute("DELETE FROM idempotency WHERE status IS NOT NULL AND sealed_by IS NOT ?1", [&ring.current])?;
         self.connection.pragma_update(None, "secure_delete", false)?;
@@ -156,7 +188,7 @@ impl Writer {
     }
 
     fn insert_secret(&self, webhook: WebhookKey, n: i64, text: &str) -> Result<(), rusqlite::Error> {
-        let (sealed_by, bytes) = self.keyring.seal(webhook, text)?;
+        let (sealed_by, bytes) = self.keyring.seal(Bound::Secret(webhook), text)?;
         self.connection
             .prepare_cached("INSERT INTO secrets(webhook, n, sealed_by, secret) VALUES(?1, ?2, ?3, ?4)")?
             .execute(params![webhook.0, n, sealed_by, bytes])
@@ -170,7 +202,8 @@ impl Writer {
         let mut rows = statement.query(params![webhook.0, self.clock.now().as_millis()])?;
         let mut live = Vec::new();
         while let Some(row) = rows.next()? {
-            let text = self.keyring.open(webhook, row.get_ref(0)?.as_str_or_null()?, row.get_ref(1)?.as_blob()?)?;
+            let text =
+                self.keyring.open(Bound::Secret(webhook), row.get_ref(0)?.as_str_or_null()?, row.get_ref(1)?.as_blob()?)?;
             let until: Option<i64> = row.get(2)?;
             live.push(KeptSecret { text, until: until.map(Timestamp::from_millis) });
         }

@@ -1,0 +1,91 @@
+//! What lies in the store when there is a storage key: nothing that a thief of the file could use.
+
+use serde_json::json;
+use tenterhook::app::{App, AppOptions};
+use tenterhook::clock::Clock;
+
+use crate::harness::{Receiver, Server, head, webhook};
+use crate::traces::on_disk;
+
+const KEYS: [&str; 2] = ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="];
+
+/// Of a webhook made over the API: in its URL, in a header, and the token that its endpoint wants.
+const CREDENTIALS: [&str; 3] = ["url-credential-4711", "header-credential-4711", "bearer-credential-4711"];
+
+fn config(storage: &str) -> String {
+    format!("{}[storage]\n{storage}\n", head())
+}
+
+fn sealed_by(key: &str) -> String {
+    config(&format!("key = \"{key}\""))
+}
+
+async fn make(server: &Server, receiver: &Receiver) -> String {
+    let [url, header, bearer] = CREDENTIALS;
+    let body = json!({"id": "w", "url": receiver.url(&format!("/hook?token={url}")), "events": ["*"], "headers": {"X-Api-Key": header},
+        "auth": {"bearer": bearer}});
+    let headers = [("content-type", "application/json"), ("idempotency-key", "made-once")];
+    let (status, made) = server.http().send("POST", "/v1/webhooks", &headers, body.to_string().into()).await;
+    assert_eq!(status, 201, "{made}");
+    made["secret"].as_str().unwrap().to_owned()
+}
+
+/// It is whole: what is sent has all of it.
+async fn delivers(server: &Server, receiver: &Receiver, count: usize) {
+    server.publish("a", "1").await;
+    let sent = receiver.wait_for("/hook", count).await.remove(count - 1);
+    assert_eq!((sent.header("x-api-key"), sent.header("authorization")), (CREDENTIALS[1], "Bearer bearer-credential-4711"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn webhooks_of_the_api_and_kept_answers_are_sealed_and_follow_the_key() {
+    let receiver = Receiver::start().await;
+    let server = Server::start(&sealed_by(KEYS[0])).await;
+    let secret = make(&server, &receiver).await;
+    delivers(&server, &receiver, 1).await;
+    // Again after a start, and under another key; the old one is still needed for one start or save.
+    let server = Server::start_in(server.stop().await).await;
+    let again = make(&server, &receiver).await;
+    assert_eq!(again, secret, "the kept answer opens");
+    delivers(&server, &receiver, 2).await;
+    let directory = server.stop().await;
+    for text in CREDENTIALS.iter().copied().chain([secret.as_str(), &secret[10..]]) {
+        assert!(!on_disk(directory.path(), text), "{text} is on disk");
+    }
+    let start = async |text: &str| {
+        std::fs::write(directory.path().join("config.toml"), text).unwrap();
+        let options = AppOptions { config: directory.path().join("config.toml"), listen: None, clock: Clock::System };
+        App::start(options).await
+    };
+    let refused = start(&sealed_by(KEYS[1])).await.err().unwrap().to_string();
+    assert!(refused.contains("sealed with the storage key") && refused.contains("previous_keys"), "{refused}");
+    let both = config(&format!("key = \"{}\"\nprevious_keys = [\"{}\"]", KEYS[1], KEYS[0]));
+    std::fs::write(directory.path().join("config.toml"), both).unwrap();
+    let server = Server::start_in(directory).await;
+    delivers(&server, &receiver, 3).await;
+    let directory = server.stop().await;
+    std::fs::write(directory.path().join("config.toml"), sealed_by(KEYS[1])).unwrap();
+    let server = Server::start_in(directory).await;
+    delivers(&server, &receiver, 4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_as_it_came_is_sealed_at_the_next_start_and_opened_again_when_asked() {
+    let receiver = Receiver::start().await;
+    let server = Server::start(&head()).await;
+    make(&server, &receiver).await;
+    let directory = server.stop().await;
+    assert!(CREDENTIALS.iter().all(|text| on_disk(directory.path(), text)), "without a key it lies there");
+    std::fs::write(directory.path().join("config.toml"), sealed_by(KEYS[0])).unwrap();
+    let server = Server::start_in(directory).await;
+    delivers(&server, &receiver, 1).await;
+    let directory = server.stop().await;
+    assert!(CREDENTIALS.iter().all(|text| !on_disk(directory.path(), text)), "with one it does not");
+    std::fs::write(directory.path().join("config.toml"), config(&format!("previous_keys = [\"{}\"]", KEYS[0]))).unwrap();
+    let server = Server::start_in(directory).await;
+    delivers(&server, &receiver, 2).await;
+    let directory = server.stop().await;
+    std::fs::write(directory.path().join("config.toml"), head() + &webhook("x", &receiver.url("/x"), "[\"*\"]", "")).unwrap();
+    let server = Server::start_in(directory).await;
+    delivers(&server, &receiver, 3).await;
+}
