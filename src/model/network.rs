@@ -38,6 +38,8 @@ pub enum Refused {
         "{address} is a cloud metadata service, which hands out credentials: it is never delivered to, not even when `[network] allow` covers it"
     )]
     Metadata { address: IpAddr },
+    #[error("`{name}` is the name of a cloud metadata service, which hands out credentials: it is never delivered to")]
+    MetadataName { name: String },
     #[error("{address} writes {inner} in disguise: use {inner} itself, which the rules can then judge")]
     Disguised { address: Ipv6Addr, inner: Ipv4Addr },
     #[error(
@@ -109,6 +111,13 @@ impl NetworkPolicy {
     /// For a name that somebody else will resolve (a proxy): whatever it leads to cannot be judged here, so what is
     /// certain to be wrong is refused.
     pub fn check_unresolved(&self, name: &str, plain_http: bool) -> Result<(), Refused> {
+        // In whatever spelling: the other side may understand it.
+        if let Ok(Host::Ipv4(address)) = Host::parse(name) {
+            return self.check_address(address.into(), plain_http);
+        }
+        if is_metadata_name(name) {
+            return Err(Refused::MetadataName { name: name.to_owned() });
+        }
         if is_local_name(name) {
             return Err(Refused::LocalName { name: name.to_owned() });
         }
@@ -133,6 +142,22 @@ impl NetworkPolicy {
         }
         Ok(())
     }
+}
+
+/// Names that lead to metadata services within the networks of Google, Amazon and Tencent. All of them have others that
+/// lead there; those are for the proxy to refuse.
+const METADATA_NAMES: [&str; 6] = [
+    "metadata.google.internal",
+    "metadata.goog",
+    "metadata",
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata.tencentyun.com",
+];
+
+fn is_metadata_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    METADATA_NAMES.iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
 /// RFC 6761 §6.3: `localhost` and everything below it is loopback.

@@ -7,6 +7,7 @@ use tenterhook::clock::Clock;
 use tenterhook::model::{BatchPolicy, Event, EventId, Intake, ReceivedResponse, Settlement, Timestamp, WebhookKey};
 use tenterhook::store::{JobSpec, JobStep, Lease, Made, MadeRequest, NewEvent, Store, Subject};
 
+use crate::harness::PATIENCE;
 use crate::store_contract::{NOW, attempt, event, new_event, open, settle, webhook};
 
 pub fn batched(id: &str, data: &str, hook: WebhookKey, at: Timestamp) -> NewEvent {
@@ -48,7 +49,7 @@ async fn an_event_erased_while_its_batch_is_sent_is_not_sent_again_and_nothing_o
         let hook = webhook(&store, "a").await;
         let lease = leased_batch(&store, hook, clock.now()).await;
         erase(&store, "evt_2").await;
-        let ready = store.ready().await;
+        let ready = tokio::time::timeout(PATIENCE, store.ready()).await.expect("its lane is told");
         assert_eq!(ready.cancelled, [(hook, lease.delivery.number)], "a lane that has it waiting lets it go");
         assert!(ready.due.contains_key(&hook), "and reads it again");
 

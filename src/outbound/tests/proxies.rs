@@ -245,7 +245,8 @@ async fn the_guard_stands_before_the_proxy() {
         // The other spellings of what must not be reached, and the names that say so by themselves.
         urls.extend(["https://[::ffff:169.254.169.254]/", "https://[64:ff9b::a9fe:a9fe]/", "https://[::ffff:7f00:1]/"]);
         if kind != ProxyKind::Socks5 {
-            urls.extend(["https://LOCALHOST./", "https://db.localhost/"]);
+            urls.extend(["https://LOCALHOST./", "https://db.localhost/", "https://metadata.google.internal/"]);
+            urls.extend(["https://Instance-Data./", "https://127.1/", "https://2130706433/", "https://0xa9fea9fe/"]);
         }
         for url in urls {
             let error = client.send(post(url), LIMITS).await.unwrap_err();
