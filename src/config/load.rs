@@ -10,7 +10,7 @@ use super::document::Document;
 use super::event_types::{self, SchemaFiles};
 use super::files::Files;
 use super::gather::{Gathered, gather};
-use super::problem::{Problem, Problems, Severity};
+use super::problem::{Draft, Problem, Problems, Severity};
 use super::report::Report;
 use super::settings::{Place, Settings};
 use super::sources::Sources;
@@ -60,28 +60,30 @@ fn load_from(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String
     let mut report = Report::default();
     let gathered = gather(files, path, env, &mut report);
     let mut schemas = SchemaFiles::default();
-    let (settings, defaults) = settings(&gathered, path, files, &mut schemas, &mut report);
+    let (settings, unread, defaults) = settings(&gathered, path, files, &mut schemas, &mut report);
     let Gathered { mut files, include_dirs, mut fingerprint, .. } = gathered;
     if !schemas.paths.is_empty() {
         schemas.content.add(fingerprint.as_bytes());
         fingerprint = schemas.content.finish();
         files.append(&mut schemas.paths);
     }
+    let errors = report.errors();
     let (problems, warnings, sources) = report.finish();
-    match settings.filter(|_| problems.is_empty()) {
-        Some(settings) => Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, defaults }),
-        None => Err(Problems { problems, files, include_dirs, fingerprint }),
+    if problems.is_empty() && errors == 0 {
+        return Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, defaults });
     }
+    let draft = Draft { settings: Arc::new(settings), unread, whole: !sources.any_broken() };
+    Err(Problems { problems, files, include_dirs, fingerprint, draft })
 }
 
-/// Every part is read whatever is wrong with the others; `None` when a part is missing from the whole.
+/// Every part is read whatever is wrong with the others; with the webhooks that could not be.
 fn settings(
     gathered: &Gathered,
     path: &Path,
     files: &Files<'_>,
     schemas: &mut SchemaFiles,
     report: &mut Report,
-) -> (Option<Settings>, Policy) {
+) -> (Settings, Vec<String>, Policy) {
     let config_dir = path.parent().unwrap_or(Path::new(""));
     let document = Document::new(&gathered.root, report);
     let server = document.server(&gathered.pems, report);
@@ -94,10 +96,11 @@ fn settings(
         None => Policy::default(),
     };
     let around = Surroundings { defaults: &defaults, network: network_is_whole.then_some(&network) };
-    let mut webhooks = BTreeMap::new();
+    let (mut webhooks, mut unread) = (BTreeMap::new(), Vec::new());
     for (entry, table) in document.named("webhooks", report) {
-        if let Some(webhook) = webhook::webhook(entry, table, &around, report) {
-            webhooks.insert(webhook.id.clone(), Arc::new(webhook));
+        match webhook::webhook(entry, table, &around, report) {
+            Some(webhook) => drop(webhooks.insert(webhook.id.clone(), Arc::new(webhook))),
+            None => unread.push(entry.key.name.clone()),
         }
     }
     let mut transformers = BTreeMap::new();
@@ -108,7 +111,7 @@ fn settings(
     }
     let event_types = event_types::event_types(document.named("event_types", report), files, schemas, report);
     let transformers_dir = config_dir.join("transformers");
-    let settings = (report.errors() == 0).then_some(Settings {
+    let settings = Settings {
         server,
         tokens,
         storage,
@@ -119,8 +122,8 @@ fn settings(
         transformers,
         event_types,
         transformers_dir,
-    });
-    (settings, defaults)
+    };
+    (settings, unread, defaults)
 }
 
 impl Loaded {
@@ -139,6 +142,7 @@ impl Loaded {
             files: self.files.clone(),
             include_dirs: self.include_dirs.clone(),
             fingerprint: self.fingerprint.clone(),
+            draft: Draft { settings: Arc::new(self.settings.clone()), unread: Vec::new(), whole: true },
         }
     }
 }
