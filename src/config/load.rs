@@ -72,7 +72,7 @@ fn load_from(files: &Files<'_>, path: &Path, env: &dyn Fn(&str) -> Option<String
     if problems.is_empty() && errors == 0 {
         return Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, defaults });
     }
-    let draft = Draft { settings: Arc::new(settings), unread, whole: !sources.any_broken() };
+    let draft = Arc::new(Draft { settings, unread, whole: !sources.any_broken() });
     Err(Problems { problems, files, include_dirs, fingerprint, draft })
 }
 
@@ -142,7 +142,7 @@ impl Loaded {
             files: self.files.clone(),
             include_dirs: self.include_dirs.clone(),
             fingerprint: self.fingerprint.clone(),
-            draft: Draft { settings: Arc::new(self.settings.clone()), unread: Vec::new(), whole: true },
+            draft: Arc::new(Draft { settings: self.settings.clone(), unread: Vec::new(), whole: true }),
         }
     }
 }

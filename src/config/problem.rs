@@ -53,7 +53,7 @@ pub(super) struct Excerpt {
 /// As much of a refused configuration as could be read: to be compared with, never to be run.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    pub settings: Arc<Settings>,
+    pub settings: Settings,
     /// Webhooks that are there and have problems of their own.
     pub unread: Vec<String>,
     /// Whether no file has syntax errors: what is missing in one that has may just not have been found.
@@ -70,7 +70,7 @@ pub struct Problems {
     pub include_dirs: Vec<PathBuf>,
     /// As that of a configuration that loads: the same bad content gives the same one.
     pub fingerprint: String,
-    pub draft: Draft,
+    pub draft: Arc<Draft>,
 }
 
 impl Problem {

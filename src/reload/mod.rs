@@ -294,7 +294,7 @@ impl Reloader {
             tracing::error!("{message}\n{}", problems.render(false));
         }
         let shown = serde_json::to_value(&listed).unwrap_or_default();
-        let draft = Some(problems.draft.clone());
+        let draft = Some(Arc::clone(&problems.draft));
         live.reject(ConfigError { message: message.clone(), at: self.clock.now(), problems: listed, draft });
         self.metrics.config_reload(ConfigReload::Rejected);
         if is_new {

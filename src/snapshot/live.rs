@@ -21,7 +21,7 @@ pub struct ConfigError {
     pub problems: Vec<ConfigProblem>,
     /// What was refused, as far as it could be read.
     #[serde(skip)]
-    pub draft: Option<Draft>,
+    pub draft: Option<Arc<Draft>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -133,11 +133,11 @@ export function overviewPage(main) {
     if (!stats) return;
     if (!body.contains(throughput.card)) replace(body, filled);
     const drawn = charts(stats, range);
-    throughput.chart.data = { label: "Throughput", points: drawn.attempts, series: OUTCOMES, format: short, whole: true };
-    share.chart.data = { label: "Success rate", points: drawn.share, series: SHARE, format: (v) => `${Math.round(v * 1000) / 10} %`, max: 1, min: shareFloor(drawn.share) };
-    latency.chart.data = { label: "Latency", points: drawn.latency, series: LATENCY, format: millis };
+    throughput.chart.data = { label: "Throughput", points: drawn.attempts, series: OUTCOMES, format: short, whole: true, nothing: "No attempts" };
+    share.chart.data = { label: "Success rate", points: drawn.share, series: SHARE, nothing: drawn.attempts.every((point) => !point.values[0] && !point.values[1]) && "No attempts", format: (v) => `${Math.round(v * 1000) / 10} %`, max: 1, min: shareFloor(drawn.share) };
+    latency.chart.data = { label: "Latency", points: drawn.latency, series: LATENCY, format: millis, nothing: "No attempts" };
     const waits = livePoints().map((p) => ({ ...p, values: [p.now.pending, p.now.retrying, p.now.held] }));
-    backlog.chart.data = { label: "Backlog", points: waits.length ? waits : [{ label: "now", values: [stats.deliveries.pending, stats.deliveries.retrying, stats.deliveries.held] }], series: BACKLOG, format: short, whole: true };
+    backlog.chart.data = { label: "Backlog", points: waits.length ? waits : [{ label: "now", values: [stats.deliveries.pending, stats.deliveries.retrying, stats.deliveries.held] }], series: BACKLOG, format: short, whole: true, nothing: "Nothing waits" };
     replace(throughput.said, range === "15m" ? "attempts in 10 s, since this tab opened" : "attempts an hour");
     replace(latency.said, range === "15m" ? "by hour" : "of attempts, by hour");
   }
@@ -149,7 +149,7 @@ export function overviewPage(main) {
       replace(note, said);
     };
     const open = (stats.deliveries.pending ?? 0) + (stats.deliveries.retrying ?? 0);
-    set(tiles.rate, percent(stats.success_rate), `${short(stats.deliveries.succeeded)} of ${plural(stats.deliveries.total, "delivery", "deliveries")}`);
+    set(tiles.rate, percent(stats.success_rate), `${short(stats.deliveries.succeeded)} of ${short(stats.deliveries.total)}`);
     set(tiles.attempts, short(day.attempts), `${count(day.failed)} failed`);
     set(tiles.latency, millis(stats.duration_ms.p50), `p99 ${millis(stats.duration_ms.p99)}`);
     set(tiles.backlog, short(open), stats.next_due ? ["next ", time(stats.next_due)] : stats.deliveries.held ? `${count(stats.deliveries.held)} held` : "nothing waits");
@@ -247,7 +247,7 @@ async function standingOfTenant(signal) {
   };
 }
 
-const nameCell = (row) => h("td", null, h("a", { href: `/webhooks/${encodeURIComponent(row.id)}` }, row.id));
+const nameCell = (row) => h("td", null, h("a", { href: `/webhooks/${encodeURIComponent(row.id)}` }, row.id), row.status !== "enabled" && [" ", chip(row.status)]);
 
 function ranked(rows, columns, cells, nothing) {
   if (rows.length === 0) return nothing;
@@ -256,10 +256,10 @@ function ranked(rows, columns, cells, nothing) {
     h("tbody", null, rows.map((row) => h("tr", null, nameCell(row), cells(row))))));
 }
 
-const drawFailing = (place, rows) => replace(place, ranked(rows, [["Status"], ["Failed", "num"], ["Most often"]], (row) => {
+const drawFailing = (place, rows) => replace(place, ranked(rows, [["Failed", "num"], ["Most often"]], (row) => {
   const [cause] = Object.entries(row.causes_24h).sort((a, b) => b[1] - a[1])[0] ?? ["–"];
   const last = row.last_failure;
-  return [h("td", null, chip(row.status)), h("td", { class: "num bad-text" }, count(sum(row.failures_24h))), h("td", { class: "muted", title: last && `Last: ${last.error ?? last.class}` }, causeInWords(cause))];
+  return [h("td", { class: "num bad-text" }, count(sum(row.failures_24h))), h("td", { class: "muted", title: last && `Last: ${last.error ?? last.class}` }, causeInWords(cause))];
 }, empty("No attempt failed", "Webhooks with failed attempts appear here, the worst first.")));
 
 const drawSlowest = (place, rows) => replace(place, ranked(rows, [["p50", "num"], ["p99", "num"]], (row) =>

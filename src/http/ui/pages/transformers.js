@@ -82,7 +82,7 @@ function inUse(loaded, choose) {
         h("td", { class: "module-users", "data-label": "Used by" }, users(one.used_by ?? [])),
         h("td", { class: "num", "data-label": "Calls" }, count(calls)), h("td", { class: `num ${errors > 0 ? "bad-text" : ""}`, "data-label": "Errors" }, count(errors)), time("p50", p50_us), time("p99", p99_us),
         h("td", { class: "small module-limits", "data-label": "Limits" }, h("span", null, `${millis(cpu_ms)} CPU`), h("br", null), h("span", null, `${bytes(memory_bytes)} memory`), h("br", null), h("span", null, `${bytes(output_bytes)} output`)),
-        h("td", { "data-label": "SHA-256" }, h("span", { class: "name-line" }, h("code", { title: one.sha256 }, `${String(one.sha256).slice(0, 10)}…`), iconButton(`Copy the hash of ${one.name}`, "copy", () => copy(one.sha256, "Hash copied")))),
+        h("td", { "data-label": "SHA-256" }, h("span", { class: "hash" }, h("code", { title: one.sha256 }, `${String(one.sha256).slice(0, 10)}…`), iconButton(`Copy the hash of ${one.name}`, "copy", () => copy(one.sha256, "Hash copied")))),
         h("td", { class: "actions-cell" }, button("Try it", { icon: "play", kind: "small", "aria-label": `Try it: ${one.name}`, on: () => choose(one) })));
     }))));
 }
