@@ -92,6 +92,7 @@ step("five thousand deliveries: older ones come while one scrolls, few rows are 
   for (let from = 0; from < DELIVERIES; from += 500) {
     await api("POST", "/v1/events", Array.from({ length: 500 }, (_, at) => ({ type: "log.line", data: { number: from + at } })));
   }
+  await until("all are delivered", async () => (await api("GET", "/v1/webhooks/a-log/stats")).deliveries.succeeded === DELIVERIES, 60000);
   await goTo("/deliveries?webhook=a-log");
   await watchTasks();
   await page.locator("tr[data-id]").first().waitFor();

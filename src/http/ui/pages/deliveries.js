@@ -13,7 +13,7 @@ import { WindowedRows } from "../parts/windowed.js";
 
 const STATES = ["pending", "retrying", "held", "succeeded", "failed", "cancelled", "dropped"];
 const OPEN_STATES = new Set(["pending", "retrying", "held"]);
-const PAGE = 50;
+const PAGE = 100;
 
 /** Rows kept: older ones are found by filters. */
 const ROWS_MAX = 20000;

@@ -30,6 +30,9 @@ const SETTLE_MS = 150;
 
 const COLUMNS = 8;
 
+/** Statistics kept, those of rows that were in view last: each has 24 hours. */
+const STATS_MAX = 500;
+
 /** All that a person may be looking for. */
 const haystackOf = (one) => [one.id, one.url, one.description, one.tenant, ...(one.events ?? []), ...[one.transform ?? []].flat().map((step) => step?.use ?? step)].filter(Boolean).join(" ").toLowerCase();
 
@@ -222,7 +225,9 @@ export function webhooksPage(main, openId) {
   async function loadStats(which) {
     await some(which, async (one) => {
       const stats = await get(webhookPath(one.id, "/stats"), null, { signal });
+      state.stats.delete(one.id);
       state.stats.set(one.id, stats);
+      if (state.stats.size > STATS_MAX) state.stats.delete(state.stats.keys().next().value);
       if (stats.status !== one.status) await refresh(one.id);
       else drawStats([one]);
     });

@@ -7,7 +7,7 @@ import { h } from "../lib/dom.js";
 const WHOLE_MAX = 60;
 
 /** Beyond the view, above and below: a fast wheel does not outrun it, and Tab always finds a next row. */
-const MARGIN_PX = 450;
+const MARGIN_PX = 300;
 
 /**
  * The rows of `body`. `rowsOf(item)` makes the elements of an item, kept while it is the same object and within reach;
