@@ -135,7 +135,7 @@ export function overviewPage(main) {
     const drawn = charts(stats, range);
     throughput.chart.data = { label: "Throughput", points: drawn.attempts, series: OUTCOMES, format: short, whole: true, nothing: "No attempts" };
     share.chart.data = { label: "Success rate", points: drawn.share, series: SHARE, nothing: drawn.attempts.every((point) => !point.values[0] && !point.values[1]) && "No attempts", format: (v) => `${Math.round(v * 1000) / 10} %`, max: 1, min: shareFloor(drawn.share) };
-    latency.chart.data = { label: "Latency", points: drawn.latency, series: LATENCY, format: millis, nothing: "No attempts" };
+    latency.chart.data = { label: "Latency", points: drawn.latency, series: LATENCY, format: millis, nothing: "No answers" };
     const waits = livePoints().map((p) => ({ ...p, values: [p.now.pending, p.now.retrying, p.now.held] }));
     backlog.chart.data = { label: "Backlog", points: waits.length ? waits : [{ label: "now", values: [stats.deliveries.pending, stats.deliveries.retrying, stats.deliveries.held] }], series: BACKLOG, format: short, whole: true, nothing: "Nothing waits" };
     replace(throughput.said, range === "15m" ? "attempts in 10 s, since this tab opened" : "attempts an hour");
