@@ -31,10 +31,11 @@ use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
 pub use crate::http::document as openapi;
+pub use crate::http::{Change, Diff, Picture, needs_restart};
 pub use crate::store::StoreCheck;
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, data_directory, local_server};
-pub use picture::{Picture, picture};
+pub use picture::picture;
 pub use service::ServiceManager;
 pub use token::AdminToken;
 

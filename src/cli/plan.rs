@@ -1,17 +1,14 @@
 //! `tenterhook plan`: what a configuration would change, against the running server or another file.
 
-mod diff;
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use self::diff::{Change, Diff, needs_restart};
 use super::client::{Client, Query, Server, segment};
 use super::output::{self, BOLD, DIM, GREEN, RED, YELLOW, styled};
 use super::{Failed, Global};
-use crate::app::{self, Picture};
+use crate::app::{self, Change, Diff, Picture, needs_restart};
 use crate::reload::ReloadError;
 
 #[derive(clap::Args)]

@@ -10,7 +10,7 @@ use super::document::Document;
 use super::event_types::{self, SchemaFiles};
 use super::files::{Files, Looked};
 use super::gather::{Env, Gathered, gather};
-use super::problem::{Problem, Problems, Severity};
+use super::problem::{Draft, Problem, Problems, Severity};
 use super::report::Report;
 use super::settings::{Place, Settings};
 use super::sources::Sources;
@@ -57,19 +57,21 @@ fn load_from(files: &Files<'_>, path: &Path, env: Env<'_>) -> Result<Loaded, Pro
     let mut report = Report::default();
     let gathered = gather_apart(files, path, env, &mut report);
     let mut schemas = SchemaFiles::default();
-    let (settings, defaults) = settings(&gathered, path, files, &mut schemas, &mut report);
+    let (settings, unread, defaults) = settings(&gathered, path, files, &mut schemas, &mut report);
     let Gathered { files: mut paths, include_dirs, mut fingerprint, .. } = gathered;
     if !schemas.paths.is_empty() {
         schemas.content.add(fingerprint.as_bytes());
         fingerprint = schemas.content.finish();
         paths.append(&mut schemas.paths);
     }
+    let errors = report.errors();
     let (problems, warnings, sources) = report.finish();
     let (files, looked) = (paths, files.looked());
-    match settings.filter(|_| problems.is_empty()) {
-        Some(settings) => Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, looked, defaults }),
-        None => Err(Problems { problems, files, include_dirs, fingerprint }),
+    if problems.is_empty() && errors == 0 {
+        return Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, looked, defaults });
     }
+    let draft = Arc::new(Draft { settings, unread, whole: !sources.any_broken() });
+    Err(Problems { problems, files, include_dirs, fingerprint, draft })
 }
 
 /// In a thread of its own. What is read, texts and trees, is many times larger than what is made of it, and goes when that
@@ -87,14 +89,14 @@ fn gather_apart(files: &Files<'_>, path: &Path, env: Env<'_>, report: &mut Repor
     }
 }
 
-/// Every part is read whatever is wrong with the others; `None` when a part is missing from the whole.
+/// Every part is read whatever is wrong with the others; with the webhooks that could not be.
 fn settings(
     gathered: &Gathered,
     path: &Path,
     files: &Files<'_>,
     schemas: &mut SchemaFiles,
     report: &mut Report,
-) -> (Option<Settings>, Policy) {
+) -> (Settings, Vec<String>, Policy) {
     let config_dir = path.parent().unwrap_or(Path::new(""));
     let document = Document::new(&gathered.root, report);
     let server = document.server(&gathered.pems, report);
@@ -108,10 +110,11 @@ fn settings(
     };
     let network_known = network_is_whole.then_some(&network);
     let mut around = Surroundings { defaults: &defaults, network: network_known, policies: Policies::default() };
-    let mut webhooks = BTreeMap::new();
+    let (mut webhooks, mut unread) = (BTreeMap::new(), Vec::new());
     for (entry, table) in document.named("webhooks", report) {
-        if let Some(webhook) = webhook::webhook(entry, table, &mut around, report) {
-            webhooks.insert(webhook.id.clone(), Arc::new(webhook));
+        match webhook::webhook(entry, table, &mut around, report) {
+            Some(webhook) => drop(webhooks.insert(webhook.id.clone(), Arc::new(webhook))),
+            None => unread.push(entry.key.name.clone()),
         }
     }
     let mut transformers = BTreeMap::new();
@@ -124,7 +127,7 @@ fn settings(
     let mut event_types = document.catalogue(report);
     event_types.extend(event_types::event_types(document.named("event_types", report), files, schemas, report));
     let transformers_dir = config_dir.join("transformers");
-    let settings = (report.errors() == 0).then_some(Settings {
+    let settings = Settings {
         server,
         tokens,
         storage,
@@ -135,8 +138,8 @@ fn settings(
         transformers,
         event_types,
         transformers_dir,
-    });
-    (settings, defaults)
+    };
+    (settings, unread, defaults)
 }
 
 impl Loaded {
@@ -167,6 +170,7 @@ impl Loaded {
             files: self.files.clone(),
             include_dirs: self.include_dirs.clone(),
             fingerprint: self.fingerprint.clone(),
+            draft: Arc::new(Draft { settings: self.settings.clone(), unread: Vec::new(), whole: true }),
         }
     }
 }

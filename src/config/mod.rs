@@ -38,7 +38,7 @@ pub use api::{FieldProblem, Fields, Judge, Judged};
 pub use catalogue::{PRESETS, Preset, PresetType};
 pub use event_types::{EventTypeSettings, Schema};
 pub use load::{Loaded, load, load_str};
-pub use problem::{Problem, Problems, Severity};
+pub use problem::{Draft, Problem, Problems, Severity};
 pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
 pub use schema::schema;
 pub use settings::{

@@ -4,9 +4,12 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Element, Level, Origin, Renderer, Snippet};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use super::settings::Settings;
 
 /// Problems shown in full; a file that is no configuration at all has one on every line.
 const SHOWN_MAX: usize = 100;
@@ -47,8 +50,18 @@ pub(super) struct Excerpt {
     pub(super) label: Option<String>,
 }
 
+/// As much of a refused configuration as could be read: to be compared with, never to be run.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub settings: Settings,
+    /// Webhooks that are there and have problems of their own.
+    pub unread: Vec<String>,
+    /// Whether no file has syntax errors: what is missing in one that has may just not have been found.
+    pub whole: bool,
+}
+
 /// Why a configuration was refused: everything at once, in the order of the files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Problems {
     pub problems: Vec<Problem>,
     /// Every file that was read or looked for: to be watched, although loading failed.
@@ -57,6 +70,7 @@ pub struct Problems {
     pub include_dirs: Vec<PathBuf>,
     /// As that of a configuration that loads: the same bad content gives the same one.
     pub fingerprint: String,
+    pub draft: Arc<Draft>,
 }
 
 impl Problem {

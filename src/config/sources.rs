@@ -70,6 +70,10 @@ impl Sources {
         self.files[file.0].broken
     }
 
+    pub(super) fn any_broken(&self) -> bool {
+        self.files.iter().any(|file| file.broken)
+    }
+
     /// Everything after this byte was read as a part of something that is never closed: what is said of it is moot.
     pub(super) fn mark_unreadable_after(&mut self, file: FileId, offset: usize) {
         self.files[file.0].readable_to = offset;

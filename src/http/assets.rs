@@ -53,8 +53,8 @@ static FILES: &[(&str, &[u8])] = files![
     "lib/dom.js",
     "lib/filter.js",
     "lib/format.js",
+    "lib/list.js",
     "lib/live.js",
-    "lib/metrics.js",
     "lib/router.js",
     "lib/session.js",
     "pages/config.js",
@@ -72,11 +72,13 @@ static FILES: &[(&str, &[u8])] = files![
     "parts/icons.js",
     "parts/json.js",
     "parts/logs.js",
+    "parts/plan.js",
     "parts/replay.js",
     "parts/retry-editor.js",
     "parts/schema.js",
     "parts/test-result.js",
     "parts/transform-editor.js",
+    "parts/windowed.js",
     "style.css",
 ];
 
@@ -152,7 +154,7 @@ impl Asset {
 /// The page at `/`; for what is no browser, a few words about the API.
 pub(super) async fn index(headers: HeaderMap) -> Response {
     if holds(&headers, &ACCEPT, |kind| accepts(kind, "text/html")) {
-        return ASSETS.page.answer(&headers, "no-cache");
+        return page(headers).await;
     }
     let mut response = health::index().await.into_response();
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
@@ -161,10 +163,18 @@ pub(super) async fn index(headers: HeaderMap) -> Response {
 }
 
 pub(super) async fn page(headers: HeaderMap) -> Response {
+    #[cfg(debug_assertions)]
+    if let Some(response) = workshop::file("index.html", &ASSETS.fingerprint) {
+        return response;
+    }
     ASSETS.page.answer(&headers, "no-cache")
 }
 
 pub(super) async fn file(Path((fingerprint, path)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, Problem> {
+    #[cfg(debug_assertions)]
+    if let Some(response) = workshop::file(&path, &fingerprint) {
+        return Ok(response);
+    }
     let asset = ASSETS.file(&fingerprint, &path);
     asset.map(|asset| asset.answer(&headers, FOREVER)).ok_or_else(|| {
         let detail = "this version of the UI has no such file: load the page again, the server may have been upgraded";
@@ -180,6 +190,29 @@ fn guard(headers: &mut HeaderMap) {
     let own = HeaderValue::from_static("same-origin");
     headers.insert(HeaderName::from_static("cross-origin-opener-policy"), own.clone());
     headers.insert(HeaderName::from_static("cross-origin-resource-policy"), own);
+}
+
+/// For whoever works on the UI, and in no release: files as they lie in a directory, read at each request.
+#[cfg(debug_assertions)]
+mod workshop {
+    use axum::response::{IntoResponse, Response};
+    use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+    /// `TENTERHOOK_UI_DIR=src/http/ui cargo run`
+    const DIRECTORY: &str = "TENTERHOOK_UI_DIR";
+
+    pub(super) fn file(path: &str, fingerprint: &str) -> Option<Response> {
+        let directory = std::env::var_os(DIRECTORY)?;
+        let is_within = path.split('/').all(|part| !part.is_empty() && part != "..");
+        let mut content = std::fs::read(std::path::Path::new(&directory).join(path)).ok().filter(|_| is_within)?;
+        if path == "index.html" {
+            let files = format!("/ui/{fingerprint}");
+            content = String::from_utf8_lossy(&content).replace(super::PLACE_OF_FILES, &files).into_bytes();
+        }
+        let mut response = ([(CONTENT_TYPE, super::content_type(path)), (CACHE_CONTROL, "no-store")], content).into_response();
+        super::guard(response.headers_mut());
+        Some(response)
+    }
 }
 
 /// Whether an item of a list header is as wanted.

@@ -13,12 +13,9 @@ use serde_json::{Map, Value, json};
 use super::auth::Manager;
 use super::problem::{Kind, Problem};
 use super::shape::millis;
-use super::{PathId, Shared, fields, publish};
+use super::{PathId, Shared, fields, publish, transformers};
 use crate::model::Event;
 use crate::transform::{Output, Pipeline, RequestParts};
-
-/// Characters of a name; more is none of ours.
-const NAME_CHARS_MAX: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,14 +39,7 @@ pub(super) async fn run(
     })?;
     let event_bytes_max = caller.snapshot.settings.server.max_event_size;
     let event = publish::event_of(asked.event.get(), &received.bytes, shared.api.clock.now(), event_bytes_max)?;
-    let is_name =
-        !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-    if !is_name {
-        return Err(Problem::not_found("transformer", &name));
-    }
-    let module = shared.api.control.module(name.clone()).await;
-    let module =
-        module.map_err(|error| Problem::new(Kind::NotFound, format!("the transformer `{name}` cannot be run: {error}")))?;
+    let module = transformers::load(&shared, &name).await?;
     let options = Value::Object(asked.options.unwrap_or_default()).to_string();
     if let Err(error) = module.check(&options).await {
         return Err(Problem::new(Kind::Invalid, format!("the options are refused: {error}")));

@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod configuration;
 mod deliveries;
+mod diff;
 mod dry_run;
 mod erase;
 mod event_types;
@@ -19,6 +20,7 @@ mod limits;
 mod observe;
 mod once;
 mod openapi;
+mod picture;
 mod problem;
 mod publish;
 mod query;
@@ -57,7 +59,9 @@ use crate::snapshot::Live;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use auth::TokenTable;
+pub use diff::{Change, Diff, needs_restart};
 pub use openapi::document;
+pub use picture::Picture;
 use problem::{Kind, Problem};
 use serve::Closing;
 pub use serve::{Peer, TlsOfTheMoment, finish, serve};
@@ -143,9 +147,11 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks/{id}/stats", get(stats::webhook))
         .route("/v1/stats", get(stats::all))
         .route("/v1/transformers", get(transformers::list))
+        .route("/v1/transformers/{name}", get(transformers::show))
         .route("/v1/transformers/{name}/run", post(dry_run::run))
         .route("/v1/stream", get(stream::follow))
         .route("/v1/config", get(configuration::show))
+        .route("/v1/config/changes", get(configuration::changes))
         .route("/v1/config/reload", post(configuration::reload))
         .fallback(observe::no_route)
         .method_not_allowed_fallback(observe::no_method)

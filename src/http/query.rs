@@ -35,6 +35,10 @@ pub(super) struct Names {
 }
 
 impl Names {
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// The page of `rows`, which are in the order of their names, and the cursor of the next.
     pub(super) fn page<T>(&self, rows: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
         let after = |row: &T| self.after.as_deref().is_none_or(|after| name(row) > after);

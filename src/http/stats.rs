@@ -1,5 +1,6 @@
 //! `/v1/stats` and `/v1/webhooks/{id}/stats`: totals, rates, percentiles, and the last 24 hours.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,7 +12,7 @@ use super::problem::Problem;
 use super::shape::millis;
 use super::{PathId, Shared};
 use crate::model::DeliveryState;
-use crate::store::{Histogram, HourStats, Stats, Waiting};
+use crate::store::{FailureClass, Histogram, HourStats, Stats, Waiting};
 
 pub(super) async fn all(TenantReader(caller): TenantReader, State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
     if caller.tenant.is_none() {
@@ -62,8 +63,18 @@ pub(super) async fn webhook(
     let mut body = shape(&shared.api.store.stats(Some(id.clone())).await?, &waiting);
     body["webhook"] = json!(id);
     body["status"] = super::webhook_shape::shape(webhook, &caller.snapshot)["status"].take();
-    body["failures_24h"] = failures.iter().map(|failure| (failure.class.clone(), json!(failure.attempts))).collect();
+    body["failures_24h"] = tally(&failures, |failure| &failure.class);
+    body["causes_24h"] = tally(&failures, |failure| &failure.cause);
     Ok(Json(body))
+}
+
+/// Failed attempts by what they have in common.
+pub(super) fn tally<'f>(failures: impl IntoIterator<Item = &'f FailureClass>, of: impl Fn(&FailureClass) -> &String) -> Value {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for failure in failures {
+        *sums.entry(of(failure).clone()).or_default() += failure.attempts;
+    }
+    json!(sums)
 }
 
 fn shape(stats: &Stats, waiting: &Waiting) -> Value {
@@ -123,7 +134,7 @@ fn average(sum_us: u64, count: u64) -> Option<f64> {
     sum_us.checked_div(count).map(|average| millis(Duration::from_micros(average)))
 }
 
-fn quantile(durations: &Histogram, share: f64) -> Option<f64> {
+pub(super) fn quantile(durations: &Histogram, share: f64) -> Option<f64> {
     durations.quantile(share).map(millis)
 }
 

@@ -451,10 +451,11 @@ async fn stats_config_and_transformers_have_their_shapes() {
     assert_eq!(settings["server"]["max_event_size"], json!("2000B"));
     assert_eq!(
         config,
-        json!({"fingerprint": "f1", "generation": 1, "loaded_at": "2023-11-14T22:13:20.000Z", "webhooks": 2, "last_error": null})
+        json!({"fingerprint": "f1", "generation": 1, "loaded_at": "2023-11-14T22:13:20.000Z", "webhooks": 2, "at_next_start": [], "last_error": null})
     );
     let transformers = server.get("/v1/transformers").await.json();
     assert_eq!(transformers["data"].as_array().unwrap().len(), crate::transform::prebuilt_names().count());
+    assert_eq!(server.get("/v1/config/changes").await.json(), json!({"refused_at": null, "changes": null}));
     assert_eq!(transformers["data"][0], json!({"name": "slack", "loaded": false, "error": null}));
     assert_eq!(server.get("/readyz").await.json(), json!({"status": "ready", "generation": 1}));
 }

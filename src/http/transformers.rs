@@ -1,35 +1,57 @@
 //! `GET /v1/transformers`: the modules that are loaded, those that are broken, and the prebuilt ones that nobody uses.
 
 use axum::Json;
+use axum::extract::State;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::auth::Reader;
+use super::problem::{Kind, Problem};
 use super::shape::millis;
+use super::{PathId, Shared};
+use crate::snapshot::Snapshot;
 use crate::transform::{self, Module};
+
+/// Characters of a name; more is none of ours.
+const NAME_CHARS_MAX: usize = 100;
 
 pub(super) async fn list(Reader(caller): Reader) -> Json<Value> {
     let snapshot = &caller.snapshot;
     let mut modules: Vec<_> = snapshot.modules.iter().collect();
     modules.sort_by(|a, b| a.0.cmp(b.0));
-    let mut data: Vec<Value> = modules
-        .into_iter()
-        .map(|(name, module)| {
-            let used_by: Vec<&str> = snapshot
-                .webhooks()
-                .iter()
-                .filter(|webhook| webhook.settings.transform.iter().any(|step| step.name == *name))
-                .map(|webhook| webhook.settings.id.as_str())
-                .collect();
-            shape(name, module, &used_by)
-        })
-        .collect();
+    let mut data: Vec<Value> = modules.into_iter().map(|(name, module)| shape(name, module, &used_by(snapshot, name))).collect();
     data.extend(snapshot.broken.iter().map(|(name, error)| json!({"name": name, "loaded": false, "error": error})));
     let unused = transform::prebuilt_names()
         .filter(|name| !snapshot.modules.contains_key(*name) && !snapshot.broken.contains_key(*name))
         .map(|name| json!({"name": name, "loaded": false, "error": null}));
     data.extend(unused);
     Json(json!({"data": data, "next": null}))
+}
+
+/// One, whether a webhook uses it or not: its schema is what a form for a new webhook is made of.
+pub(super) async fn show(
+    Reader(caller): Reader,
+    State(shared): State<Shared>,
+    PathId(name): PathId,
+) -> Result<Json<Value>, Problem> {
+    let module = load(&shared, &name).await?;
+    Ok(Json(shape(&name, &module, &used_by(&caller.snapshot, &name))))
+}
+
+/// The module of this name, loaded if it is not.
+pub(super) async fn load(shared: &Shared, name: &str) -> Result<std::sync::Arc<Module>, Problem> {
+    let is_name =
+        !name.is_empty() && name.len() <= NAME_CHARS_MAX && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if !is_name {
+        return Err(Problem::not_found("transformer", name));
+    }
+    let module = shared.api.control.module(name.to_owned()).await;
+    module.map_err(|error| Problem::new(Kind::NotFound, format!("the transformer `{name}` cannot be run: {error}")))
+}
+
+fn used_by<'s>(snapshot: &'s Snapshot, name: &str) -> Vec<&'s str> {
+    let uses = snapshot.webhooks().iter().filter(|webhook| webhook.settings.transform.iter().any(|step| step.name == name));
+    uses.map(|webhook| webhook.settings.id.as_str()).collect()
 }
 
 fn shape(name: &str, module: &Module, used_by: &[&str]) -> Value {

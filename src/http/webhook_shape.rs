@@ -50,7 +50,7 @@ pub(super) fn shape(webhook: &Webhook, snapshot: &Snapshot) -> Value {
     Value::Object(shape)
 }
 
-fn status(settings: &WebhookSettings, standing: &Standing) -> &'static str {
+pub(super) fn status(settings: &WebhookSettings, standing: &Standing) -> &'static str {
     if !settings.enabled || standing.disabled.is_some() {
         "disabled"
     } else if standing.condition.open.is_some() {

@@ -201,7 +201,7 @@ impl Reloader {
             Err(ReloadError::Refused(problems)) => self.reject(live, &problems).await,
             Err(error) => {
                 tracing::error!(%error, "the new configuration cannot go live");
-                live.reject(ConfigError { message: error.to_string(), at: self.clock.now(), problems: Vec::new() });
+                live.reject(ConfigError { message: error.to_string(), at: self.clock.now(), problems: Vec::new(), draft: None });
                 self.metrics.config_reload(ConfigReload::Rejected);
             }
         }
@@ -320,7 +320,8 @@ impl Reloader {
             tracing::error!("{message}\n{}", problems.render(false));
         }
         let shown = serde_json::to_value(&listed).unwrap_or_default();
-        live.reject(ConfigError { message: message.clone(), at: self.clock.now(), problems: listed });
+        let draft = Some(Arc::clone(&problems.draft));
+        live.reject(ConfigError { message: message.clone(), at: self.clock.now(), problems: listed, draft });
         self.metrics.config_reload(ConfigReload::Rejected);
         if is_new {
             self.raise(live, Notice::ConfigRejected { message, problems: shown }).await;

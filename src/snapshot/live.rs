@@ -1,5 +1,7 @@
 //! The live snapshot, and what became of the last attempt to replace it.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,14 +10,18 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Snapshot;
+use crate::config::Draft;
 use crate::model::{Timestamp, WebhookId};
 
 /// Why the last reload was refused; cleared by the next good one.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct ConfigError {
     pub message: String,
     pub at: Timestamp,
     pub problems: Vec<ConfigProblem>,
+    /// What was refused, as far as it could be read.
+    #[serde(skip)]
+    pub draft: Option<Arc<Draft>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,9 +36,17 @@ pub struct ConfigProblem {
     pub rendered: String,
 }
 
+/// What the process keeps of its first configuration, whatever later ones say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartedWith {
+    pub listen: SocketAddr,
+    pub storage: PathBuf,
+}
+
 /// Shared by everything that needs the configuration of the moment. Take one snapshot at the top and carry it.
 pub struct Live {
     current: ArcSwap<Snapshot>,
+    started_with: StartedWith,
     last_error: Mutex<Option<ConfigError>>,
     generation: watch::Sender<u64>,
     /// Webhooks whose secrets in the store are others than those that sign.
@@ -49,13 +63,26 @@ const SECRETS_WAIT: Duration = Duration::from_secs(10);
 impl Live {
     pub fn new(first: Snapshot) -> Self {
         let (generation, _) = watch::channel(first.generation);
+        let (listen, storage) = (first.settings.server.listen, first.settings.storage.path.clone());
         let current = ArcSwap::from_pointee(first);
         let (secrets_changed, secrets_live) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { current, last_error: Mutex::new(None), generation, unsigned: Mutex::default(), secrets_changed, secrets_live }
+        Self {
+            current,
+            started_with: StartedWith { listen, storage },
+            last_error: Mutex::new(None),
+            generation,
+            unsigned: Mutex::default(),
+            secrets_changed,
+            secrets_live,
+        }
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    pub fn started_with(&self) -> &StartedWith {
+        &self.started_with
     }
 
     /// Swaps the new snapshot in and clears the last error.

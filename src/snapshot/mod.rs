@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub use build::{BuildProblem, Parts, build, resign};
-pub use live::{ConfigError, ConfigProblem, Live};
+pub use live::{ConfigError, ConfigProblem, Live, StartedWith};
 pub use switchboard::Switchboard;
 
 use crate::config::{OrderBy, Settings, WebhookSettings};

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
-use super::{Cursor, DeliveryDetail, Page, Store, StoreError};
+use super::{Cursor, DeliveryDetail, Histogram, Page, Store, StoreError};
 use crate::model::{DeliveryId, DeliveryState, EventId, EventType, Timestamp, WebhookId, WebhookKey};
 
 /// A webhook made by the API, without its secret.
@@ -153,6 +153,8 @@ pub struct SeenType {
 pub struct FailureClass {
     pub webhook: WebhookId,
     pub class: String,
+    /// As the class, but answers apart by their status: `HTTP 503`.
+    pub cause: String,
     pub attempts: u64,
     pub at: Timestamp,
     pub status: Option<u16>,
@@ -274,6 +276,11 @@ impl Store {
     /// Failed attempts of the last 24 hours, of one webhook or of all.
     pub async fn failures(&self, webhook: Option<WebhookId>) -> Result<Vec<FailureClass>, StoreError> {
         forward!(self, failures(webhook))
+    }
+
+    /// How long attempts took in the last 24 hours, by webhook; of these alone, if given.
+    pub async fn durations(&self, only: Option<Vec<WebhookId>>) -> Result<Vec<(WebhookId, Histogram)>, StoreError> {
+        forward!(self, durations(only))
     }
 
     /// Of every webhook that the store knows of.

@@ -69,11 +69,23 @@ async fn the_status_page_says_what_needs_a_look() {
         "{down}"
     );
     assert_eq!(down["last_failure"]["status"], 503);
+    assert_eq!(down["causes_24h"], json!({"HTTP 503": 1}));
     assert!(down["last_failure"]["error"].as_str().unwrap().contains("503") && down["next_due"].is_string());
     assert_eq!(row("gone").await["failed"], 1);
     assert_eq!((&row("well").await["succeeded"], &row("well").await["last_failure"]), (&json!(1), &Value::Null));
     let (_, failing) = server.http().get("/v1/webhooks/status?failing=true").await;
     assert_eq!(failing["data"].as_array().unwrap().len(), 1);
+    let ids = |page: &serde_json::Value| -> Vec<String> {
+        page["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let (_, most) = server.http().get("/v1/webhooks/status?sort=failures&limit=5").await;
+    assert_eq!((ids(&most), &most["next"]), (vec!["down".to_owned(), "gone".to_owned()], &Value::Null));
+    assert_eq!(most["totals"]["causes_24h"], json!({"HTTP 404": 1, "HTTP 503": 1}));
+    let (_, slow) = server.http().get("/v1/webhooks/status?sort=slowest&limit=5").await;
+    let medians: Vec<f64> =
+        slow["data"].as_array().unwrap().iter().map(|row| row["duration_ms"]["p50"].as_f64().unwrap()).collect();
+    assert!(medians.len() == 3 && medians.is_sorted_by(|a, b| a >= b), "{slow}");
+    assert_eq!(server.http().get("/v1/webhooks/status?sort=fastest").await.0, 400);
     let too_large = format!(r#"{{"type":"a","data":"{}"}}"#, "x".repeat(17 << 20));
     assert_eq!(server.http().post("/v1/events", too_large).await.0, 413);
     let (_, page) = server.http().get("/v1/webhooks/status").await;

@@ -31,6 +31,7 @@ mod openapi;
 mod order;
 mod platform;
 mod publish;
+mod refused;
 mod reload;
 mod replay;
 mod schema;

@@ -47,19 +47,20 @@ async fn run(script: &str, variables: &[(&str, String)]) -> Output {
         .expect("node is there")
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_acceptance_scenarios_work_in_a_browser() {
+fn tokens() -> String {
+    format!(
+        "[tokens.admin]\ntoken = \"{ADMIN}\"\nscopes = [\"manage\"]\n[tokens.viewer]\ntoken = \"{VIEWER}\"\nscopes = [\"read\"]\n"
+    )
+}
+
+/// Walks with a script through the UI of a server that has this configuration.
+async fn walk(script: &str, config: &str) {
     if !tokio::task::spawn_blocking(is_installed).await.unwrap() {
         return;
     }
-    let receiver = Receiver::start().await;
-    let tokens = format!(
-        "[tokens.admin]\ntoken = \"{ADMIN}\"\nscopes = [\"manage\"]\n[tokens.viewer]\ntoken = \"{VIEWER}\"\nscopes = [\"read\"]\n"
-    );
-    let declared = webhook("declared", &receiver.url("/declared"), r#"["order.*"]"#, "transform = \"slack\"");
-    let server = Server::start(&(head() + &tokens + &declared)).await;
+    let server = Server::start(config).await;
     let output = run(
-        "walk.mjs",
+        script,
         &[
             ("BASE", format!("http://{}", server.address)),
             ("TOKEN", ADMIN.to_owned()),
@@ -71,6 +72,30 @@ async fn the_acceptance_scenarios_work_in_a_browser() {
     let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_acceptance_scenarios_work_in_a_browser() {
+    let receiver = Receiver::start().await;
+    let declared = webhook("declared", &receiver.url("/declared"), r#"["order.*"]"#, "transform = \"slack\"");
+    walk("walk.mjs", &(head() + &tokens() + &declared)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forms_charts_states_and_changes_are_what_they_are_to_be() {
+    walk("craft.mjs", &(head() + &tokens())).await;
+}
+
+/// Ten thousand webhooks, and five thousand deliveries: what is in the page stays small.
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_rows_are_a_few_dozen_in_the_page() {
+    let receiver = Receiver::start().await;
+    let mut config = head() + &tokens() + &webhook("a-log", &receiver.url("/log"), r#"["log.*"]"#, "");
+    for number in 1..10_000 {
+        let id = format!("hook-{number:05}");
+        config += &webhook(&id, &receiver.url(&format!("/{id}")), r#"["order.created", "order.paid", "stock.*"]"#, "");
+    }
+    walk("many.mjs", &config).await;
 }
 
 #[tokio::test]

@@ -1,13 +1,20 @@
-// Makes the README's pictures (docs/pictures): a day of a shop's events, then the pages that show it, light, dark and on
-// a phone. Started by tests/it/ui.rs, which moves the server's clock when this says `advance SECONDS`:
+// Makes the pictures of the README and of docs/ui.md (docs/pictures): a day of a shop's events, then the pages that show
+// it, light, dark and on a phone. Started by tests/it/ui.rs, which moves the server's clock when this says
+// `advance SECONDS`:
 //   cargo test --test it -- --ignored pictures
+// With EVERY=directory each page and dialog is made in all three, there: to be looked at after a change.
 
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { writeFileSync } from "node:fs";
+import { createServer as createTlsServer } from "node:https";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { openBrowser } from "./browser.mjs";
 
-const { BASE, TOKEN, CONFIG, PICTURES } = process.env;
+const { BASE, TOKEN, CONFIG, PICTURES, EVERY } = process.env;
 
 /** The same numbers every time. */
 let seed = 20260128;
@@ -17,17 +24,23 @@ const random = () => {
 };
 const pick = (items) => items[Math.floor(random() * items.length)];
 
-/** path: [milliseconds, share that fails, with what] */
+/** host: [milliseconds, share that fails, with what] */
 const ENDPOINTS = {
-  "/orders": [18, 0.004, 503], "/billing": [42, 0.01, 500], "/warehouse": [65, 0.03, 502], "/search": [25, 0.12, 503],
-  "/slack": [90, 0, 500], "/pagerduty": [70, 0, 500], "/discord": [80, 0, 500], "/crm": [30, 1, 500], "/audit": [6, 0, 500],
+  "orders.acme.shop": [18, 0.004, 503], "billing.acme.shop": [42, 0.01, 500], "wms.logistics.example": [65, 0.03, 502],
+  "search.acme.shop": [25, 0.12, 503], "hooks.slack.com": [90, 0, 500], "events.pagerduty.com": [70, 0, 500], "discord.com": [80, 0, 500],
+  "crm.legacy.example": [30, 1, 500], "audit.acme.shop": [6, 0, 500],
 };
 
+/** The hosts above, behind a proxy on loopback and a certificate of our own: pictures with addresses that people know. */
 async function startEndpoints() {
-  const server = createServer((request, response) => {
+  const directory = mkdtempSync(join(tmpdir(), "tenterhook-pictures-"));
+  const [key, cert] = ["key.pem", "cert.pem"].map((name) => join(directory, name));
+  const names = Object.keys(ENDPOINTS).map((host) => `DNS:${host}`).join(",");
+  execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj", "/CN=pictures", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", `subjectAltName=${names}`, "-keyout", key, "-out", cert], { stdio: "ignore" });
+  const server = createTlsServer({ key: readFileSync(key), cert: readFileSync(cert) }, (request, response) => {
     request.resume();
     request.on("end", () => {
-      const [milliseconds, share, status] = ENDPOINTS[request.url] ?? [5, 0, 500];
+      const [milliseconds, share, status] = ENDPOINTS[request.headers.host] ?? [5, 0, 500];
       const fails = random() < share;
       const slow = random() < 0.03 ? 4 : 1;
       setTimeout(() => {
@@ -36,62 +49,73 @@ async function startEndpoints() {
       }, milliseconds * (0.6 + random() * 0.8) * slow);
     });
   });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
+  const proxy = createServer();
+  proxy.on("connect", (_request, client) => {
+    const upstream = connect(server.address().port, "127.0.0.1", () => {
+      client.write("HTTP/1.1 200 Connected\r\n\r\n");
+      upstream.pipe(client).pipe(upstream);
+    });
+    upstream.on("error", () => client.destroy());
+    client.on("error", () => upstream.destroy());
+  });
+  for (const one of [server, proxy]) await new Promise((resolve) => one.listen(0, "127.0.0.1", resolve));
+  return { proxy: `http://127.0.0.1:${proxy.address().port}`, ca: cert, close: () => [server, proxy].forEach((one) => one.close()) };
 }
 
-const config = (base, tokens) => `[server]
+const config = ({ proxy, ca }, tokens) => `[server]
 listen = "127.0.0.1:0"
 
 [network]
 allow = ["127.0.0.0/8"]
+proxy = "${proxy}"
+ca_file = "${ca}"
 
 ${tokens}
 [defaults]
 retry = { max_retries = 3, initial_delay = "200ms", multiplier = 2 }
 
 [webhooks.orders-api]
-url = "${base}/orders"
+url = "https://orders.acme.shop/hooks/tenterhook"
 events = ["order.*"]
 description = "Order service"
 
 [webhooks.billing]
-url = "${base}/billing"
+url = "https://billing.acme.shop/webhooks"
 events = ["order.paid", "invoice.*", "payment.**"]
 description = "Invoices and dunning"
 
 [webhooks.warehouse]
-url = "${base}/warehouse"
+url = "https://wms.logistics.example/v2/inbound"
 events = ["order.paid", "stock.*"]
 
 [webhooks.search-index]
-url = "${base}/search"
+url = "https://search.acme.shop/index"
 events = ["product.*", "stock.*", "order.created"]
 
 [webhooks.ops-slack]
-url = "${base}/slack"
+url = "https://hooks.slack.com/services/T024BE7LD/B01A2B3C4D5/aVeryLongSecret3f2a"
 events = ["circuit_breaker.*", "health.*", "rate_limit.exceeded"]
 transform = "slack"
 description = "#ops"
 
 [webhooks.on-call]
-url = "${base}/pagerduty"
+url = "https://events.pagerduty.com/v2/enqueue"
 events = ["circuit_breaker.*", "health.*"]
 filter.data.errorRate = { "$gt" = 0.5 }
 transform = { use = "pagerduty", options = { routing_key = "0123456789abcdef0123456789abcdef" } }
 
 [webhooks.community]
-url = "${base}/discord"
+url = "https://discord.com/api/webhooks/112233445566778899/aVeryLongSecret9c4d"
 events = ["product.released"]
 transform = "discord"
 
 [webhooks.legacy-crm]
-url = "${base}/crm"
+url = "https://crm.legacy.example/events"
 events = ["customer.*"]
 description = "To be retired in March"
 
 [webhooks.audit-log]
-url = "${base}/audit"
+url = "https://audit.acme.shop/append"
 events = ["*"]
 `;
 
@@ -133,8 +157,7 @@ async function advance(seconds) {
 }
 
 const endpoints = await startEndpoints();
-const base = `http://127.0.0.1:${endpoints.address().port}`;
-const text = config(base, process.env.TOKENS);
+const text = config(endpoints, process.env.TOKENS);
 writeFileSync(CONFIG, text);
 await until(async () => (await api("GET", "/v1/config")).webhooks > 5);
 
@@ -142,7 +165,7 @@ await until(async () => (await api("GET", "/v1/config")).webhooks > 5);
 const BUSY = [8, 6, 5, 5, 6, 9, 14, 20, 26, 30, 32, 34, 30, 28, 31, 36, 40, 38, 30, 26, 22, 24, 20, 14];
 for (const [hour, many] of BUSY.entries()) {
   // In the afternoon the warehouse had a bad hour.
-  ENDPOINTS["/warehouse"][1] = hour === 15 ? 0.55 : 0.03;
+  ENDPOINTS["wms.logistics.example"][1] = hour === 15 ? 0.8 : 0.03;
   await api("POST", "/v1/events", Array.from({ length: many }, anEvent));
   await until(async () => {
     const { pending, retrying } = (await api("GET", "/v1/stats")).deliveries;
@@ -158,60 +181,137 @@ const page = await context.newPage();
 await page.goto(`${BASE}/#token=${TOKEN}`);
 await page.getByRole("heading", { level: 1 }).waitFor();
 
-async function picture(name, path, { scheme = "light", phone = false, prepare, height } = {}) {
-  await page.emulateMedia({ colorScheme: scheme });
-  await page.setViewportSize(phone ? { width: 390, height: 844 } : { width: 1360, height: height ?? 850 });
+const SIZES = { light: [1360, 900], dark: [1360, 900], phone: [390, 844] };
+
+async function picture(file, path, variant, { prepare, height }) {
+  const [width, usual] = SIZES[variant];
+  await page.emulateMedia({ colorScheme: variant === "dark" ? "dark" : "light" });
+  await page.setViewportSize({ width, height: (variant !== "phone" && height) || usual });
+  await page.goto("about:blank");
   await page.goto(BASE + path);
   await page.getByRole("heading", { level: 1 }).waitFor();
   await until(async () => (await page.locator(".skeleton").count()) === 0);
   await page.evaluate(() => document.fonts.ready);
-  await prepare?.();
+  // The browser hides its scroll bars here; their place is not kept free either.
+  await page.evaluate(() => (document.documentElement.style.scrollbarGutter = "auto"));
+  await prepare?.(variant);
   // The last of what comes in by itself, and the end of each transition.
   await page.waitForTimeout(600);
-  await page.screenshot({ path: `${PICTURES}/${name}.png`, animations: "disabled" });
+  await page.screenshot({ path: file, animations: "disabled" });
 }
 
-const openLog = async () => {
-  await page.getByRole("button", { name: "Deliveries of warehouse" }).click();
-  await page.locator(".attempt-line").first().waitFor();
+/** One page or dialog, in the variants that are kept; with EVERY in all of them. */
+async function pictures(name, path, kept, more = {}) {
+  for (const variant of EVERY ? Object.keys(SIZES) : kept) {
+    await picture(`${EVERY || PICTURES}/${name}${variant === "light" ? "" : `-${variant}`}.png`, path, variant, more);
+  }
+}
+
+const dialog = page.getByRole("dialog");
+const opened = (name) => async () => {
+  await page.getByRole("button", { name }).first().click();
+  await dialog.waitFor();
+};
+const chosen = async (webhook, item) => {
+  await page.getByRole("button", { name: `More for ${webhook}` }).click();
+  await page.getByRole("menuitem", { name: item }).click();
+  await dialog.waitFor();
+};
+const section = (name) => dialog.locator("summary", { hasText: name }).click();
+const draft = async () => {
+  await opened("Create webhook")();
+  await dialog.getByLabel("Name", { exact: true }).fill("shipping");
+  await dialog.locator('input[value="order.paid"]').check();
+  await dialog.locator('input[value="order.shipped"]').check();
 };
 
-await picture("overview", "/", { height: 980 });
-await picture("overview-dark", "/", { scheme: "dark", height: 980 });
-await picture("overview-phone", "/", { phone: true });
-await picture("webhooks", "/webhooks", { prepare: openLog });
-await picture("webhooks-dark", "/webhooks", { scheme: "dark" });
-await picture("webhooks-phone", "/webhooks", { phone: true, scheme: "dark" });
-await picture("create", "/webhooks", {
-  prepare: async () => {
-    await page.getByRole("button", { name: "Create webhook" }).first().click();
-    await page.getByLabel("Endpoint URL").fill("http://insecure.example/hook");
-    await page.locator('input[value="order.paid"]').check();
-    await page.locator('[aria-invalid="true"]').waitFor();
+await pictures("overview", "/", ["light", "dark", "phone"], { height: 1010 });
+await pictures("webhooks", "/webhooks", ["light", "dark", "phone"], {
+  prepare: async (variant) => {
+    if (variant !== "light") return;
+    await page.getByRole("button", { name: "Deliveries of warehouse" }).click();
+    await page.locator(".attempt-line").first().waitFor();
   },
 });
-await picture("deliveries", "/deliveries?webhook=warehouse&state=failed", {
+await pictures("create", "/webhooks", ["light"], {
+  prepare: async () => {
+    await draft();
+    // A name may lead into what this server allows: an address does not.
+    await dialog.getByLabel("Endpoint URL").fill("http://93.184.216.34/hook");
+    await dialog.locator('[aria-invalid="true"]').waitFor();
+  },
+});
+await pictures("create-retries", "/webhooks", [], {
+  prepare: async () => {
+    await draft();
+    await dialog.getByLabel("Endpoint URL").fill("https://shipping.acme.shop/hook");
+    await section("Retries");
+    await section("Filter");
+    await dialog.getByLabel("Filter (JSON)").fill('{"data": {"method": "card"}}');
+    await dialog.getByText(/It lets/).waitFor();
+    await dialog.locator("summary", { hasText: "Filter" }).scrollIntoViewIfNeeded();
+  },
+});
+await pictures("create-transformer", "/webhooks", [], {
+  prepare: async () => {
+    await draft();
+    await dialog.getByLabel("Endpoint URL").fill("https://events.pagerduty.com/v2/enqueue");
+    await section("Transformer");
+    await dialog.getByLabel("Transformer", { exact: true }).selectOption("pagerduty");
+    await dialog.getByLabel(/^routing_key/).fill("short");
+    await dialog.getByText(/the transformer `pagerduty`/).first().waitFor();
+    await dialog.locator("summary", { hasText: "Transformer" }).scrollIntoViewIfNeeded();
+  },
+});
+await pictures("create-delivery", "/webhooks", [], {
+  prepare: async () => {
+    await draft();
+    await section("Delivery");
+    await dialog.locator("summary", { hasText: "Delivery" }).scrollIntoViewIfNeeded();
+  },
+});
+await pictures("declared", "/webhooks", [], { prepare: opened("Show billing") });
+await pictures("menu", "/webhooks", [], { prepare: () => page.getByRole("button", { name: "More for audit-log" }).click() });
+await pictures("rotate", "/webhooks", [], { prepare: () => chosen("audit-log", "Rotate secret…") });
+await pictures("replay", "/webhooks", [], {
+  prepare: async () => {
+    await chosen("warehouse", "Deliver again…");
+    await dialog.getByRole("button", { name: "Preview" }).click();
+    await dialog.getByText(/would be sent again/).waitFor();
+  },
+});
+await pictures("test", "/webhooks", [], {
+  prepare: async () => {
+    await page.getByRole("button", { name: "Test orders-api" }).click();
+    await page.locator(".notice").getByRole("button", { name: "Details" }).click();
+    await dialog.waitFor();
+  },
+});
+await pictures("deliveries", "/deliveries?state=failed", ["light", "dark"], {
   prepare: async () => {
     await page.locator(".expander").first().click();
     await page.locator(".attempt").first().waitFor();
   },
 });
-await picture("deliveries-phone", "/deliveries?state=failed", { phone: true });
+await pictures("deliveries-all", "/deliveries", ["phone"]);
 const breaker = (await api("GET", "/v1/events?event_type=circuit_breaker.opened&limit=1")).data[0];
-await picture("events", `/events/${breaker.id}`, { prepare: () => page.locator(".event-detail table").waitFor() });
-await picture("transformers", "/transformers/slack", {
+await pictures("events", `/events/${breaker.id}`, ["light"], { prepare: () => page.locator(".event-detail table").waitFor() });
+await pictures("send", "/events", [], { prepare: opened("Send event") });
+await pictures("transformers", "/transformers", ["light"]);
+await pictures("playground", "/transformers/slack", ["light", "dark"], {
   prepare: async () => {
     await page.getByRole("button", { name: "Run" }).click();
     await page.locator(".play-head, .play-result .problem").first().waitFor();
-    await page.locator(".playground").scrollIntoViewIfNeeded();
     await page.evaluate(() => document.querySelector(".playground").scrollIntoView({ block: "start" }));
   },
 });
-writeFileSync(CONFIG, text.replace('events = ["order.*"]', 'evnts = ["order.*"]').replace('"200ms"', '"200 ms"'));
+await pictures("config-live", "/config", []);
+writeFileSync(CONFIG, text.replace('events = ["order.*"]', 'evnts = ["order.*"]').replace('"200ms"', '"400ms"').replace('events = ["product.released"]', 'events = ["product.*"]').replace(/\[webhooks.legacy-crm\][^]*?\n\n/, ""));
 await until(async () => (await api("GET", "/v1/config")).last_error !== null);
-await picture("config", "/config", { prepare: () => page.locator(".diagnostic").first().waitFor() });
+await pictures("config", "/config", ["light", "phone"], { prepare: () => page.locator(".diagnostic").first().waitFor(), height: 980 });
+await page.getByRole("button", { name: "Sign out" }).click();
+if (EVERY) await page.screenshot({ path: `${EVERY}/sign-in.png` });
 
 await close();
-endpoints.closeAllConnections();
 endpoints.close();
 process.exit(0);

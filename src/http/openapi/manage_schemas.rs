@@ -86,7 +86,8 @@ pub(super) struct Created {
 #[derive(ToSchema)]
 #[schema(example = json!({"data": [{"id": "ops-slack", "url": "https://hooks.slack.com/services/…3f2a", "status": "enabled",
     "origin": "config", "failing": false, "pending": 0, "retrying": 0, "held": 0, "succeeded": 2, "failed": 1, "cancelled": 0,
-    "skipped": 0, "attempts": 6, "attempts_failed": 4, "transform_failures": 0, "failures_24h": {"status": 4},
+    "skipped": 0, "attempts": 6, "attempts_failed": 4, "transform_failures": 0, "failures_24h": {"status": 4}, "causes_24h": {"HTTP 503": 3, "HTTP 500": 1},
+    "duration_ms": {"p50": 12.5, "p99": 48.8},
     "last_failure": {"at": "2026-01-28T10:30:45.000Z", "class": "status", "status": 503, "error": "status 503"}, "next_due": null}],
     "next": null, "totals": {"webhooks": 1, "failing": 0}}))]
 pub(super) struct Statuses {
@@ -94,6 +95,14 @@ pub(super) struct Statuses {
     #[schema(required)]
     next: Option<String>,
     totals: BTreeMap<String, Value>,
+}
+
+#[derive(ToSchema)]
+pub(super) struct Percentiles {
+    #[schema(required)]
+    p50: Option<f64>,
+    #[schema(required)]
+    p99: Option<f64>,
 }
 
 #[derive(ToSchema)]
@@ -116,6 +125,10 @@ pub(super) struct StatusRow {
     transform_failures: u64,
     /// By error class.
     failures_24h: BTreeMap<String, u64>,
+    /// As `failures_24h`, but answers apart by their status: `HTTP 503`.
+    causes_24h: BTreeMap<String, u64>,
+    /// Of the attempts of the last 24 hours.
+    duration_ms: Percentiles,
     #[schema(required)]
     last_failure: Option<BTreeMap<String, Value>>,
     #[schema(required, format = DateTime)]

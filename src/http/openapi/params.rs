@@ -66,10 +66,22 @@ pub(super) struct StreamWanted {
 
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct FailingWanted {
+pub(super) struct StatusWanted {
     /// Only those with something that waits for another try, or only the others.
     #[param(example = true)]
     failing: Option<bool>,
+    /// Other orders than that of the ids have the first `limit` rows alone, and no `next`: those that failed most often, or those
+    /// with the highest median of their attempts' durations, both in the last 24 hours.
+    #[param(inline, example = "failures")]
+    sort: Option<Sort>,
+}
+
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum Sort {
+    Id,
+    Failures,
+    Slowest,
 }
 
 #[derive(IntoParams)]

@@ -7,8 +7,8 @@ use super::manage_schemas::{
     AuditLog, Created, EraseWanted, Erased, EventTypes, Job, Jobs, Ran, ReplayWanted, Replayed, RunWanted, Statuses, TestWanted,
     Tested, WebhookInput, WebhookPatch,
 };
-use super::params::{AuditWanted, FailingWanted, JobsWanted, Span, Window};
-use super::schemas::{Configuration, Webhook};
+use super::params::{AuditWanted, JobsWanted, Span, StatusWanted, Window};
+use super::schemas::{Configuration, RefusedChanges, Transformer, Webhook};
 
 #[derive(OpenApi)]
 #[openapi(paths(
@@ -25,7 +25,9 @@ use super::schemas::{Configuration, Webhook};
     cancel_job,
     event_types,
     audit,
+    show_transformer,
     run,
+    config_changes,
     reload
 ))]
 struct Paths;
@@ -69,7 +71,7 @@ fn delete_webhook() {}
 /// What needs a look
 ///
 /// Every webhook with what waits, what was given up and why attempts failed.
-#[utoipa::path(get, path = "/v1/webhooks/status", tag = "statistics", params(FailingWanted, Window),
+#[utoipa::path(get, path = "/v1/webhooks/status", tag = "statistics", params(StatusWanted, Window),
     responses((status = 200, description = "In the order of their ids; `totals` are of all of them.", body = Statuses)))]
 fn status() {}
 
@@ -140,6 +142,21 @@ fn audit() {}
     params(("name" = String, Path, description = "The transformer's name", example = "slack")), request_body = RunWanted,
     responses((status = 200, description = "What it made.", body = Ran)))]
 fn run() {}
+
+/// A transformer
+///
+/// Loaded if it is not, so that its options' schema is known before a webhook uses it.
+#[utoipa::path(get, path = "/v1/transformers/{name}", tag = "transformers",
+    params(("name" = String, Path, description = "The transformer's name", example = "slack")),
+    responses((status = 200, description = "The transformer.", body = Transformer)))]
+fn show_transformer() {}
+
+/// What the refused configuration would change
+///
+/// As `tenterhook plan` shows it, between the live configuration and the one that was not taken, as far as that could be read.
+#[utoipa::path(get, path = "/v1/config/changes", tag = "operation",
+    responses((status = 200, description = "The changes; null when nothing was refused.", body = RefusedChanges)))]
+fn config_changes() {}
 
 /// Read the configuration now
 ///

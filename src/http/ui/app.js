@@ -157,7 +157,8 @@ async function start() {
   try {
     await signIn(session.token);
   } catch (error) {
-    if (error.isNetwork) replace(document.body, h("main", { class: "sign-in-page" }, problemBox(error, () => location.reload())));
+    // Only a server that does not know the token says that it is none.
+    if (error.status !== 401 && error.status !== 403) replace(document.body, h("main", { class: "sign-in-page" }, problemBox(error, () => location.reload())));
     else {
       forgetToken();
       showSignIn(error.message);

@@ -1,9 +1,13 @@
 //! Failed attempts by class, per webhook and hour, with the last of each: what a dashboard of retries shows. And what
 //! waits, counted where it stands.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Embedded;
+use super::histogram::Histogram;
 use super::rows::{invalid, timestamp};
 use super::tally::HOUR_MS;
 use super::writer::Writer;
@@ -12,6 +16,9 @@ use crate::store::{FailureClass, StoreError, Waiting, WebhookCounts};
 
 /// Characters of the last error that are kept.
 const ERROR_CHARS_MAX: usize = 300;
+
+/// The class of attempts whose answer was no success.
+const STATUS_CLASS: &str = "status";
 
 /// Hours looked back: a day.
 const HOURS_SHOWN: i64 = 24;
@@ -23,6 +30,11 @@ impl Writer {
     pub(super) fn count_failure(&self, webhook: WebhookKey, attempt: &Attempt, now: Timestamp) -> Result<(), rusqlite::Error> {
         let Some(class) = attempt.error_class.as_deref().filter(|_| attempt.outcome == AttemptOutcome::Failed) else {
             return Ok(());
+        };
+        // The answer's status is a cause of its own; there are some hundred of them at most.
+        let class = match attempt.status.filter(|_| class == STATUS_CLASS) {
+            Some(status) => Cow::Owned(format!("{class} {status}")),
+            None => Cow::Borrowed(class),
         };
         let error: Option<String> = attempt.error.as_ref().map(|error| error.chars().take(ERROR_CHARS_MAX).collect());
         self.connection
@@ -48,9 +60,12 @@ impl Embedded {
             )?;
             let id = webhook.as_ref().map(WebhookId::as_str);
             let rows = statement.query_map(params![first, id], |row| {
+                let kept: String = row.get(1)?;
+                let (class, status) = kept.split_once(' ').unwrap_or((kept.as_str(), ""));
                 Ok(FailureClass {
                     webhook: WebhookId::parse(row.get_ref(0)?.as_str()?).map_err(|e| invalid(0, e))?,
-                    class: row.get(1)?,
+                    class: class.to_owned(),
+                    cause: if status.is_empty() { class.to_owned() } else { format!("HTTP {status}") },
                     attempts: row.get(2)?,
                     at: timestamp(row, 3)?,
                     status: row.get(4)?,
@@ -58,6 +73,38 @@ impl Embedded {
                 })
             })?;
             rows.collect()
+        })
+        .await
+    }
+
+    /// How long attempts took in the last 24 hours, of the webhooks that had any, in no order; of these alone, if given.
+    pub(in crate::store) async fn durations(
+        &self,
+        only: Option<Vec<WebhookId>>,
+    ) -> Result<Vec<(WebhookId, Histogram)>, StoreError> {
+        self.read(move |reader, shared| {
+            let first = shared.clock.now().as_millis() / HOUR_MS - HOURS_SHOWN + 1;
+            let mut sums: HashMap<WebhookId, Histogram> = HashMap::new();
+            let mut add = |id: WebhookId, bytes: &[u8]| sums.entry(id).or_default().merge(&Histogram::from_bytes(bytes));
+            if let Some(only) = only {
+                let sql = "SELECT durations FROM hours WHERE webhook = (SELECT key FROM webhooks WHERE id = ?1) AND hour >= ?2";
+                let mut statement = reader.prepare_cached(sql)?;
+                for id in only {
+                    let mut rows = statement.query(params![id.as_str(), first])?;
+                    while let Some(row) = rows.next()? {
+                        add(id.clone(), row.get_ref(0)?.as_blob()?);
+                    }
+                }
+            } else {
+                let sql = "SELECT w.id, h.durations FROM hours h JOIN webhooks w ON w.key = h.webhook WHERE h.hour >= ?1";
+                let mut statement = reader.prepare_cached(sql)?;
+                let mut rows = statement.query([first])?;
+                while let Some(row) = rows.next()? {
+                    let id = WebhookId::parse(row.get_ref(0)?.as_str()?).map_err(|e| invalid(0, e))?;
+                    add(id, row.get_ref(1)?.as_blob()?);
+                }
+            }
+            Ok(sums.into_iter().collect())
         })
         .await
     }

@@ -8,6 +8,7 @@ import { session } from "../lib/session.js";
 import { busy, button, copy, failure, heading, notice, problemBox, skeleton, time } from "../parts/basics.js";
 import { icon } from "../parts/icons.js";
 import { jsonBlock } from "../parts/json.js";
+import { planView } from "../parts/plan.js";
 
 export function configPage(main) {
   const abort = new AbortController();
@@ -18,8 +19,9 @@ export function configPage(main) {
       const config = await get("/v1/config", null, { signal: abort.signal });
       const now = JSON.stringify(config);
       if (now === before) return;
+      const refused = config.last_error && (await get("/v1/config/changes", null, { signal: abort.signal }).catch(() => null));
       before = now;
-      replace(place, view(config));
+      replace(place, view(config, refused?.changes));
     } catch (error) {
       if (error.name !== "AbortError" && before === "") replace(place, problemBox(error, load));
     }
@@ -48,17 +50,21 @@ export function configPage(main) {
   };
 }
 
-function view(config) {
+function view(config, changes) {
   const error = config.last_error;
   return h("div", { class: "stack-lg" },
     error ? refused(error) : h("div", { class: "callout good", role: "status" }, icon("check"), h("span", null, "The configuration on disk is the one that is live.")),
+    changes && h("section", { class: "card pad", "aria-label": "What the refused configuration would change" }, h("header", null, h("h2", null, "What it would change"), h("span", { class: "muted small" }, "the refused files against what is live")), planView(changes)),
+    config.at_next_start?.length > 0 && nextStart(config.at_next_start),
     h("section", { class: "card pad" }, h("h2", null, "Live configuration"), h("dl", { class: "facts" },
       h("dt", null, "Generation"), h("dd", { class: "num-left" }, count(config.generation)), h("dt", null, "Loaded"), h("dd", null, time(config.loaded_at)),
       h("dt", null, "Fingerprint"), h("dd", null, h("code", null, config.fingerprint), button("Copy", { kind: "quiet small", icon: "copy", on: () => copy(config.fingerprint, "Fingerprint copied") })),
       h("dt", null, "Webhooks"), h("dd", { class: "num-left" }, h("a", { href: "/webhooks" }, count(config.webhooks))))),
-    error && (config.diff ?? error.diff) && h("section", { class: "card pad" }, h("h2", null, "What the refused file would have changed"), jsonBlock(config.diff ?? error.diff, "Difference")),
     config.settings && h("section", { class: "card pad" }, h("h2", null, "Settings besides webhooks"), jsonBlock(config.settings, "Settings")));
 }
+
+const nextStart = (keys) => h("section", { class: "callout", "aria-label": "At the next start" }, icon("clock"),
+  h("div", null, h("strong", null, "Takes effect at the next start"), keys.map(({ key, running, wanted }) => h("p", null, h("code", null, key), ": ", h("code", null, running), " now, ", h("code", null, wanted), " then"))));
 
 function refused(error) {
   return h("section", { class: "card pad refused", role: "alert" },

@@ -9,13 +9,19 @@ import { session } from "../lib/session.js";
 import { attemptRow } from "../parts/attempt.js";
 import { busy, button, chip, copy, empty, failure, heading, iconButton, notice, problemBox, skeleton, time } from "../parts/basics.js";
 import { confirm } from "../parts/dialog.js";
+import { WindowedRows } from "../parts/windowed.js";
 
 const STATES = ["pending", "retrying", "held", "succeeded", "failed", "cancelled", "dropped"];
 const OPEN_STATES = new Set(["pending", "retrying", "held"]);
-const PAGE = 50;
+const PAGE = 100;
 
-/** Rows kept in the page: older ones are a click away, but never in the way. */
-const ROWS_MAX = 2000;
+/** Rows kept: older ones are found by filters. */
+const ROWS_MAX = 20000;
+
+const COLUMNS = 8;
+
+/** Older ones are asked for when the view is this many rows before the last. */
+const AHEAD = 20;
 
 const SPANS = { "15m": ["last 15 min", 900e3], "1h": ["last hour", 3600e3], "24h": ["last 24 h", 86400e3], "7d": ["last 7 days", 7 * 86400e3] };
 
@@ -111,28 +117,52 @@ function list(main) {
     const known = rows.get(row.id);
     const text = JSON.stringify(row);
     if (known?.text === text) return false;
-    if (known) {
-      known.row = row;
-      known.text = text;
-      known.line = null;
-      open.get(row.id)?.refresh();
-    } else rows.set(row.id, { row, text, line: null });
+    if (known) open.get(row.id)?.refresh();
+    rows.set(row.id, { row, text });
     return true;
+  }
+
+  const body = h("tbody", null);
+  const foot = h("div", { class: "pager" });
+  const filled = h("div", null, h("div", { class: "card table-wrap" }, h("table", { class: "deliveries" }, h("thead", null, h("tr", null, h("th", { class: "narrow" }, h("span", { class: "visually-hidden" }, "Attempts")), h("th", { class: "d-state" }, "State"), h("th", { class: "d-event" }, "Event"), h("th", { class: "d-webhook" }, "Webhook"), h("th", { class: "num d-count" }, "Attempts"), h("th", null, "Reason"), h("th", { class: "num d-time" }, "Created"), h("th", { class: "d-actions" }, h("span", { class: "visually-hidden" }, "Actions")))), body)), foot);
+  const table = new WindowedRows(body, {
+    columns: COLUMNS,
+    keyOf: (entry) => entry.row.id,
+    rowsOf: (entry) => [line(entry.row), open.get(entry.row.id)?.element].filter(Boolean),
+    isPinned: (key) => open.has(key),
+    onWindow: (shown) => {
+      const last = shown.at(-1);
+      if (last && next && !busyWithOlder && table.items.indexOf(last) >= table.items.length - AHEAD && scrollY > 0) older();
+    },
+  });
+
+  let busyWithOlder = false;
+  async function older() {
+    if (!next || rows.size >= ROWS_MAX) return;
+    busyWithOlder = true;
+    try {
+      await load(next);
+    } finally {
+      busyWithOlder = false;
+    }
   }
 
   function draw() {
     const sorted = [...rows.values()].sort((a, b) => (a.row.id < b.row.id ? 1 : -1)).slice(0, ROWS_MAX);
     replace(said, next ? `${count(sorted.length)} newest` : plural(sorted.length, "delivery", "deliveries"));
-    if (sorted.length === 0) return replace(place, nothing());
+    if (sorted.length === 0) {
+      replace(place, nothing());
+      return table.show([]);
+    }
     const focused = document.activeElement?.closest?.("tr[data-id]")?.dataset.id;
-    const body = h("tbody", null, sorted.map((entry) => [(entry.line ??= line(entry.row)), open.get(entry.row.id)?.element]));
-    replace(place, h("div", { class: "card table-wrap" }, h("table", { class: "deliveries" }, h("thead", null, h("tr", null, h("th", { class: "narrow" }, h("span", { class: "visually-hidden" }, "Attempts")), h("th", null, "State"), h("th", null, "Event"), h("th", null, "Webhook"), h("th", { class: "num" }, "Attempts"), h("th", null, "Reason"), h("th", { class: "num" }, "Created"), h("th", null, h("span", { class: "visually-hidden" }, "Actions")))), body)),
-      next && rows.size < ROWS_MAX && h("div", { class: "pager" }, more()));
-    if (focused) place.querySelector(`tr[data-id="${CSS.escape(focused)}"] button`)?.focus({ preventScroll: true });
+    if (!filled.isConnected) replace(place, filled);
+    table.show(sorted);
+    replace(foot, next && rows.size < ROWS_MAX && more());
+    if (focused && !place.contains(document.activeElement)) place.querySelector(`tr[data-id="${CSS.escape(focused)}"] button`)?.focus({ preventScroll: true });
   }
 
   function more() {
-    const control = button("Show older", { icon: "down", on: () => busy(control, () => load(next)) });
+    const control = button("Show older", { icon: "down", on: () => busy(control, older) });
     return control;
   }
 
@@ -154,11 +184,11 @@ function list(main) {
 
   function toggle(id, expand) {
     if (open.has(id)) {
-      open.get(id).element.remove();
       open.delete(id);
-      return expand.setAttribute("aria-expanded", "false");
+      expand.setAttribute("aria-expanded", "false");
+      return table.change(id, [expand.closest("tr")]);
     }
-    const element = h("tr", { class: "logs-row" }, h("td", { colspan: 8 }, skeleton(2)));
+    const element = h("tr", { class: "logs-row" }, h("td", { colspan: COLUMNS }, skeleton(2)));
     const show = async () => {
       try {
         const detail = await get(deliveryPath(id), null, { signal });
@@ -169,7 +199,7 @@ function list(main) {
       }
     };
     open.set(id, { element, refresh: show });
-    expand.closest("tr").after(element);
+    table.change(id, [expand.closest("tr"), element]);
     expand.setAttribute("aria-expanded", "true");
     show();
   }
@@ -180,6 +210,7 @@ function list(main) {
   return () => {
     stop();
     soon.stop();
+    table.stop();
     abort.abort();
   };
 }

@@ -5,6 +5,7 @@ import { h, replace, throttle } from "../lib/dom.js";
 import { count, hourTime, millis, percent, plural, short } from "../lib/format.js";
 import { onLive } from "../lib/live.js";
 import { query, setQuery } from "../lib/router.js";
+import { causeInWords } from "../parts/attempt.js";
 import { chip, empty, heading, problemBox, skeleton, time } from "../parts/basics.js";
 import { legend } from "../parts/chart.js";
 
@@ -12,9 +13,11 @@ const RANGES = { "15m": "15 min", "6h": "6 h", "24h": "24 h" };
 const SAMPLES_MAX = 90;
 const SAMPLE_MS = 10000;
 
-/** Webhooks that are asked for one by one, where the server has no list of their statistics. */
+/** Webhooks that are asked for one by one, with a token that may not see the status of all. */
 const WEBHOOKS_ASKED_MAX = 100;
-const STATUS_ROWS_MAX = 2000;
+
+/** Rows of the most failing and of the slowest. */
+const LISTED = 6;
 
 const OUTCOMES = [
   { name: "Succeeded", tone: "good", kind: "bar" },
@@ -84,6 +87,8 @@ function chartCard(title, series, note) {
   return { card, chart, said };
 }
 
+const panel = (title, note, inner) => h("section", { class: "card", "aria-label": title }, h("header", null, h("h2", null, title), h("span", { class: "muted small" }, `${note}, last 24 h`)), inner);
+
 const tile = (label, link) => {
   const value = h("b", null, "–");
   const note = h("span", { class: "muted" }, "\u00a0");
@@ -98,22 +103,22 @@ export function overviewPage(main) {
   let stats = null;
   const tiles = {
     rate: tile("Success rate"), attempts: tile("Attempts, 24 h"), latency: tile("Latency p50"),
-    backlog: tile("Backlog", "/deliveries?state=retrying"), failed: tile("Dead letters", "/deliveries?state=failed"), config: tile("Configuration", "/config"),
+    backlog: tile("Backlog", "/deliveries?state=retrying"), failed: tile("Dead letters", "/deliveries?state=failed"),
+    breakers: tile("Breakers", "/webhooks?status=breaker_open"), config: tile("Configuration", "/config"),
   };
   const throughput = chartCard("Throughput", OUTCOMES, "attempts");
   const share = chartCard("Success rate", SHARE, "of attempts");
   const latency = chartCard("Latency", LATENCY, "of attempts");
   const backlog = chartCard("Backlog", BACKLOG, "deliveries, as this tab saw it");
-  const causes = { place: h("div", null, skeleton(3)), note: h("span", { class: "muted small" }) };
-  const worst = h("div", null, skeleton(3));
+  const causes = h("div", null, skeleton(3));
+  const failing = h("div", null, skeleton(3));
+  const slowest = h("div", null, skeleton(3));
   const recent = h("div", null, skeleton(3));
   const body = h("div", { class: "stack" }, skeleton(6));
   const filled = [
     h("div", { class: "tiles" }, Object.values(tiles).map((one) => one.element)),
     h("div", { class: "grid-2" }, throughput.card, share.card, latency.card, backlog.card),
-    h("div", { class: "grid-2" },
-      h("section", { class: "card" }, h("header", null, h("h2", null, "Webhooks that need a look"), h("span", { class: "muted small" }, "last 24 h")), worst),
-      h("section", { class: "card" }, h("header", null, h("h2", null, "Retries by cause"), causes.note), causes.place)),
+    h("div", { class: "grid-3" }, panel("Most failing", "failed attempts", failing), panel("Slowest", "time of an attempt", slowest), panel("Retries by cause", "failed attempts", causes)),
     h("section", { class: "card" }, h("header", null, h("h2", null, "Latest failures"), h("span", { class: "grow" }), h("a", { href: "/deliveries?state=failed" }, "All dead letters")), recent),
   ];
   const choice = h("div", { class: "segments", role: "group", "aria-label": "Time range" }, Object.entries(RANGES).map(([key, label]) =>
@@ -128,11 +133,11 @@ export function overviewPage(main) {
     if (!stats) return;
     if (!body.contains(throughput.card)) replace(body, filled);
     const drawn = charts(stats, range);
-    throughput.chart.data = { label: "Throughput", points: drawn.attempts, series: OUTCOMES, format: short, whole: true };
-    share.chart.data = { label: "Success rate", points: drawn.share, series: SHARE, format: (v) => `${Math.round(v * 1000) / 10} %`, max: 1, min: shareFloor(drawn.share) };
-    latency.chart.data = { label: "Latency", points: drawn.latency, series: LATENCY, format: millis };
+    throughput.chart.data = { label: "Throughput", points: drawn.attempts, series: OUTCOMES, format: short, whole: true, nothing: "No attempts" };
+    share.chart.data = { label: "Success rate", points: drawn.share, series: SHARE, nothing: drawn.attempts.every((point) => !point.values[0] && !point.values[1]) && "No attempts", format: (v) => `${Math.round(v * 1000) / 10} %`, max: 1, min: shareFloor(drawn.share) };
+    latency.chart.data = { label: "Latency", points: drawn.latency, series: LATENCY, format: millis, nothing: "No answers" };
     const waits = livePoints().map((p) => ({ ...p, values: [p.now.pending, p.now.retrying, p.now.held] }));
-    backlog.chart.data = { label: "Backlog", points: waits.length ? waits : [{ label: "now", values: [stats.deliveries.pending, stats.deliveries.retrying, stats.deliveries.held] }], series: BACKLOG, format: short, whole: true };
+    backlog.chart.data = { label: "Backlog", points: waits.length ? waits : [{ label: "now", values: [stats.deliveries.pending, stats.deliveries.retrying, stats.deliveries.held] }], series: BACKLOG, format: short, whole: true, nothing: "Nothing waits" };
     replace(throughput.said, range === "15m" ? "attempts in 10 s, since this tab opened" : "attempts an hour");
     replace(latency.said, range === "15m" ? "by hour" : "of attempts, by hour");
   }
@@ -144,7 +149,7 @@ export function overviewPage(main) {
       replace(note, said);
     };
     const open = (stats.deliveries.pending ?? 0) + (stats.deliveries.retrying ?? 0);
-    set(tiles.rate, percent(stats.success_rate), `${short(stats.deliveries.succeeded)} of ${plural(stats.deliveries.total, "delivery", "deliveries")}`);
+    set(tiles.rate, percent(stats.success_rate), `${short(stats.deliveries.succeeded)} of ${short(stats.deliveries.total)}`);
     set(tiles.attempts, short(day.attempts), `${count(day.failed)} failed`);
     set(tiles.latency, millis(stats.duration_ms.p50), `p99 ${millis(stats.duration_ms.p99)}`);
     set(tiles.backlog, short(open), stats.next_due ? ["next ", time(stats.next_due)] : stats.deliveries.held ? `${count(stats.deliveries.held)} held` : "nothing waits");
@@ -156,22 +161,37 @@ export function overviewPage(main) {
     }
   }
 
+  function drawBreakers({ breaker_open, disabled }) {
+    replace(tiles.breakers.value, breaker_open === 0 ? "closed" : `${count(breaker_open)} open`);
+    replace(tiles.breakers.note, disabled > 0 ? `${plural(disabled, "webhook")} off` : "all webhooks on");
+    tiles.breakers.element.classList.toggle("bad", breaker_open > 0);
+  }
+
   async function load() {
     try {
-      const [now, config] = await Promise.all([get("/v1/stats", null, { signal }), get("/v1/config", null, { signal })]);
+      // A tenant's token may not see the configuration.
+      const config = get("/v1/config", null, { signal }).catch((error) => (error.status === 403 ? null : Promise.reject(error)));
+      const [now, settings] = await Promise.all([get("/v1/stats", null, { signal }), config]);
       stats = now;
       sample(stats);
       draw();
-      drawTiles(config);
+      drawTiles(settings);
     } catch (error) {
       if (error.name !== "AbortError" && !stats) replace(body, problemBox(error, load));
     }
   }
 
+  const complain = (...places) => (error) => error.name !== "AbortError" && places.forEach((place) => place.querySelector(".skeleton") && replace(place, problemBox(error, loadLists)));
+
   async function loadLists() {
     await Promise.all([
-      drawWorst(worst, causes, signal).catch((error) => error.name !== "AbortError" && replace(worst, problemBox(error))),
-      drawFailures(recent, signal).catch((error) => error.name !== "AbortError" && replace(recent, problemBox(error))),
+      standing(signal).then(({ failing: most, slowest: slow, causes: why, totals }) => {
+        drawFailing(failing, most);
+        drawSlowest(slowest, slow);
+        drawCauses(causes, why);
+        drawBreakers(totals);
+      }).catch(complain(failing, slowest, causes)),
+      drawFailures(recent, signal).catch(complain(recent)),
     ]);
   }
 
@@ -200,53 +220,50 @@ function shareFloor(points) {
   return lowest >= 0.95 ? 0.9 : lowest >= 0.55 ? 0.5 : 0;
 }
 
-/** {webhook: stats}, asked one by one. */
-async function statsOf(ids, signal) {
-  const results = await some(ids, (id) => get(webhookPath(id, "/stats"), null, { signal }));
-  return new Map(ids.map((id, at) => [id, results[at]]).filter(([, stats]) => stats));
-}
-
-/** From /v1/webhooks/status where the server has it, one request for many; else each webhook is asked. */
-async function troubled(signal) {
-  try {
-    const rows = await all("/v1/webhooks/status", { max: STATUS_ROWS_MAX, signal });
-    return rows.map((row) => ({ id: row.id, status: row.status, failures: row.failures_24h ?? {}, failed: sum(row.failures_24h), gaveUp: row.failed, waiting: row.pending + row.retrying + row.held, last: row.last_failure }));
-  } catch (error) {
-    if (!error.isMissing && error.status !== 404) throw error;
-    const webhooks = await all("/v1/webhooks", { max: WEBHOOKS_ASKED_MAX, signal });
-    const stats = await statsOf(webhooks.slice(0, WEBHOOKS_ASKED_MAX).map((one) => one.id), signal);
-    return webhooks.filter((one) => stats.has(one.id)).map((one) => {
-      const { hours, deliveries } = stats.get(one.id);
-      return { id: one.id, status: one.status, failures: null, failed: hours.reduce((failed, hour) => failed + hour.attempts_failed, 0), gaveUp: deliveries.failed, waiting: (deliveries.pending ?? 0) + (deliveries.retrying ?? 0) + (deliveries.held ?? 0) };
-    });
-  }
-}
-
 const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
 
-const worstFirst = (a, b) => Number(b.status === "breaker_open") - Number(a.status === "breaker_open") || b.failed - a.failed || b.waiting - a.waiting || (a.id < b.id ? -1 : 1);
-
-async function drawWorst(place, causes, signal) {
-  const rows = (await troubled(signal)).sort(worstFirst);
-  if (rows.length === 0) replace(place, empty("No webhooks yet", "Create one, or declare it in config.toml.", h("a", { class: "button", href: "/webhooks" }, "Webhooks")));
-  else {
-    const shown = rows.slice(0, 6);
-    const stats = await statsOf(shown.map((row) => row.id), signal);
-    replace(place, h("div", { class: "table-wrap" }, h("table", { class: "compact" },
-      h("thead", null, h("tr", null, h("th", null, "Webhook"), h("th", null, "Status"), h("th", { class: "num" }, "Failed, 24 h"), h("th", { class: "num" }, "p50"), h("th", { class: "num" }, "p99"), h("th", { class: "num" }, "Waiting"))),
-      h("tbody", null, shown.map((row) => {
-        const times = stats.get(row.id)?.duration_ms ?? {};
-        return h("tr", { title: row.last ? `Last failure: ${row.last.error ?? row.last.class}` : null }, h("td", null, h("a", { href: `/webhooks/${encodeURIComponent(row.id)}` }, row.id)), h("td", null, chip(row.status)),
-          h("td", { class: `num ${row.failed ? "bad-text" : ""}` }, count(row.failed)), h("td", { class: "num" }, millis(times.p50)), h("td", { class: "num" }, millis(times.p99)), h("td", { class: "num" }, count(row.waiting)));
-      })))));
+/** {failing, slowest, causes, totals}: from one look at the status of all. */
+async function standing(signal) {
+  try {
+    const [failing, slowest] = await Promise.all(["failures", "slowest"].map((sort) => get("/v1/webhooks/status", { sort, limit: LISTED }, { signal })));
+    return { failing: failing.data, slowest: slowest.data, causes: failing.totals.causes_24h, totals: failing.totals };
+  } catch (error) {
+    // A tenant's token sees its own webhooks only, one by one.
+    if (error.status !== 403) throw error;
+    return standingOfTenant(signal);
   }
-  if (rows.some((row) => row.failures !== null)) {
-    const tally = new Map();
-    for (const row of rows) for (const [cause, times] of Object.entries(row.failures ?? {})) tally.set(cause, (tally.get(cause) ?? 0) + times);
-    drawCauses(causes.place, tally);
-    replace(causes.note, "failed attempts, last 24 h");
-  } else await causesOfLatest(causes, signal);
 }
+
+async function standingOfTenant(signal) {
+  const webhooks = await all("/v1/webhooks", { max: WEBHOOKS_ASKED_MAX, signal });
+  const stats = await some(webhooks.slice(0, WEBHOOKS_ASKED_MAX), (one) => get(webhookPath(one.id, "/stats"), null, { signal }));
+  const rows = webhooks.map((one, at) => ({ id: one.id, status: one.status, ...stats[at] })).filter((row) => row.deliveries);
+  const causes = {};
+  for (const row of rows) for (const [cause, times] of Object.entries(row.causes_24h)) causes[cause] = (causes[cause] ?? 0) + times;
+  const by = (value) => rows.filter((row) => value(row) > 0).sort((a, b) => value(b) - value(a)).slice(0, LISTED);
+  return {
+    failing: by((row) => sum(row.failures_24h)), slowest: by((row) => row.duration_ms.p50 ?? 0), causes,
+    totals: { webhooks: rows.length, breaker_open: rows.filter((row) => row.status === "breaker_open").length, disabled: rows.filter((row) => row.status === "disabled").length },
+  };
+}
+
+const nameCell = (row) => h("td", null, h("a", { href: `/webhooks/${encodeURIComponent(row.id)}` }, row.id), row.status !== "enabled" && [" ", chip(row.status)]);
+
+function ranked(rows, columns, cells, nothing) {
+  if (rows.length === 0) return nothing;
+  return h("div", { class: "table-wrap" }, h("table", { class: "compact" },
+    h("thead", null, h("tr", null, h("th", null, "Webhook"), columns.map(([name, kind]) => h("th", { class: kind }, name)))),
+    h("tbody", null, rows.map((row) => h("tr", null, nameCell(row), cells(row))))));
+}
+
+const drawFailing = (place, rows) => replace(place, ranked(rows, [["Failed", "num"], ["Most often"]], (row) => {
+  const [cause] = Object.entries(row.causes_24h).sort((a, b) => b[1] - a[1])[0] ?? ["–"];
+  const last = row.last_failure;
+  return [h("td", { class: "num bad-text" }, count(sum(row.failures_24h))), h("td", { class: "muted", title: last && `Last: ${last.error ?? last.class}` }, causeInWords(cause))];
+}, empty("No attempt failed", "Webhooks with failed attempts appear here, the worst first.")));
+
+const drawSlowest = (place, rows) => replace(place, ranked(rows, [["p50", "num"], ["p99", "num"]], (row) =>
+  [h("td", { class: "num" }, millis(row.duration_ms.p50)), h("td", { class: "num" }, millis(row.duration_ms.p99))], empty("Nothing was sent yet", "Webhooks appear here by how long their endpoints take to answer.")));
 
 async function drawFailures(place, signal) {
   const failed = await get("/v1/deliveries", { state: "failed", limit: 8 }, { signal });
@@ -257,26 +274,12 @@ async function drawFailures(place, signal) {
       h("td", { class: "num" }, count(row.attempt_count)), h("td", { class: "num" }, time(row.created_at))))))));
 }
 
-/** Where the server does not count causes: those of the latest deliveries that were not taken at once. */
-async function causesOfLatest({ place, note }, signal) {
-  const pages = await Promise.all(["retrying", "failed"].map((state) => get("/v1/deliveries", { state, limit: 15 }, { signal })));
-  const details = await some(pages.flatMap((page) => page.data), (row) => get(`/v1/deliveries/${row.id}`, null, { signal }));
-  const tally = new Map();
-  for (const attempt of details.filter(Boolean).flatMap((detail) => detail.attempts)) {
-    if (attempt.outcome !== "failed") continue;
-    const cause = attempt.status ? `HTTP ${attempt.status}` : (attempt.error_class ?? "other");
-    tally.set(cause, (tally.get(cause) ?? 0) + 1);
-  }
-  drawCauses(place, tally);
-  replace(note, "of the latest unfinished and failed deliveries");
-}
-
-function drawCauses(place, tally) {
-  const sorted = [...tally].sort((a, b) => b[1] - a[1]).slice(0, 7);
+function drawCauses(place, causes) {
+  const sorted = Object.entries(causes ?? {}).sort((a, b) => b[1] - a[1]).slice(0, 7);
   const most = sorted[0]?.[1] ?? 1;
   replace(place, sorted.length === 0 ? empty("Nothing had to be tried again", "Failed attempts appear here by what went wrong.") : h("dl", { class: "bars" }, sorted.map(([cause, times]) => {
     const bar = h("span", { class: "bar" });
     bar.style.setProperty("width", `${(times / most) * 100}%`);
-    return [h("dt", null, cause.replaceAll("_", " ")), h("dd", null, h("span", { class: "bar-track" }, bar), h("b", null, count(times)))];
+    return [h("dt", null, causeInWords(cause)), h("dd", null, h("span", { class: "bar-track" }, bar), h("b", null, count(times)))];
   })));
 }

@@ -1,58 +1,99 @@
 // The modules that are loaded, and a playground: an event left, the resulting request right, run by the real module.
 
 import { get, post } from "../lib/api.js";
-import { h, replace } from "../lib/dom.js";
-import { transformerMetrics } from "../lib/metrics.js";
-import { bytes, count, millis, plural } from "../lib/format.js";
+import { h, replace, throttle } from "../lib/dom.js";
+import { bytes, count, millis } from "../lib/format.js";
+import { onLive } from "../lib/live.js";
 import { session } from "../lib/session.js";
-import { busy, button, copy, empty, heading, problemBox, skeleton } from "../parts/basics.js";
+import { busy, button, chip, copy, empty, heading, iconButton, problemBox, skeleton } from "../parts/basics.js";
 import { bodyView, headersTable, jsonField } from "../parts/json.js";
 import { schemaForm } from "../parts/schema.js";
 
 const SAMPLE = { id: "evt_sample", type: "circuit_breaker.opened", timestamp: "2026-01-28T10:30:45.123Z", data: { routeId: "api-service", errorRate: 0.75, threshold: 0.5, failureCount: 15, state: "open" } };
 
+/** Between two looks at how often each was called. */
+const LOOK_MS = 5000;
+
+/** Webhooks named in a row; the rest is a number. */
+const USERS_SHOWN = 3;
+
 export function transformersPage(main, name) {
   const abort = new AbortController();
   const place = h("div", null, skeleton(6));
+  const list = h("div", { class: "stack-lg" });
   replace(main, heading("Transformers", "WebAssembly modules that make a request of an event"), place);
+  let play = null;
+  let before = "";
+  const draw = (modules) => {
+    const now = JSON.stringify(modules);
+    if (now === before) return;
+    before = now;
+    const focused = document.activeElement?.closest?.("tr[data-module]")?.dataset.module;
+    replace(list, tables(modules, (one) => {
+      play.choose(one);
+      play.element.scrollIntoView({ block: "start", behavior: "smooth" });
+    }));
+    if (focused) list.querySelector(`tr[data-module="${CSS.escape(focused)}"] button`)?.focus({ preventScroll: true });
+  };
   const load = async () => {
     try {
-      const [list, metrics] = await Promise.all([get("/v1/transformers", null, { signal: abort.signal }), transformerMetrics(abort.signal)]);
-      if (list.data.length === 0) return replace(place, empty("No transformer is in use", "Name one in a webhook (transform = \"slack\"), and it is loaded. Yours go into transformers/ beside config.toml."));
-      replace(place, h("div", { class: "stack-lg" }, cards(list.data, metrics, (one) => {
-        play.choose(one);
-        play.element.scrollIntoView({ block: "start", behavior: "smooth" });
-      }), play_(list.data)));
+      const { data } = await get("/v1/transformers", null, { signal: abort.signal });
+      draw(data);
+      if (play) return;
+      const usable = data.filter((one) => !one.error);
+      if (usable.length === 0) return replace(place, list, empty("There is no transformer to try", "Yours go into transformers/ beside config.toml."));
+      play = playground(usable, usable.find((one) => one.name === name) ?? usable[0], abort.signal);
+      replace(place, h("div", { class: "stack-lg" }, list, play.element));
     } catch (error) {
-      if (error.name !== "AbortError") replace(place, problemBox(error, load));
+      if (error.name !== "AbortError" && !play) replace(place, problemBox(error, load));
     }
   };
-  let play = null;
-  const play_ = (modules) => {
-    play = playground(modules, modules.find((one) => one.name === name) ?? modules[0]);
-    return play.element;
-  };
   load();
-  return () => abort.abort();
+  const soon = throttle(load, LOOK_MS);
+  const stop = onLive(soon);
+  return () => {
+    stop();
+    soon.stop();
+    abort.abort();
+  };
 }
 
-function cards(modules, metrics, choose) {
-  return h("div", { class: "cards" }, modules.map((one) => {
-    const { calls, errors, ...times } = metrics[one.name] ?? { calls: one.calls, errors: one.errors, ...one.duration_ms };
-    return h("article", { class: "card pad module" },
-      h("header", null, h("h2", null, one.name), one.version && h("span", { class: "tag" }, one.version), one.origin && h("span", { class: "tag" }, one.origin)),
-      h("p", { class: "muted" }, one.summary),
-      h("dl", { class: "facts" },
-        h("dt", null, "Used by"), h("dd", null, one.used_by?.length ? one.used_by.slice(0, 5).map((id, at) => [at > 0 && ", ", h("a", { href: `/webhooks/${encodeURIComponent(id)}` }, id)]) : h("span", { class: "muted" }, "no webhook"), one.used_by?.length > 5 && ` and ${one.used_by.length - 5} more`),
-        calls !== undefined && [h("dt", null, "Calls"), h("dd", { class: "num-left" }, count(calls), errors > 0 && h("span", { class: "bad-text" }, `, ${plural(errors, "error")}`))],
-        times.p50 !== undefined && times.p50 !== null && [h("dt", null, "Time"), h("dd", { class: "num-left" }, `p50 ${millis(times.p50)}, p99 ${millis(times.p99)}`)],
-        h("dt", null, "Limits"), h("dd", { class: "num-left" }, `${millis(one.limits?.cpu_ms)} CPU, ${bytes(one.limits?.memory_bytes)}, ${bytes(one.limits?.output_bytes)} out`),
-        h("dt", null, "SHA-256"), h("dd", null, h("code", { title: one.sha256 }, `${String(one.sha256).slice(0, 12)}…`), button("Copy", { kind: "quiet small", icon: "copy", on: () => copy(one.sha256, "Hash copied") }))),
-      button("Try it", { icon: "play", kind: "small", on: () => choose(one) }));
-  }));
+function tables(modules, choose) {
+  const loaded = modules.filter((one) => one.loaded);
+  const broken = modules.filter((one) => one.error);
+  const ready = modules.filter((one) => !one.loaded && !one.error);
+  return [
+    loaded.length === 0 ? h("section", { class: "card" }, empty("No transformer is in use", "Name one in a webhook (transform = \"slack\"), and it is loaded. Yours go into transformers/ beside config.toml.")) : inUse(loaded, choose),
+    broken.length > 0 && h("section", { class: "card pad stack" }, h("h2", null, "Files that cannot be used"), broken.map((one) => h("div", null, h("strong", null, one.name), h("p", { class: "error-text" }, one.error)))),
+    ready.length > 0 && h("section", { class: "card pad" }, h("header", null, h("h2", null, "Built in, not used yet"), h("span", { class: "muted small" }, "loaded as soon as a webhook names one")),
+      h("div", { class: "actions" }, ready.map((one) => button(one.name, { kind: "small", icon: "play", title: `Try ${one.name} in the playground`, "aria-label": `Try ${one.name}`, on: () => choose(one) })))),
+  ];
 }
 
-function playground(modules, first) {
+function inUse(loaded, choose) {
+  const time = (name, us) => h("td", { class: "num", "data-label": name }, us === null || us === undefined ? "–" : millis(us / 1000));
+  return h("section", { class: "card table-wrap" }, h("table", { class: "modules" },
+    h("thead", null, h("tr", null, h("th", null, "Module"), h("th", null, "Used by"), h("th", { class: "num" }, "Calls"), h("th", { class: "num" }, "Errors"), h("th", { class: "num" }, "p50"), h("th", { class: "num" }, "p99"), h("th", null, "Limits"), h("th", null, "SHA-256"), h("th", null, h("span", { class: "visually-hidden" }, "Actions")))),
+    h("tbody", null, loaded.map((one) => {
+      const { calls, errors, p50_us, p99_us } = one.usage ?? {};
+      const { cpu_ms, memory_bytes, output_bytes } = one.limits ?? {};
+      return h("tr", { data: { module: one.name } },
+        h("td", { class: "module-name" }, h("div", { class: "name-line" }, h("strong", null, one.name), one.version && h("span", { class: "tag" }, one.version)), h("span", { class: "muted small" }, one.summary)),
+        h("td", { class: "module-users", "data-label": "Used by" }, users(one.used_by ?? [])),
+        h("td", { class: "num", "data-label": "Calls" }, count(calls)), h("td", { class: `num ${errors > 0 ? "bad-text" : ""}`, "data-label": "Errors" }, count(errors)), time("p50", p50_us), time("p99", p99_us),
+        h("td", { class: "small module-limits", "data-label": "Limits" }, h("span", null, `${millis(cpu_ms)} CPU`), h("br", null), h("span", null, `${bytes(memory_bytes)} memory`), h("br", null), h("span", null, `${bytes(output_bytes)} output`)),
+        h("td", { "data-label": "SHA-256" }, h("span", { class: "hash" }, h("code", { title: one.sha256 }, `${String(one.sha256).slice(0, 10)}…`), iconButton(`Copy the hash of ${one.name}`, "copy", () => copy(one.sha256, "Hash copied")))),
+        h("td", { class: "actions-cell" }, button("Try it", { icon: "play", kind: "small", "aria-label": `Try it: ${one.name}`, on: () => choose(one) })));
+    }))));
+}
+
+function users(ids) {
+  if (ids.length === 0) return h("span", { class: "muted" }, "no webhook");
+  const rest = ids.slice(USERS_SHOWN);
+  return [ids.slice(0, USERS_SHOWN).map((id, at) => [at > 0 && ", ", h("a", { href: `/webhooks/${encodeURIComponent(id)}` }, id)]), rest.length > 0 && h("span", { class: "muted", title: rest.slice(0, 20).join("\n") }, ` and ${count(rest.length)} more`)];
+}
+
+function playground(modules, first, signal) {
   const select = h("select", { id: "play-module" }, modules.map((one) => h("option", { value: one.name, ".selected": one === first }, one.name)));
   const event = jsonField({ id: "play-event", label: "Event", rows: 13, value: JSON.stringify(SAMPLE, null, 2) });
   const options = h("div", null);
@@ -64,11 +105,18 @@ function playground(modules, first) {
     event.area.value = JSON.stringify({ id, type, timestamp, data, ...(metadata ? { metadata } : {}), ...(tenant ? { tenant } : {}) }, null, 2);
     event.say("");
   }).catch((error) => event.say(error.message)) });
-  let form = null;
-  const draw = () => {
-    const module = modules.find((one) => one.name === select.value);
-    form = schemaForm(module.options_schema);
-    replace(options, form.element);
+  let form = { read: () => ({ ok: true, value: {} }) };
+  const draw = async () => {
+    const { value: name } = select;
+    try {
+      // One that no webhook uses is loaded when it is asked for.
+      const module = modules.find((one) => one.name === name && one.options_schema) ?? (await get(`/v1/transformers/${encodeURIComponent(name)}`, null, { signal }));
+      if (name !== select.value) return;
+      form = schemaForm(module.options_schema);
+      replace(options, form.element);
+    } catch (error) {
+      if (error.name !== "AbortError") replace(options, problemBox(error, draw));
+    }
   };
   select.addEventListener("change", draw);
   draw();
@@ -88,15 +136,18 @@ function playground(modules, first) {
       }
     });
   } } },
-    h("header", null, h("h2", null, "Playground"), h("span", { class: "muted small" }, "The real module, and nothing is sent")),
+    h("header", null, h("h2", null, "Playground"), h("span", { class: "muted small" }, "The real module, and nothing is sent"), h("span", { class: "grow" }), recent),
     h("div", { class: "play-columns" },
-      h("div", { class: "stack" }, h("div", { class: "field" }, h("label", { for: select.id }, "Transformer"), select), event.element, h("div", null, recent), h("details", { class: "form-section" }, h("summary", null, h("strong", null, "Options"), h("span", { class: "muted" }, "from the module's own schema")), options), h("div", null, run)),
+      h("div", { class: "stack play-left" }, h("div", { class: "play-choice" }, h("div", { class: "field" }, h("label", { for: select.id }, "Transformer"), select), run), event.element,
+        h("details", { class: "form-section" }, h("summary", null, h("strong", null, "Options"), h("span", { class: "muted" }, "from the module's own schema")), options)),
       result));
   return { element, choose: (one) => {
     select.value = one.name;
     draw();
   } };
 }
+
+const WORDS = { request: "A request", event: "An event", events: "Events", drop: "Dropped", error: "Failed" };
 
 function resultView(answer) {
   const { outcome, error, reason } = answer;
@@ -106,7 +157,7 @@ function resultView(answer) {
     bodyView(typeof answer.request.body === "string" ? answer.request.body : JSON.stringify(answer.request.body), { label: "Resulting body", encoding: answer.request.body_encoding }),
   ] : answer.event ?? answer.events ? [h("p", { class: "muted" }, "An event, for the next stage:"), bodyView(JSON.stringify(answer.event ?? answer.events), { label: "Resulting event" })] : null;
   return h("div", { class: "stack" },
-    h("p", { class: "play-head" }, h("span", { class: `chip ${error ? "bad" : outcome === "drop" ? "calm" : "good"}` }, outcome), h("span", { class: "muted num" }, millis(answer.duration_ms))),
+    h("p", { class: "play-head" }, chip(error ? "failed" : outcome === "drop" ? "dropped" : "succeeded", WORDS[outcome] ?? outcome), h("span", { class: "muted num" }, millis(answer.duration_ms))),
     error && h("p", { class: "error-text" }, error),
     reason && h("p", null, `Dropped: ${reason}`), shown, logView(answer.log));
 }

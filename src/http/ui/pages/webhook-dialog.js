@@ -58,10 +58,12 @@ function form(webhook, close, dialog) {
   const filter = filterField(id, webhook, () => touch("filter"), () => fields.events.read());
   fields.signature = signatureField(id, webhook, () => touch("signature"));
   const general = h("p", { class: "field-note bad", role: "alert" });
+  const caution = h("p", { class: "field-note warn", role: "status" });
   const masked = webhook && webhook.url.includes("…");
   const body = h("div", { class: "webhook-form" },
     h("div", { class: "stack" },
       text("url", "Endpoint URL", { type: "url", placeholder: "https://example.com/webhook", value: webhook?.url, autofocus: !webhook, required: true, hint: masked && "Part of it is a secret and hidden: it stays as it is unless you write another." }),
+      caution,
       h("div", { class: "field-row" }, !webhook && text("id", "Name", { placeholder: "made if empty", hint: "Letters, digits, - and _" }), text("description", "Description", { value: webhook?.description })),
       part("events", eventPicker({ value: webhook?.events ?? [], onInput: () => {
         touch("events");
@@ -77,9 +79,16 @@ function form(webhook, close, dialog) {
       part("headers", headers))),
     general);
 
+  fields.url.input.addEventListener("input", () => replace(caution, plainName(fields.url.read()) && "Plain http is delivered only when the address behind this name lies in [network] allow: better use https://."));
   const read = () => changes(fields, touched, webhook);
   const say = (problem) => spread(problem, fields, general);
-  const validate = debounce(() => check(read, say, webhook, touched), VALIDATE_MS);
+  let asked = 0;
+  // An answer that a later question has overtaken says nothing any more.
+  const validate = debounce(async () => {
+    const mine = (asked += 1);
+    const errors = await check(read, webhook, touched);
+    if (mine === asked && dialog.open) say({ errors, message: "" });
+  }, VALIDATE_MS);
   const save = button(webhook ? "Update" : "Create", { kind: "primary", type: "submit" });
   return {
     body,
@@ -125,32 +134,20 @@ function localProblems(body, webhook) {
   return problems;
 }
 
-function urlProblem(url) {
-  if (!url) return null;
-  let parsed;
-  try {
-    parsed = new URL(url);
-  } catch {
-    return "This is no URL: it begins with https:// and has a host";
-  }
-  if (parsed.protocol !== "https:" && parsed.protocol !== "http:") return "A webhook URL begins with https://";
-  if (parsed.protocol === "http:" && !/^(localhost|127\.|10\.|192\.168\.|172\.(1[6-9]|2\d|3[01])\.|\[)/.test(parsed.hostname)) return "HTTPS required: plain http:// works only for addresses inside [network] allow";
-  return null;
-}
+/** A plain http URL whose address is known only once its name is looked up: the server cannot judge it before. */
+const plainName = (text) => URL.canParse(text) && new URL(text).protocol === "http:" && !/^(\[|[\d.]+$)|localhost$/.test(new URL(text).hostname);
 
-/** Asks the server what it thinks of it, without saving. Where there is no server's word, the browser's. */
-async function check(read, say, webhook, touched) {
+/** Asks the server what it thinks of it, without saving. */
+async function check(read, webhook, touched) {
   const body = { ...read(), dry_run: true };
-  let errors = [];
   try {
     if (webhook) await patch(webhookPath(webhook.id), body);
     else await post("/v1/webhooks", body);
   } catch (problem) {
-    if (problem.status === 422 && problem.errors.length > 0) errors = problem.errors.filter((one) => touched.has(fieldName(one.field)));
-    else if (problem.status === 409) errors = [{ field: "/id", message: problem.message }];
-    else if (touched.has("url")) errors = [{ field: "/url", message: urlProblem(body.url) }].filter((one) => one.message);
+    if (problem.status === 422) return problem.errors.filter((one) => touched.has(fieldName(one.field)));
+    if (problem.status === 409) return [{ field: "/id", message: problem.message }];
   }
-  say({ errors, message: "" });
+  return [];
 }
 
 const fieldName = (pointer) => String(pointer ?? "").replace(/^[/]|^body\./, "").split(/[/.]/)[0];

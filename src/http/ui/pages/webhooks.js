@@ -1,8 +1,9 @@
 // Who gets what: the table of webhooks, and everything that one does with one.
 
-import { all, del, get, patch, post, some, webhookPath } from "../lib/api.js";
+import { del, get, patch, post, some, webhookPath } from "../lib/api.js";
 import { debounce, h, replace, throttle } from "../lib/dom.js";
-import { count, millis, percent, short } from "../lib/format.js";
+import { count, millis, percent, plural, short } from "../lib/format.js";
+import { WholeList } from "../lib/list.js";
 import { onLive } from "../lib/live.js";
 import { go, query, setQuery } from "../lib/router.js";
 import { session } from "../lib/session.js";
@@ -13,12 +14,27 @@ import { icon } from "../parts/icons.js";
 import { logsPanel } from "../parts/logs.js";
 import { replayDialog } from "../parts/replay.js";
 import { showTestResult } from "../parts/test-result.js";
+import { WindowedRows } from "../parts/windowed.js";
 import { webhookDialog } from "./webhook-dialog.js";
 
-const PAGE_ROWS = 25;
+/** Between two looks at the rows in view, whatever the stream says. */
+const GLANCE_MS = 10000;
+
+/** Between two looks at all of them, for those that came, went or changed elsewhere; with thousands of them less often. */
+const LOOK_MS = 15000;
+const LOOK_MANY_MS = 60000;
+const MANY = 1000;
+
+/** After the last scrolling, before statistics of the rows in view are asked for. */
+const SETTLE_MS = 150;
+
+const COLUMNS = 8;
+
+/** Statistics kept, those of rows that were in view last: each has 24 hours. */
+const STATS_MAX = 500;
 
 /** All that a person may be looking for. */
-const haystack = (one) => [one.id, one.url, one.description, one.tenant, ...(one.events ?? []), ...[one.transform ?? []].flat().map((step) => step?.use ?? step)].filter(Boolean).join(" ").toLowerCase();
+const haystackOf = (one) => [one.id, one.url, one.description, one.tenant, ...(one.events ?? []), ...[one.transform ?? []].flat().map((step) => step?.use ?? step)].filter(Boolean).join(" ").toLowerCase();
 
 /** Why it is as it is, on hover. */
 function statusChip(one) {
@@ -31,7 +47,9 @@ function statusChip(one) {
 export function webhooksPage(main, openId) {
   const abort = new AbortController();
   const { signal } = abort;
-  const state = { webhooks: [], stats: new Map(), open: new Set(openId ? [openId] : []), page: 0, text: query().q ?? (openId ?? ""), status: query().status ?? "", loaded: false };
+  const state = { webhooks: [], stats: new Map(), open: new Set(openId ? [openId] : []), text: query().q ?? (openId ?? ""), status: query().status ?? "", loaded: false };
+  const whole = new WholeList("/v1/webhooks");
+  const haystacks = new WeakMap();
   const rows = new Map();
   const search = h("input", { type: "search", placeholder: "Search id, URL, event, tenant", "aria-label": "Search webhooks", ".value": state.text });
   const status = h("select", { "aria-label": "Status" }, [["", "Any status"], ["enabled", "Enabled"], ["disabled", "Disabled"], ["breaker_open", "Breaker open"]].map(([value, label]) => h("option", { value, ".selected": value === state.status }, label)));
@@ -41,25 +59,35 @@ export function webhooksPage(main, openId) {
   replace(main, heading("Webhooks", "Who gets which events, and how it goes", create),
     h("div", { class: "toolbar" }, h("span", { class: "search" }, icon("search", { size: 16 }), search), status, h("span", { class: "grow" }), total), place);
 
+  const haystack = (one) => {
+    if (!haystacks.has(one)) haystacks.set(one, haystackOf(one));
+    return haystacks.get(one);
+  };
   const filtered = () => {
     const words = state.text.toLowerCase().split(/\s+/).filter(Boolean);
-    return state.webhooks.filter((one) => (!state.status || one.status === state.status) && words.every((word) => (one.haystack ??= haystack(one)).includes(word)));
+    return state.webhooks.filter((one) => (!state.status || one.status === state.status) && words.every((word) => haystack(one).includes(word)));
   };
+
+  const body = h("tbody", null);
+  const table = h("div", { class: "card table-wrap" }, h("table", { class: "webhooks" },
+    h("thead", null, h("tr", null, h("th", { class: "narrow" }, h("span", { class: "visually-hidden" }, "Deliveries")), h("th", { class: "w-name" }, "Webhook"), h("th", { class: "w-events" }, "Events"), h("th", { class: "w-status" }, "Status"), h("th", { class: "num w-count" }, "Delivered"), h("th", { class: "num w-time" }, "Average"), h("th", { class: "w-spark" }, "24 h"), h("th", { class: "w-actions" }, h("span", { class: "visually-hidden" }, "Actions")))),
+    body));
+  const settled = debounce((shown) => loadStats(shown.filter((one) => !state.stats.has(one.id))), SETTLE_MS);
+  const list = new WindowedRows(body, {
+    columns: COLUMNS,
+    keyOf: (one) => one.id,
+    rowsOf: (one) => rowOf(one),
+    isPinned: (id) => state.open.has(id),
+    onDrop: (id) => rows.delete(id),
+    onWindow: (shown) => settled(shown),
+  });
 
   function draw() {
     const found = filtered();
-    const pages = Math.max(1, Math.ceil(found.length / PAGE_ROWS));
-    state.page = Math.min(state.page, pages - 1);
-    const shown = found.slice(state.page * PAGE_ROWS, (state.page + 1) * PAGE_ROWS);
-    replace(total, found.length === state.webhooks.length ? `${count(found.length)} webhooks` : `${count(found.length)} of ${count(state.webhooks.length)}`, !state.loaded && ", loading…");
-    if (found.length === 0) return replace(place, nothing());
-    rows.clear();
-    const body = h("tbody", null, shown.flatMap((one) => rowOf(one)));
-    replace(place, h("div", { class: "card table-wrap" }, h("table", { class: "webhooks" },
-      h("thead", null, h("tr", null, h("th", { class: "narrow" }, h("span", { class: "visually-hidden" }, "Deliveries")), h("th", null, "Webhook"), h("th", null, "Events"), h("th", null, "Status"), h("th", { class: "num" }, "Delivered"), h("th", { class: "num" }, "Average"), h("th", null, "24 h"), h("th", null, h("span", { class: "visually-hidden" }, "Actions")))),
-      body)), pages > 1 && pager(pages));
-    drawStats(shown);
-    loadStats(shown.filter((one) => !state.stats.has(one.id)));
+    replace(total, found.length === state.webhooks.length ? plural(found.length, "webhook") : `${count(found.length)} of ${count(state.webhooks.length)}`, !state.loaded && ", loading…");
+    if (found.length === 0) replace(place, nothing());
+    else if (!table.isConnected) replace(place, table);
+    list.show(found);
   }
 
   const nothing = () => {
@@ -72,28 +100,19 @@ export function webhooksPage(main, openId) {
     return empty("No webhooks yet", "A webhook says which events go to which URL. Create one here, or declare it in config.toml: save the file and it is live.", create && button("Create webhook", { icon: "plus", kind: "primary", on: () => edit(null) }));
   };
 
-  function pager(pages) {
-    const turn = (to) => () => {
-      state.page = to;
-      draw();
-      place.scrollIntoView({ block: "start" });
-    };
-    return h("nav", { class: "pager", "aria-label": "Pages of webhooks" }, button("Previous", { disabled: state.page === 0, on: turn(state.page - 1) }), h("span", { class: "num" }, `${state.page + 1} / ${pages}`), button("Next", { disabled: state.page >= pages - 1, on: turn(state.page + 1) }));
-  }
-
   function rowOf(one) {
-    const cells = { delivered: h("td", { class: "num delivered", "data-label": "Delivered" }, "–"), average: h("td", { class: "num average", "data-label": "Average" }, "–"), spark: h("td", { class: "spark-cell", "data-label": "24 h" }) };
+    const cells = { delivered: h("td", { class: "num delivered", "data-label": "Delivered" }, "–"), average: h("td", { class: "num average", "data-label": "Average" }, "–"), spark: h("td", { class: "spark-cell", "data-label": "24 h" }), panel: rows.get(one.id)?.panel ?? null };
     const logsId = `logs-${one.id}`;
     const logs = h("tr", { class: "logs-row", id: logsId, hidden: true }, h("td", { colspan: 8 }));
     const expand = iconButton(`Deliveries of ${one.id}`, "right", () => toggle(!state.open.has(one.id)), { "aria-expanded": "false", "aria-controls": logsId });
     expand.classList.add("expander");
-    const toggle = (open) => {
+    const toggle = (open, panel) => {
       if (open) state.open.add(one.id);
       else state.open.delete(one.id);
       expand.setAttribute("aria-expanded", String(open));
       logs.hidden = !open;
-      cells.panel?.stop();
-      cells.panel = open ? logsPanel(one.id, () => loadStats([one])) : null;
+      if (!panel) cells.panel?.stop();
+      cells.panel = open ? (panel ?? logsPanel(one.id, () => loadStats([one]))) : null;
       replace(logs.firstChild, cells.panel?.element);
     };
     const patterns = one.events ?? [];
@@ -105,7 +124,8 @@ export function webhooksPage(main, openId) {
       cells.delivered, cells.average, cells.spark,
       h("td", { class: "actions-cell" }, actions(one)));
     rows.set(one.id, cells);
-    if (state.open.has(one.id)) toggle(true);
+    drawStats([one]);
+    if (state.open.has(one.id)) toggle(true, cells.panel);
     return [row, logs];
   }
 
@@ -182,10 +202,10 @@ export function webhooksPage(main, openId) {
 
   async function refresh(id) {
     const now = await get(webhookPath(id), null, { signal });
-    const at = state.webhooks.findIndex((one) => one.id === id);
-    if (at >= 0) state.webhooks[at] = now;
-    else state.webhooks.unshift(now);
+    const known = state.webhooks.some((one) => one.id === id);
+    state.webhooks = known ? state.webhooks.map((one) => (one.id === id ? now : one)) : [...state.webhooks, now].sort((a, b) => (a.id < b.id ? -1 : 1));
     draw();
+    if (!known) list.reveal(id);
   }
 
   function drawStats(shown) {
@@ -204,21 +224,23 @@ export function webhooksPage(main, openId) {
 
   async function loadStats(which) {
     await some(which, async (one) => {
-      state.stats.set(one.id, await get(webhookPath(one.id, "/stats"), null, { signal }));
-      drawStats([one]);
+      const stats = await get(webhookPath(one.id, "/stats"), null, { signal });
+      state.stats.delete(one.id);
+      state.stats.set(one.id, stats);
+      if (state.stats.size > STATS_MAX) state.stats.delete(state.stats.keys().next().value);
+      if (stats.status !== one.status) await refresh(one.id);
+      else drawStats([one]);
     });
   }
 
   async function load() {
     try {
-      const fresh = await all("/v1/webhooks", { signal, onPage: (sofar, next) => {
+      const { rows: fresh, changed } = await whole.read({ signal, onRows: (sofar, isAll) => {
         if (state.loaded) return;
-        state.webhooks = [...sofar];
-        state.loaded = !next;
+        state.webhooks = sofar;
+        state.loaded = isAll;
         draw();
       } });
-      state.loaded = true;
-      const changed = JSON.stringify(fresh) !== JSON.stringify(state.webhooks.map(({ haystack: _, ...one }) => one));
       state.webhooks = fresh;
       if (changed) draw();
     } catch (error) {
@@ -226,38 +248,51 @@ export function webhooksPage(main, openId) {
     }
   }
 
+  const look = () => {
+    draw();
+    if (list.items.length > 0 && scrollY > place.offsetTop) place.scrollIntoView({ block: "start" });
+  };
   search.addEventListener("input", debounce(() => {
     state.text = search.value;
-    state.page = 0;
     setQuery({ q: state.text });
-    draw();
+    look();
   }, 120));
   status.addEventListener("change", () => {
     state.status = status.value;
-    state.page = 0;
     setQuery({ status: state.status });
-    draw();
+    look();
   });
   load();
   const touched = new Set();
   const tick = throttle(() => {
-    const shown = state.webhooks.filter((one) => rows.has(one.id) && (touched.has(one.id) || touched.has("*")));
+    const shown = list.items.filter((one) => rows.has(one.id) && (touched.has(one.id) || touched.has("*")));
     touched.clear();
     loadStats(shown);
     shown.forEach((one) => rows.get(one.id)?.panel?.refresh());
   }, 2500);
+  const reload = throttle(() => document.querySelector("dialog[open], [popover]:popover-open") || load(), 2500);
   // The stream says which webhooks to look at again; without one it is all that are shown.
   const stop = onLive(({ kind, data }) => {
+    if (kind === "event" && /^(webhook|tenterhook)\./.test(data?.type)) reload();
     const named = kind === "attempt" ? [data?.delivery?.webhook] : kind === "event" ? (data?.deliveries ?? []).map((one) => one.webhook) : ["*"];
     named.forEach((id) => touched.add(id ?? "*"));
     tick();
   });
-  // Those that came, went or changed elsewhere: with thousands of them not at every event.
-  const timer = setInterval(() => document.hidden || document.querySelector("dialog[open], [popover]:popover-open") || load(), 15000);
+  let looked = Date.now();
+  const timer = setInterval(() => {
+    if (document.hidden) return;
+    touched.add("*");
+    tick();
+    if (Date.now() - looked < (state.webhooks.length > MANY ? LOOK_MANY_MS : LOOK_MS)) return;
+    looked = Date.now();
+    reload();
+  }, GLANCE_MS);
   return () => {
     stop();
     tick.stop();
+    reload.stop();
     clearInterval(timer);
+    list.stop();
     rows.forEach((cells) => cells.panel?.stop());
     abort.abort();
   };

@@ -23,8 +23,17 @@ const CLASSES = {
   connection: "the connection broke",
   protocol: "the answer was no HTTP",
   timeout: "it took too long",
+  auth: "the token for the endpoint could not be had",
   transform: "the transformer failed",
 };
+
+const CAUSES = {
+  status: "HTTP error", resolve: "Name not resolved", blocked_address: "Blocked address", connect: "No connection", tls: "TLS", connection: "Connection broke",
+  protocol: "No HTTP", timeout: "Timeout", auth: "Token for the endpoint", transform: "Transformer",
+};
+
+/** Of a kind of failure: `HTTP 503` as it is, `blocked_address` as people say it. */
+export const causeInWords = (cause) => CAUSES[cause] ?? cause.replaceAll("_", " ");
 
 export const errorInWords = (attempt) => attempt.error ?? CLASSES[attempt.error_class] ?? null;
 

@@ -158,16 +158,23 @@ export async function copy(text, said) {
 export const heading = (title, subtitle, ...actions) =>
   h("header", { class: "page-head" }, h("div", null, h("h1", null, title), subtitle && h("p", { class: "muted" }, subtitle)), h("div", { class: "actions" }, actions));
 
-/** A list of choices under a button, closed by choice, Escape, or a click elsewhere. */
+/** A list of choices under a button, closed by choice, Escape, or a click elsewhere; made when it is first asked for. */
 export function menu(label, name, entries) {
-  const list = h("div", { class: "menu", popover: "auto", role: "menu" });
+  let list = null;
   const trigger = iconButton(label, name, () => {
+    if (!list) host.append((list = menuList(entries)));
     list.togglePopover();
     const box = trigger.getBoundingClientRect();
     list.style.setProperty("top", `${Math.min(box.bottom + 4, innerHeight - list.offsetHeight - 8)}px`);
     list.style.setProperty("left", `${Math.max(8, box.right - list.offsetWidth)}px`);
     list.querySelector("button:not(:disabled)")?.focus();
   }, { "aria-haspopup": "menu" });
+  const host = h("span", { class: "menu-host" }, trigger);
+  return host;
+}
+
+function menuList(entries) {
+  const list = h("div", { class: "menu", popover: "auto", role: "menu" });
   replace(list, entries.filter(Boolean).map((entry) => {
     const item = button(entry.label, { icon: entry.icon, kind: `menu-item ${entry.tone ?? ""}`, disabled: entry.disabled, title: entry.title, on: () => {
       list.hidePopover();
@@ -183,5 +190,5 @@ export function menu(label, name, entries) {
     const items = [...list.querySelectorAll("button:not(:disabled)")];
     items[(items.indexOf(document.activeElement) + step + items.length) % items.length]?.focus();
   });
-  return h("span", { class: "menu-host" }, trigger, list);
+  return list;
 }

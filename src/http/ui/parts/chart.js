@@ -13,7 +13,7 @@ const BOTTOM = 24;
 function niceMax(value) {
   if (!(value > 0)) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((step) => step * power).find((end) => end >= value - 1e-9);
+  return [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((end) => end >= value - 1e-9);
 }
 
 class Chart extends HTMLElement {
@@ -31,7 +31,7 @@ class Chart extends HTMLElement {
 
   /**
    * {label, points: [{label, values: […]}], series: [{name, tone, kind: "bar" | "line"}], format, max, whole}
-   * Bars are stacked; a null is a gap; `whole` values get whole ticks.
+   * Bars are stacked; a null is a gap; `whole` values get whole ticks; `nothing` is said when all is zero.
    */
   set data(data) {
     this.#data = data;
@@ -58,6 +58,9 @@ class Chart extends HTMLElement {
         s("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }),
         s("text", { class: "tick", x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, format(value)),
       );
+    }
+    if (data.nothing && points.every((point) => point.values.every((value) => !value))) {
+      svg.append(s("text", { class: "tick nothing", x: LEFT + inner.width / 2, y: TOP + inner.height * 0.25 + 4, "text-anchor": "middle" }, data.nothing));
     }
     this.#timeTicks(svg, points, x, slot);
     this.#bars(svg, data, { x, y, slot, min });

@@ -36,12 +36,15 @@ const PATHS = {
   dot: "M12 12h.01",
 };
 
+/** Made once of each kind: long tables have thousands of them. */
+const made = new Map();
+
 export function icon(name, { size = 18 } = {}) {
-  return s(
-    "svg",
-    { class: "icon", viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true", focusable: "false" },
-    s("path", { d: PATHS[name] }),
-  );
+  const kind = `${name} ${size}`;
+  if (!made.has(kind)) {
+    made.set(kind, s("svg", { class: "icon", viewBox: "0 0 24 24", width: size, height: size, "aria-hidden": "true", focusable: "false" }, s("path", { d: PATHS[name] })));
+  }
+  return made.get(kind).cloneNode(true);
 }
 
 export function logo(size = 28) {

@@ -24,8 +24,9 @@ function simpleInput(schema, id) {
 
 /** {element, read(): {ok, value | message}, write(options)} */
 export function schemaForm(schema, { onInput } = {}) {
-  const properties = Object.entries(schema?.properties ?? {});
   const required = new Set(schema?.required ?? []);
+  // What cannot be left out comes first.
+  const properties = Object.entries(schema?.properties ?? {}).sort(([a], [b]) => Number(required.has(b)) - Number(required.has(a)));
   const fields = properties.map(([name, property]) => {
     const id = uid("option");
     const simple = simpleInput(property, id);

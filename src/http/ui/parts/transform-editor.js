@@ -14,6 +14,7 @@ export function transformEditor({ value, onInput }) {
   const place = h("div", { class: "stack" });
   const note = h("p", { class: "field-note bad", role: "status" });
   let editor = { read: () => ({ ok: true, value: {} }) };
+  const schemas = new Map();
   let modules = [];
 
   function draw() {
@@ -23,13 +24,21 @@ export function transformEditor({ value, onInput }) {
       editor = jsonField({ id: `${id}-pipeline`, label: "Pipeline (JSON)", rows: 5, value: JSON.stringify(steps, null, 2), onInput });
       return replace(place, editor.element);
     } else {
-      const schema = modules.find((module) => module.name === name)?.options_schema;
-      editor = schema ? schemaForm(schema, { onInput }) : jsonField({ id: `${id}-options`, label: "Options (JSON)", rows: 4, value: "", optional: true, onInput, hint: "This server shows the options of a transformer only once a webhook uses it." });
+      const schema = schemas.get(name);
+      if (schema === undefined) return fetchSchema(name);
+      editor = schema ? schemaForm(schema, { onInput }) : jsonField({ id: `${id}-options`, label: "Options (JSON)", rows: 4, value: "", optional: true, onInput, hint: "What options this transformer has could not be found out." });
       const given = steps.length === 1 && steps[0].use === name ? steps[0].options : null;
       if (given && editor.write) editor.write(given);
       else if (given) editor.area.value = JSON.stringify(given, null, 2);
     }
     replace(place, editor?.element);
+  }
+
+  /** One that no webhook uses yet is loaded when it is asked for. */
+  function fetchSchema(name) {
+    editor = { read: () => ({ ok: true, value: steps.length === 1 && steps[0].use === name ? steps[0].options : {} }) };
+    replace(place, h("p", { class: "muted small", role: "status" }, "Loading its options…"));
+    get(`/v1/transformers/${encodeURIComponent(name)}`).then((module) => schemas.set(name, module.options_schema ?? null), () => schemas.set(name, null)).then(() => select.value === name && draw());
   }
 
   select.addEventListener("change", () => {
@@ -46,7 +55,8 @@ export function transformEditor({ value, onInput }) {
   fill();
   get("/v1/transformers").then((list) => {
     const was = select.value;
-    modules = list.data;
+    modules = list.data.filter((module) => !module.error);
+    for (const module of modules) if (module.options_schema) schemas.set(module.name, module.options_schema);
     fill();
     if (was !== select.value) {
       select.value = was;

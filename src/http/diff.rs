@@ -4,36 +4,36 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::app::Picture;
+use super::Picture;
 
 /// Keys that a reload does not touch: they take effect at the next start.
 const AT_START: [&str; 2] = ["server.listen", "storage."];
 
 #[derive(Debug, Default, PartialEq)]
-pub(super) struct Diff {
+pub struct Diff {
     /// With their keys.
-    pub(super) added: BTreeMap<String, Map<String, Value>>,
+    pub added: BTreeMap<String, Map<String, Value>>,
     /// With how many deliveries wait, where that is known.
-    pub(super) removed: BTreeMap<String, Option<u64>>,
-    pub(super) changed: BTreeMap<String, Vec<Change>>,
+    pub removed: BTreeMap<String, Option<u64>>,
+    pub changed: BTreeMap<String, Vec<Change>>,
     /// By table.
-    pub(super) tables: BTreeMap<String, Vec<Change>>,
+    pub tables: BTreeMap<String, Vec<Change>>,
     /// Nothing of the above, and yet other files: a comment, what cannot be shown, or a module.
-    pub(super) only_unseen: bool,
+    pub only_unseen: bool,
 }
 
 /// One key; `Null` is "not there".
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Change {
-    pub(super) key: String,
-    pub(super) before: Value,
-    pub(super) after: Value,
+pub struct Change {
+    pub key: String,
+    pub before: Value,
+    pub after: Value,
     /// What is shown of both is equal, what is hidden is not.
-    pub(super) hidden: bool,
+    pub hidden: bool,
 }
 
 impl Diff {
-    pub(super) fn between(before: &Picture, after: &Picture) -> Self {
+    pub fn between(before: &Picture, after: &Picture) -> Self {
         let mut diff = Self::default();
         for (id, webhook) in &after.webhooks {
             let Some(old) = before.webhooks.get(id) else {
@@ -68,11 +68,11 @@ impl Diff {
     }
 
     /// Nothing that can be shown.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty() && self.tables.is_empty()
     }
 
-    pub(super) fn to_json(&self, before: &str, after: &str) -> Value {
+    pub fn to_json(&self, before: &str, after: &str) -> Value {
         let change =
             |change: &Change| json!({"key": change.key, "before": change.before, "after": change.after, "hidden": change.hidden});
         let all = |changes: &Vec<Change>| changes.iter().map(change).collect::<Vec<Value>>();
@@ -101,7 +101,7 @@ impl Diff {
     }
 }
 
-pub(super) fn needs_restart(table: &str, change: &Change) -> bool {
+pub fn needs_restart(table: &str, change: &Change) -> bool {
     let path = format!("{table}.{}", change.key);
     AT_START.iter().any(|prefix| path.starts_with(prefix))
 }

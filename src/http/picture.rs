@@ -1,0 +1,61 @@
+//! A configuration as the API shows it, for comparison with another.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::{settings_shape, webhook_shape};
+use crate::config::{Origin, Settings, WebhookSettings};
+use crate::signing::Secret;
+
+/// What is shown of a configuration: nothing that a thief could use.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Picture {
+    /// As `GET /v1/config` has it.
+    pub fingerprint: String,
+    /// The tables besides `[webhooks]` and `[defaults]`.
+    pub tables: Map<String, Value>,
+    /// The keys of each webhook, `[defaults]` merged in; `secret` is a preview, null when one is generated.
+    pub webhooks: BTreeMap<String, Map<String, Value>>,
+    /// Of each webhook, its hidden parts by key: equal when they are, whatever is shown of them.
+    pub(crate) hidden: BTreeMap<String, Vec<(&'static str, Vec<u8>)>>,
+}
+
+impl Picture {
+    /// Of what the files declare: webhooks made over the API are none of their business.
+    pub fn of(settings: &Settings, fingerprint: String) -> Self {
+        let declared = || settings.webhooks.iter().filter(|(_, webhook)| webhook.origin == Origin::Config);
+        let webhooks = declared().map(|(id, webhook)| (id.to_string(), shown(webhook))).collect();
+        let hidden = declared().map(|(id, webhook)| (id.to_string(), hidden(webhook))).collect();
+        Self { fingerprint, tables: settings_shape(settings), webhooks, hidden }
+    }
+
+    /// Keys whose shown values are equal, while what is hidden of them is not. `None` in `other` means unknown.
+    pub fn hidden_changes(&self, other: &Self, webhook: &str) -> Vec<&'static str> {
+        let (Some(ours), Some(theirs)) = (self.hidden.get(webhook), other.hidden.get(webhook)) else { return Vec::new() };
+        ours.iter().zip(theirs).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0).collect()
+    }
+}
+
+fn shown(webhook: &WebhookSettings) -> Map<String, Value> {
+    let mut shape = webhook_shape(webhook);
+    shape.remove("id");
+    shape.insert("secret".to_owned(), json!(webhook.secret.as_ref().map(Secret::preview)));
+    shape
+}
+
+/// What masking could make equal that is not.
+fn hidden(webhook: &WebhookSettings) -> Vec<(&'static str, Vec<u8>)> {
+    let headers: Vec<u8> = webhook
+        .headers
+        .iter()
+        .flat_map(|(name, value)| [name.as_str().as_bytes(), b"\0", value.as_bytes(), b"\0"].concat())
+        .collect();
+    let options: Vec<u8> = webhook.transform.iter().flat_map(|step| [step.options.as_bytes(), b"\0"].concat()).collect();
+    vec![
+        ("url", webhook.url.expose().as_str().as_bytes().to_vec()),
+        ("headers", headers),
+        ("transform", options),
+        ("secret", webhook.secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default()),
+    ]
+}
