@@ -140,7 +140,8 @@ pub async fn append(store: &Store, metrics: &Metrics, events: Vec<NewEvent>) -> 
     result
 }
 
-/// Each for itself, in their order, in one commit where they allow it. As many answers as events.
+/// Each for itself, in their order, in one commit where they allow it. As many answers as events; failures are left for the
+/// caller to count, who may try again.
 pub async fn append_each(store: &Store, metrics: &Metrics, events: Vec<NewEvent>) -> Vec<Result<Accepted, StoreError>> {
     if events.is_empty() {
         return Vec::new();
@@ -154,15 +155,13 @@ pub async fn append_each(store: &Store, metrics: &Metrics, events: Vec<NewEvent>
         Ok(_) => {
             let mut answers = Vec::with_capacity(events.len());
             for event in events {
-                let alone = append(store, metrics, vec![event]).await;
-                answers.push(alone.map(|answers| answers.first().copied().unwrap_or(Accepted::Conflict)));
+                let alone = store.append(vec![event]).await;
+                let alone = alone.map(|answers| answers.first().copied().unwrap_or(Accepted::Conflict));
+                answers.push(alone.inspect(|answer| metrics.event(outcome(*answer))));
             }
             answers
         }
-        Err(error) => {
-            events.iter().for_each(|_| metrics.event(EventOutcome::Unavailable));
-            vec![Err(error); events.len()]
-        }
+        Err(error) => vec![Err(error); events.len()],
     }
 }
 

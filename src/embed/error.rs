@@ -32,6 +32,7 @@ pub enum DurableError {
     /// Nothing was stored.
     #[error(transparent)]
     Store(StoreError),
+    /// Before it took the event; or before the store had answered, when a shutdown was out of time.
     #[error("tenterhook has been shut down: it takes no events any more")]
     Closed,
 }

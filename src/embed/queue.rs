@@ -16,7 +16,7 @@ use crate::model::EventId;
 use crate::publish::{self, Draft};
 use crate::snapshot::Live;
 use crate::store::{Accepted, Store, StoreError};
-use crate::telemetry::Metrics;
+use crate::telemetry::{EventOutcome, Metrics};
 
 /// Events that go into one commit: a group commit is some milliseconds, and more would make each of them wait longer.
 const EVENTS_PER_COMMIT: usize = 256;
@@ -219,6 +219,7 @@ impl Worker {
                 (Ok(accepted), reply) => settle(&self.counters, &item.draft, accepted, reply),
                 (Err(error), Reply::Waiting(reply)) => {
                     failure = Some(error.clone());
+                    self.metrics.event(EventOutcome::Unavailable);
                     let _ = reply.send(Err(error));
                 }
                 (Err(error), reply @ Reply::Nobody(_)) => {
@@ -244,6 +245,7 @@ impl Worker {
                 () = tokio::time::sleep_until(until) => return,
                 item = self.next() => match item {
                     Some(Item { reply: Reply::Waiting(reply), .. }) => {
+                        self.metrics.event(EventOutcome::Unavailable);
                         let _ = reply.send(Err(error.clone()));
                     }
                     Some(item) => self.waiting.push_back(item),

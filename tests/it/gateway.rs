@@ -79,6 +79,19 @@ async fn the_example_s_gateway_emits_all_ten_types_and_waits_for_no_delivery() {
     assert_eq!(upstream.received("/api").len(), 4, "while it is open the upstream is left in peace");
     wait_for(&receiver, &["proxy.request_failed", "circuit_breaker.opened"]).await;
 
+    // A probe whose client hangs up is no verdict: the next request is the probe.
+    upstream.answer_next("/api", [Answer::Hang]);
+    let mut hung_up = tokio::task::JoinSet::new();
+    let impatient = client.clone();
+    hung_up.spawn(async move {
+        // Each of them counts for the rate limit.
+        while impatient.get("/api").await.0 == 503 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    upstream.wait_for("/api", 5).await;
+    hung_up.shutdown().await;
+
     upstream.answer_always("/api", Answer::Status(200));
     let closing = async {
         while get().await.0 != 200 {

@@ -31,6 +31,11 @@ async fn heard(subscription: &mut Subscription) -> Event {
     }
 }
 
+/// What was stored within the millisecond of a subscription may be heard.
+async fn next_millisecond() {
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+}
+
 fn kinds(events: &[Event]) -> Vec<&str> {
     events.iter().map(|event| event.kind.as_str()).collect()
 }
@@ -129,7 +134,7 @@ async fn subscribers_hear_what_is_emitted_and_what_is_published_over_http() {
     let directory = written(&head());
     let tenterhook = builder(&directory).start().await.unwrap();
     tenterhook.emit_durable(NewEvent::new("order.before")).await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    next_millisecond().await;
     let mut orders = tenterhook.subscribe("order.*").unwrap();
     let mut all = tenterhook.subscribe("*").unwrap();
     let mut exact = tenterhook.subscribe("user.created").unwrap();
@@ -192,7 +197,7 @@ async fn a_subscription_made_after_a_pause_misses_nothing_and_hears_nothing_old(
             tenterhook.emit((format!("old.r{round}"), n.into())).unwrap();
         }
         tenterhook.emit_durable(NewEvent::new("old.last")).await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        next_millisecond().await;
         let mut subscription = tenterhook.subscribe("*").unwrap();
         for n in 0..150 {
             tenterhook.emit(("new.r", n.into())).unwrap();

@@ -223,7 +223,10 @@ async fn line_answers(context: &Context, snapshot: &Snapshot, chunk: Vec<Result<
         answers.push(match place {
             Err(refused) => refused,
             Ok(id) => match results.next() {
-                Some(Err(error)) => Problem::from(error).to_json(),
+                Some(Err(error)) => {
+                    context.api.metrics.event(EventOutcome::Unavailable);
+                    Problem::from(error).to_json()
+                }
                 accepted => match answer(&id, accepted.and_then(Result::ok)) {
                     Ok((status, mut body)) => {
                         body["status"] = status.as_u16().into();
