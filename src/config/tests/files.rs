@@ -190,7 +190,8 @@ fn webhooks_that_are_alike_share_what_is_alike() {
 
 #[test]
 fn a_place_leads_back_to_what_is_underlined_there() {
-    let loaded = load("# ä\n[webhooks.\"ops\"]\nurl = \"https://example.com/\"\nevents = [\"*\"]\ntransform = [\"slack\", \"nope\"]\n");
+    let loaded =
+        load("# ä\n[webhooks.\"ops\"]\nurl = \"https://example.com/\"\nevents = [\"*\"]\ntransform = [\"slack\", \"nope\"]\n");
     let place = loaded.settings.webhooks.values().next().unwrap().transform_places[1].clone();
     let shown = loaded.problem_at(&place, "is not there".to_owned(), None).render(false);
     assert!(shown.contains("  |                       ^^^^^^\n"), "{shown}");
