@@ -77,6 +77,7 @@ pub(super) struct Table {
     /// In the order of the file.
     entries: Vec<Entry>,
     /// Where each key is, once there are more than [`SCANNED_MAX`].
+    #[expect(clippy::box_collection, reason = "most tables have none, and there may be 100,000")]
     index: Option<Box<HashMap<String, usize>>>,
 }
 

@@ -96,11 +96,15 @@ function list(main) {
     }
   }
 
-  /** The newest page again: what is new comes first, what changed is shown anew. */
+  /** The newest page again: what is new comes first, what changed is shown anew. An answer that was overtaken counts for nothing. */
+  let asks = 0;
+  let answered = 0;
   async function refresh() {
     const asked = version;
+    const ask = ++asks;
     const page = await get("/v1/deliveries", wanted(), { signal }).catch(() => null);
-    if (!page || asked !== version) return;
+    if (!page || asked !== version || ask < answered) return;
+    answered = ask;
     const listed = new Set(page.data.map((row) => row.id));
     let changed = false;
     for (const row of page.data) changed = take(row) || changed;
@@ -193,7 +197,8 @@ function list(main) {
       try {
         const detail = await get(deliveryPath(id), null, { signal });
         const shown = new Set([...element.querySelectorAll("details[open]")].map((one) => one.dataset.attempt));
-        replace(element.firstChild, deliveryDetail(detail, show, shown));
+        // The stream tells of attempts, not of what is done by hand: the row is asked for as well.
+        replace(element.firstChild, deliveryDetail(detail, () => Promise.all([show(), refresh()]), shown));
       } catch (error) {
         if (error.name !== "AbortError") replace(element.firstChild, problemBox(error, show));
       }
