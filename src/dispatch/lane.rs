@@ -58,12 +58,12 @@ impl Lane {
         self.slow = slow;
     }
 
-    /// Until when a slow lane has to wait for its turn.
-    pub(super) fn awaits_turn(&mut self, turns: &mut Turns, now: Duration) -> Option<Duration> {
+    /// Until when a slow lane has to wait for its turn, while so many slow requests are under way.
+    pub(super) fn awaits_turn(&mut self, turns: &mut Turns, now: Duration, slow: usize) -> Option<Duration> {
         if !self.slow {
             return None;
         }
-        let at = *self.turn.get_or_insert_with(|| turns.take(now));
+        let at = *self.turn.get_or_insert_with(|| turns.take(now, slow));
         (at > now).then_some(at)
     }
 
@@ -288,17 +288,17 @@ mod tests {
         let mut lanes: Vec<Lane> = (0..3).map(|key| Lane::new(WebhookKey(key))).collect();
         for lane in &mut lanes {
             lane.push(lease(1));
-            assert_eq!(lane.awaits_turn(&mut turns, now), None);
+            assert_eq!(lane.awaits_turn(&mut turns, now, 0), None);
             lane.set_slow(true);
         }
-        assert_eq!(lanes[0].awaits_turn(&mut turns, now), None, "the first turn is free");
-        let second = lanes[1].awaits_turn(&mut turns, now).unwrap();
-        let third = lanes[2].awaits_turn(&mut turns, now).unwrap();
+        assert_eq!(lanes[0].awaits_turn(&mut turns, now, 0), None, "the first turn is free");
+        let second = lanes[1].awaits_turn(&mut turns, now, 0).unwrap();
+        let third = lanes[2].awaits_turn(&mut turns, now, 0).unwrap();
         assert!(now < second && second < third);
-        assert_eq!(lanes[1].awaits_turn(&mut turns, now), Some(second), "it keeps the turn that it has");
-        assert_eq!(lanes[1].awaits_turn(&mut turns, second), None);
+        assert_eq!(lanes[1].awaits_turn(&mut turns, now, 0), Some(second), "it keeps the turn that it has");
+        assert_eq!(lanes[1].awaits_turn(&mut turns, second, 0), None);
         assert!(lanes[1].start(9).is_some());
-        assert!(lanes[1].awaits_turn(&mut turns, second) > Some(third), "the next one is behind the others");
+        assert!(lanes[1].awaits_turn(&mut turns, second, 0) > Some(third), "the next one is behind the others");
     }
 
     #[test]

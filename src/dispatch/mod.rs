@@ -338,7 +338,7 @@ impl Dispatcher {
         let has_place = |attempts, slow, lane: &Lane| attempts < ATTEMPTS_MAX && !(lane.is_slow() && slow >= SLOW_MAX);
         while has_place(self.attempts, self.slow, lane) && lane.may_start(allowed) {
             let now = self.started.elapsed();
-            if let Some(at) = lane.awaits_turn(&mut self.turns, now) {
+            if let Some(at) = lane.awaits_turn(&mut self.turns, now, self.slow) {
                 self.paced.set(key, at);
                 break;
             }

@@ -81,14 +81,15 @@ pub(super) struct Turns {
     next: Duration,
 }
 
-impl Turns {
-    /// Their places, each taken for a second at least, turn over no faster: nobody gets less for it.
-    const EVERY: Duration = Duration::from_nanos(SLOW.as_nanos() as u64 / SLOW_MAX as u64);
+/// Slow requests under way that turns are at least made for: one lane that comes back has its places within a few ms.
+const TURNS_MIN: usize = 512;
 
-    /// The next one that nobody has.
-    pub(super) fn take(&mut self, now: Duration) -> Duration {
+impl Turns {
+    /// The next one that nobody has. Of `slow` requests under way, each for a second at least, no more end in a second, so
+    /// no more turns are needed for as many to be under way again: nobody gets less for it.
+    pub(super) fn take(&mut self, now: Duration, slow: usize) -> Duration {
         let at = self.next.max(now);
-        self.next = at + Self::EVERY;
+        self.next = at + SLOW / u32::try_from(slow.clamp(TURNS_MIN, SLOW_MAX)).unwrap_or(u32::MAX);
         at
     }
 }
@@ -129,11 +130,15 @@ mod tests {
     #[test]
     fn turns_come_one_after_the_other_and_are_not_saved_up() {
         let s = Duration::from_secs;
+        for slow in [0, 10, TURNS_MIN, 1_000, SLOW_MAX] {
+            let mut turns = Turns::default();
+            let taken: Vec<Duration> = (0..slow.max(2)).map(|_| turns.take(s(1), slow)).collect();
+            assert!(taken[0] == s(1) && taken.is_sorted_by(|one, next| one < next));
+            assert!(*taken.last().unwrap() < s(2), "a second is enough for as many as are under way");
+        }
         let mut turns = Turns::default();
-        let first: Vec<Duration> = (0..SLOW_MAX).map(|_| turns.take(s(1))).collect();
-        assert!(first.is_sorted_by(|one, next| *next == *one + Turns::EVERY) && first[0] == s(1));
-        assert!(*first.last().unwrap() < s(2), "a second is enough for as many as may be under way");
-        assert_eq!((turns.take(s(9)), turns.take(s(9))), (s(9), s(9) + Turns::EVERY));
+        turns.take(s(1), 0);
+        assert_eq!((turns.take(s(9), 0), turns.take(s(9), 0)), (s(9), s(9) + SLOW / 512));
     }
 
     #[test]
