@@ -1,5 +1,6 @@
 //! What endpoints that hang cost the others: the latency from publishing to arrival at ten webhooks whose endpoint
-//! answers, while a hundred others have none that does, and without those hundred; both in one run, in turn.
+//! answers, while a hundred others have none that does; with a hundred others that answer; and without any others. All in
+//! one run, in turn.
 //!
 //! `cargo bench --bench isolation [-- HANGING]`
 
@@ -97,18 +98,30 @@ async fn publish(client: &Client<HttpConnector, Full<Bytes>>, url: &str, token: 
     let _ = response.into_body().collect().await;
 }
 
-/// One round; its samples, in microseconds.
-async fn round(number: usize, hanging: usize) -> Vec<Duration> {
+/// Who shares the server with the ten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Others {
+    None,
+    Answering,
+    Hanging,
+}
+
+/// One round; its samples.
+async fn round(number: usize, others: Others, count: usize) -> Vec<Duration> {
     let (sent, samples) = (Sent::default(), Samples::default());
     let live = live_receiver(Arc::clone(&sent), Arc::clone(&samples)).await;
-    let dead = hanging_receiver().await;
+    let dead = match others {
+        Others::Answering => live_receiver(Sent::default(), Samples::default()).await,
+        Others::None | Others::Hanging => hanging_receiver().await,
+    };
+    let count = if others == Others::None { 0 } else { count };
     let mut config =
         "[server]\nlisten = \"127.0.0.1:0\"\nshutdown_grace = \"0s\"\n[network]\nallow = [\"127.0.0.0/8\"]\n".to_owned();
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     for n in 0..LIVE {
         let _ = write!(config, "[webhooks.live{n}]\nurl = \"http://{live}/{n}\"\nevents = [\"live.x\"]\nsecret = \"{secret}\"\n");
     }
-    for n in 0..hanging {
+    for n in 0..count {
         let _ = write!(config, "[webhooks.dead{n}]\nurl = \"http://{dead}/{n}\"\nevents = [\"dead.x\"]\nsecret = \"{secret}\"\n");
     }
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -175,24 +188,26 @@ async fn main() {
         1000 / EVERY.as_millis(),
         ROUND.as_secs()
     );
-    let (mut without, mut with) = (Vec::new(), Vec::new());
-    let mut ratios = Vec::new();
+    let kinds = [Others::None, Others::Answering, Others::Hanging];
+    let mut all: [Vec<Duration>; 3] = [const { Vec::new() }; 3];
+    let mut rounds: [Vec<f64>; 3] = [const { Vec::new() }; 3];
     for number in 0..ROUNDS {
-        let mut alone = round(2 * number, 0).await;
-        let mut beside = round(2 * number + 1, hanging).await;
-        alone.sort();
-        beside.sort();
-        ratios.push(quantile(&beside, 0.99) / quantile(&alone, 0.99));
-        without.append(&mut alone);
-        with.append(&mut beside);
+        for (at, others) in kinds.into_iter().enumerate() {
+            let mut samples = round(kinds.len() * number + at, others, hanging).await;
+            samples.sort();
+            rounds[at].push(quantile(&samples, 0.99));
+            all[at].append(&mut samples);
+        }
     }
-    without.sort();
-    with.sort();
     println!("{:<28} {:>8} {:>9} {:>9} {:>9}", "publishing to arrival", "samples", "p50 ms", "p99 ms", "p99.9 ms");
-    for (name, samples) in [("alone", &without), ("beside those that hang", &with)] {
+    for (name, samples) in ["alone", "beside those that answer", "beside those that hang"].iter().zip(&mut all) {
+        samples.sort();
         let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| quantile(samples, share));
         println!("{name:<28} {:>8} {p50:>9.2} {p99:>9.2} {p999:>9.2}", samples.len());
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("p99 with {hanging} hanging / without: median of the rounds {:.2} ({ratios:.2?})", ratios[ratios.len() / 2]);
+    for (at, name) in [(0, "without them"), (1, "the same hundred answering")] {
+        let mut ratios: Vec<f64> = rounds[2].iter().zip(&rounds[at]).map(|(with, without)| with / without).collect();
+        ratios.sort_by(f64::total_cmp);
+        println!("p99 with {hanging} hanging / {name}: median of the rounds {:.2} ({ratios:.2?})", ratios[ratios.len() / 2]);
+    }
 }

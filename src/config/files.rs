@@ -40,13 +40,16 @@ pub(super) struct Looked {
     /// Hashed; `None` for what could not be read.
     files: BTreeMap<PathBuf, (usize, Option<[u8; 32]>)>,
     dirs: BTreeMap<PathBuf, Option<Vec<String>>>,
+    /// Something changed while it was being looked at.
+    changed: bool,
 }
 
 impl Looked {
     /// Whether all of it is on disk as it was.
     pub(super) fn is_on_disk(&self) -> bool {
         let files = Files::disk();
-        self.dirs.iter().all(|(dir, names)| files.list(dir).ok().flatten() == *names)
+        !self.changed
+            && self.dirs.iter().all(|(dir, names)| files.list(dir).ok().flatten() == *names)
             && self.files.iter().all(|(path, (bytes_max, hash))| hash_of(&files.bytes(path, *bytes_max)) == *hash)
     }
 }
@@ -75,7 +78,15 @@ impl<'a> Files<'a> {
     /// The content as text; in words what is wrong otherwise.
     pub(super) fn read(&self, path: &Path, bytes_max: usize) -> Result<Zeroizing<String>, String> {
         let bytes = self.bytes(path, bytes_max);
-        self.lock().files.insert(path.to_owned(), (bytes_max, hash_of(&bytes)));
+        let hash = hash_of(&bytes);
+        let mut looked = self.lock();
+        match looked.files.get(path) {
+            // Changed between two readings: what was made of it is mixed, and no second look may come to the same.
+            Some(known) if known.1 != hash => looked.changed = true,
+            Some(_) => {}
+            None => drop(looked.files.insert(path.to_owned(), (bytes_max, hash))),
+        }
+        drop(looked);
         let bytes = std::mem::take(&mut *bytes?);
         if bytes.len() > bytes_max {
             return Err(format!("it is larger than {}", super::units::show_size(bytes_max as u64)));
@@ -182,6 +193,22 @@ mod tests {
         assert_eq!(Files::disk().read(&path, 2049).unwrap().len(), 2049);
         std::fs::write(&path, b"ab\xff").unwrap();
         assert_eq!(Files::disk().read(&path, 10).unwrap_err(), "it is not UTF-8 text (byte 3)");
+    }
+
+    #[test]
+    fn what_changes_while_it_is_being_read_is_never_taken_for_unchanged() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        let files = Files::disk();
+        std::fs::write(&path, "one").unwrap();
+        assert_eq!(files.read(&path, 10).unwrap().as_str(), "one");
+        assert_eq!(files.read(&path, 10).unwrap().as_str(), "one");
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(files.read(&path, 10).unwrap().as_str(), "two");
+        let looked = files.looked();
+        assert!(!looked.is_on_disk());
+        std::fs::write(&path, "one").unwrap();
+        assert!(!looked.is_on_disk());
     }
 
     #[test]

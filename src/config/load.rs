@@ -149,6 +149,12 @@ impl Loaded {
         self.looked.is_on_disk()
     }
 
+    /// Certificates and keys, each a file that is watched like config.toml itself; those of `[defaults]` too, which webhooks
+    /// of the API may be the only ones to use.
+    pub fn certificate_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.settings.certificate_files().chain(self.defaults.certificate_files())
+    }
+
     /// Without the files' texts, which only show where a problem is: for the time when there is none any more.
     #[must_use]
     pub fn without_texts(self) -> Self {

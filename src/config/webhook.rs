@@ -3,6 +3,7 @@
 mod values;
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,6 +166,11 @@ pub(super) struct Policy {
 }
 
 impl Policy {
+    pub(super) fn certificate_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let files = self.tls.iter().flat_map(|tls| [&tls.ca_file, &tls.cert_file, &tls.key_file]);
+        files.filter_map(Option::as_ref)
+    }
+
     /// As a tenant's own webhook inherits it: without the operator's credentials and the addresses opened by it.
     pub(super) fn for_a_tenant(&self) -> Self {
         Self { headers: Vec::new(), allow: None, tls: None, ..self.clone() }

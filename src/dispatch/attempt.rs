@@ -135,8 +135,7 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
         Settlement::Halve | Settlement::Hold => Some(now),
         Settlement::Succeed | Settlement::Fail | Settlement::Expire | Settlement::Drop { .. } | Settlement::Cancel { .. } => None,
     };
-    // What the store says counts: somebody may have asked for another attempt meanwhile.
-    let again = record(&context, settle).await.or(again);
+    record(&context, settle).await;
     let snapshot = context.live.snapshot();
     if held && snapshot.by_key(webhook).is_some_and(|webhook| snapshot.is_enabled(webhook)) {
         // It was enabled between our look and the record: nobody else would release this one.

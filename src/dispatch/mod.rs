@@ -338,13 +338,14 @@ impl Dispatcher {
         let has_place = |attempts, slow, lane: &Lane| attempts < ATTEMPTS_MAX && !(lane.is_slow() && slow >= SLOW_MAX);
         while has_place(self.attempts, self.slow, lane) && lane.may_start(allowed) {
             let now = self.started.elapsed();
-            if let Some(at) = lane.awaits_turn(&mut self.turns, now, self.slow) {
+            let wall = self.context.clock.now();
+            let sends = webhook.zip(lane.first()).is_some_and(|(webhook, next)| attempt::sends(webhook, next, wall));
+            if sends && let Some(at) = lane.awaits_turn(&mut self.turns, now, self.slow) {
                 self.paced.set(key, at);
                 break;
             }
-            let wall = self.context.clock.now();
             if let Some((webhook, next)) = webhook.zip(lane.first())
-                && attempt::sends(webhook, next, wall)
+                && sends
                 && let Err(wait) = self.throttle.take(key, rate, now)
             {
                 let left = attempt::left(webhook, next, wall).unwrap_or(wait);

@@ -31,7 +31,7 @@ pub(super) fn of(loaded: &Loaded, others: &BTreeSet<String>) -> String {
             hash.update(Sha256::digest(&module));
         }
     }
-    for path in settings.certificate_files() {
+    for path in loaded.certificate_files().collect::<BTreeSet<_>>() {
         hash.update(path.as_os_str().as_encoded_bytes());
         hash.update(Sha256::digest(std::fs::read(path).unwrap_or_default()));
     }

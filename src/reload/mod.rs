@@ -286,7 +286,7 @@ impl Reloader {
         let dirs = self.watched_dirs(&loaded.include_dirs, current);
         let mut files = loaded.files.clone();
         files.extend(loaded.settings.transformers.values().filter_map(|transformer| transformer.path.clone()));
-        files.extend(loaded.settings.certificate_files().cloned());
+        files.extend(loaded.certificate_files().cloned());
         Watched { files, dirs }
     }
 

@@ -119,3 +119,10 @@ fn a_webhooks_mistakes_are_named() {
     let hidden = problems(&webhook("auth = { bearer = \"hunter22\", oauht2 = {} }"));
     assert!(!hidden.render(false).contains("hunter22"), "{}", hidden.render(false));
 }
+
+#[test]
+fn the_certificates_of_the_defaults_are_watched_also_when_no_webhook_is_declared() {
+    let loaded = load("[defaults]\ntls = { ca_file = \"certs/ca.pem\" }\n");
+    let files: Vec<_> = loaded.certificate_files().collect();
+    assert!(files.len() == 1 && files[0].ends_with("certs/ca.pem"), "{files:?}");
+}

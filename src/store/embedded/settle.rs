@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
-use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timestamp, Timings, Trigger};
+use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timings, Trigger};
 use crate::store::{Made, MadeRequest, Settle};
 
 /// What of an attempt is kept as JSON.
@@ -101,19 +101,16 @@ struct Before {
     count: u32,
     last: i64,
     request: Option<i64>,
-    due: Option<Timestamp>,
-    trigger: Trigger,
 }
 
 impl Writer {
-    /// Answers when the delivery is due next.
-    pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<Option<Timestamp>, rusqlite::Error> {
+    pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<(), rusqlite::Error> {
         let settle = &*encoded.settle;
         let number = settle.delivery.number;
         self.effects.settled.push(number);
         let Some(before) = self.before(number)? else {
             // Erased meanwhile: nobody asks for it any longer.
-            return Ok(None);
+            return Ok(());
         };
         let now = self.clock.now();
         // What was sent held an event that was erased meanwhile: nothing that tells of it may be kept.
@@ -136,30 +133,16 @@ impl Writer {
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
             self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
         }
-        // Asked for by hand while the attempt was under way: not this one, one more.
-        let begun = settle.attempt.as_ref().map(|attempt| attempt.at);
-        let asked = before.due.filter(|due| before.trigger != Trigger::Scheduled && begun.is_some_and(|begun| begun < *due));
-        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref(), asked };
-        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(None) };
+        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref() };
+        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(()) };
         let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached(
-                "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = ?6, last = ?7, request = ?8,
-                 settled = ?9, reason = ?10 WHERE d = ?1",
+                "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = 0, last = ?6, request = ?7,
+                 settled = ?8, reason = ?9 WHERE d = ?1",
             )?
-            .execute(params![
-                number,
-                state as u8,
-                due.map(|at| at.as_millis()),
-                spent,
-                count,
-                asked.map_or(Trigger::Scheduled, |_| before.trigger) as u8,
-                last,
-                request,
-                settled,
-                reason
-            ])?;
+            .execute(params![number, state as u8, due.map(|at| at.as_millis()), spent, count, last, request, settled, reason])?;
         if state != before.state {
             self.tally.moved(&self.connection, settle.webhook, Some(before.state), state, now)?;
         }
@@ -175,13 +158,13 @@ impl Writer {
             }
             self.effects.due.push((settle.webhook, at));
         }
-        Ok(due)
+        Ok(())
     }
 
     fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT state, spent, count, last, request, due, trigger FROM deliveries WHERE d = ?1 AND event != 0",
-        )?;
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT state, spent, count, last, request FROM deliveries WHERE d = ?1 AND event != 0")?;
         statement
             .query_row([number], |row| {
                 Ok(Before {
@@ -190,8 +173,6 @@ impl Writer {
                     count: row.get(2)?,
                     last: row.get(3)?,
                     request: row.get(4)?,
-                    due: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_millis),
-                    trigger: Trigger::from_number(row.get(6)?).ok_or_else(|| super::rows::invalid(6, "not a trigger"))?,
                 })
             })
             .optional()
