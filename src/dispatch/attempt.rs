@@ -135,7 +135,8 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
         Settlement::Halve | Settlement::Hold => Some(now),
         Settlement::Succeed | Settlement::Fail | Settlement::Expire | Settlement::Drop { .. } | Settlement::Cancel { .. } => None,
     };
-    record(&context, settle).await;
+    // What the store says counts: somebody may have asked for another attempt meanwhile.
+    let again = record(&context, settle).await.or(again);
     let snapshot = context.live.snapshot();
     if held && snapshot.by_key(webhook).is_some_and(|webhook| snapshot.is_enabled(webhook)) {
         // It was enabled between our look and the record: nobody else would release this one.
@@ -155,7 +156,8 @@ pub(super) fn spawn_repair(context: &Arc<Context>, running: &mut JoinSet<()>, de
         let at = context.clock.now().after(REPAIR_DELAY);
         let settlement = Settlement::RetryAt(at);
         let reason = Some("an attempt broke on a fault of tenterhook's own; see its log".to_owned());
-        record(&context, Settle { delivery, webhook, attempt: None, settlement, batch: None, reason, made: None }).await;
+        let settle = Settle { delivery, webhook, attempt: None, settlement, batch: None, asks: None, reason, made: None };
+        record(&context, settle).await;
         let place = Place { context, webhook, delivery, sent: true, settled: false };
         place.settled(Some(at));
     });
@@ -171,7 +173,8 @@ struct Ended {
 impl Ended {
     fn untried(lease: &Lease, settlement: Settlement, reason: Option<String>) -> Self {
         let (delivery, webhook) = (lease.delivery, lease.webhook);
-        let settle = Settle { delivery, webhook, attempt: None, settlement, batch: None, reason, made: None };
+        let asks = Some(lease.asks);
+        let settle = Settle { delivery, webhook, attempt: None, settlement, batch: None, asks, reason, made: None };
         Self { settle, news: News::NONE, notice: None }
     }
 }
@@ -300,7 +303,8 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
     };
     let (delivery, webhook) = (lease.delivery, lease.webhook);
     let batch = lease.batch.as_ref().map(|events| events.len());
-    Ended { settle: Settle { delivery, webhook, attempt: Some(attempt), settlement, batch, reason, made }, news, notice }
+    let (attempt, asks) = (Some(attempt), Some(lease.asks));
+    Ended { settle: Settle { delivery, webhook, attempt, settlement, batch, asks, reason, made }, news, notice }
 }
 
 /// The delivery's `reason`: why it is not delivered (yet).

@@ -21,6 +21,8 @@ pub(super) struct Lane {
     settled_meanwhile: Vec<i64>,
     /// Cancelled or changed while a look was under way: it may still have read them as they were.
     cancelled_meanwhile: Vec<i64>,
+    /// Changed while an attempt was under way: looks pass over them as ours, so they are looked for when that is over.
+    changed_meanwhile: HashSet<i64>,
     claiming: bool,
     on_disk: bool,
     /// A look found too little memory for more than what is here: the next one waits until something has been settled.
@@ -41,6 +43,7 @@ impl Lane {
             leased: HashSet::new(),
             settled_meanwhile: Vec::new(),
             cancelled_meanwhile: Vec::new(),
+            changed_meanwhile: HashSet::new(),
             claiming: false,
             on_disk: false,
             is_short: false,
@@ -110,7 +113,7 @@ impl Lane {
         Some(lease)
     }
 
-    /// Not to be attempted as it waits here; no effect on what is under way.
+    /// Not to be attempted as it waits here. No effect on what is under way, but that the disk is looked at when it is over.
     pub(super) fn cancel(&mut self, delivery: i64) {
         if self.claiming {
             self.cancelled_meanwhile.push(delivery);
@@ -119,6 +122,8 @@ impl Lane {
         self.queue.retain(|lease| lease.delivery.number != delivery);
         if self.queue.len() < before {
             self.settled(delivery);
+        } else if self.leased.contains(&delivery) {
+            self.changed_meanwhile.insert(delivery);
         }
     }
 
@@ -143,6 +148,7 @@ impl Lane {
     /// Recorded: the delivery is no longer ours.
     pub(super) fn settled(&mut self, delivery: i64) {
         self.is_short = false;
+        self.on_disk |= self.changed_meanwhile.remove(&delivery);
         if self.claiming {
             self.settled_meanwhile.push(delivery);
         } else {
@@ -220,6 +226,7 @@ mod tests {
             attempts_spent: 0,
             attempt_count: 0,
             trigger: Trigger::Scheduled,
+            asks: 0,
             made: None,
             slot: None,
         }
@@ -279,6 +286,23 @@ mod tests {
         lane.settled(2);
         lane.claimed(vec![], true, true);
         assert!(lane.wants_claim(9));
+    }
+
+    #[test]
+    fn what_changes_while_it_is_under_way_is_looked_for_when_it_is_over() {
+        let mut lane = Lane::new(WebhookKey(1));
+        lane.push(lease(1));
+        assert!(lane.start(9).is_some());
+        // It was recorded and asked for again before we hear of the former: this look passes over it.
+        lane.disk_has_work();
+        lane.cancel(1);
+        assert_eq!(lane.begin_claim(), [1]);
+        lane.claimed(vec![], false, false);
+        assert!(!lane.wants_claim(9));
+        lane.sent();
+        lane.settled(1);
+        assert!(lane.wants_claim(9) && !lane.is_idle());
+        assert!(lane.begin_claim().is_empty());
     }
 
     #[test]

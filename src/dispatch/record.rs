@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::attempt::{Context, Event};
-use crate::model::WebhookKey;
+use crate::model::{Timestamp, WebhookKey};
 use crate::operational::Notice;
 use crate::store::{Settle, StandingChange, StoreError, Sweep};
 
@@ -14,13 +14,14 @@ use crate::store::{Settle, StandingChange, StoreError, Sweep};
 /// cannot be recorded should not be attempted either.
 const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) async fn record(context: &Context, settle: Settle) {
+/// Answers when the delivery is due next.
+pub(super) async fn record(context: &Context, settle: Settle) -> Option<Timestamp> {
     let settle = Arc::new(settle);
     loop {
         match context.store.settle(Arc::clone(&settle)).await {
-            Ok(()) => return,
+            Ok(due) => return due,
             // Said once by the store; the process is about to stop.
-            Err(StoreError::Poisoned { .. }) => return,
+            Err(StoreError::Poisoned { .. }) => return None,
             Err(error) => {
                 tracing::error!(delivery = %settle.delivery, %error, "an attempt cannot be recorded yet");
                 tokio::time::sleep(RECORD_PAUSE).await;

@@ -78,7 +78,7 @@ async fn a_retry_that_is_due_before_its_lease_has_ended_is_looked_for_again() {
 
     // The attempt is recorded, and due again at once; the loop hears of that before it hears that the lease is over.
     let settlement = Settlement::RetryAt(now);
-    let settle = Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, reason: None, made: None };
+    let settle = Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, asks: None, reason: None, made: None };
     store.settle(Arc::new(settle)).await.unwrap();
     let ready = store.ready().await;
     dispatcher.take(ready);
@@ -101,7 +101,8 @@ async fn a_lane_that_rests_gives_back_what_it_can_read_again() {
     let mut lane = Lane::new(hook);
     for lease in store.ready().await.fresh {
         let (delivery, settlement) = (lease.delivery, Settlement::RetryAt(now));
-        let settle = Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, reason: None, made: None };
+        let settle =
+            Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, asks: None, reason: None, made: None };
         store.settle(Arc::new(settle)).await.unwrap();
     }
     let claimed = store.claim(hook, 10, vec![]).await.unwrap();

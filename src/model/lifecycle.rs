@@ -78,8 +78,8 @@ impl Lifetime<'_> {
 /// What happens to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change<'a> {
-    /// A lease ended.
-    Settled { settlement: &'a Settlement, reason: Option<&'a str> },
+    /// A lease ended. `asked`: while the attempt was under way another one was asked for by hand, then.
+    Settled { settlement: &'a Settlement, reason: Option<&'a str>, asked: Option<Timestamp> },
     /// Its webhook was disabled.
     Hold,
     /// Its webhook was enabled again.
@@ -107,7 +107,13 @@ pub fn next<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Op
     let waits = |state, due: Timestamp| Next { state, due: Some(due.max(now)), reason: None };
     let rests = |state, reason| Next { state, due: None, reason };
     Some(match change {
-        Change::Settled { settlement, reason } => match settlement {
+        Change::Settled { settlement, reason, asked } => match settlement {
+            Settlement::Succeed | Settlement::Drop { .. } | Settlement::Fail | Settlement::Expire | Settlement::RetryAt(_)
+                if let Some(at) = asked
+                    && before.is_open() =>
+            {
+                Next { reason, ..waits(Retrying, at) }
+            }
             Settlement::Succeed => rests(Succeeded, None),
             Settlement::Drop { reason } => rests(Dropped, Some(reason.as_str())),
             // What an operator did while the attempt was under way wins over another try, not over one that arrived.
@@ -158,6 +164,22 @@ mod tests {
         assert_eq!(after(None, &failed(500), Trigger::Scheduled, 1, 1), in_ms(2000));
         assert_eq!(after(None, &failed(500), Trigger::Manual, 2, 1), in_ms(2000), "as after the second");
         assert_eq!(after(None, &failed(500), Trigger::Manual, 4, 1), Settlement::Fail, "none is left");
+    }
+
+    #[test]
+    fn what_is_asked_for_during_an_attempt_comes_after_it_however_it_ended() {
+        let (waits, gone) =
+            (Settlement::RetryAt(Timestamp::from_millis(NOW + 5000)), Settlement::Cancel { reason: "gone".into() });
+        let state = |before, settlement: &Settlement, asked| {
+            let next = next(before, Change::Settled { settlement, reason: None, asked }, now()).unwrap();
+            (next.state, next.due)
+        };
+        for settlement in [&Settlement::Succeed, &Settlement::Fail, &Settlement::Expire, &waits] {
+            assert_eq!(state(DeliveryState::Retrying, settlement, Some(now())), (DeliveryState::Retrying, Some(now())));
+        }
+        assert_eq!(state(DeliveryState::Retrying, &Settlement::Succeed, None), (DeliveryState::Succeeded, None));
+        assert_eq!(state(DeliveryState::Cancelled, &Settlement::Succeed, Some(now())), (DeliveryState::Succeeded, None));
+        assert_eq!(state(DeliveryState::Retrying, &gone, Some(now())), (DeliveryState::Cancelled, None));
     }
 
     #[test]
@@ -238,7 +260,7 @@ mod tests {
             let mut state = DeliveryState::Pending;
             for (kind, tried, settlement) in &changes {
                 let change = match kind {
-                    0 => Change::Settled { settlement, reason: Some("r") },
+                    0 => Change::Settled { settlement, reason: Some("r"), asked: tried.then(now).filter(|_| state.is_open()) },
                     1 => Change::Hold,
                     2 => Change::Release { tried: *tried },
                     3 => Change::Cancel { reason: "c" },

@@ -113,8 +113,8 @@ impl Store {
         forward!(self, claim(webhook, limit, leased))
     }
 
-    /// Ends a lease: attempt, next state and next due time in one commit.
-    pub async fn settle(&self, settle: Arc<Settle>) -> Result<(), StoreError> {
+    /// Ends a lease: attempt, next state and next due time in one commit. Answers when it is due next.
+    pub async fn settle(&self, settle: Arc<Settle>) -> Result<Option<Timestamp>, StoreError> {
         forward!(self, settle(settle))
     }
 

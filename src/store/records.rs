@@ -51,6 +51,8 @@ pub struct Lease {
     /// All attempts made so far.
     pub attempt_count: u32,
     pub trigger: Trigger,
+    /// Times that somebody asked for it by hand before it was leased, in a row.
+    pub asks: u32,
     /// What is to be sent, when an earlier attempt has made it.
     pub made: Option<Made>,
     /// Room in memory, given back with the lease; `None` where nobody counts.
@@ -86,6 +88,8 @@ pub struct Settle {
     pub settlement: Settlement,
     /// Events that it was leased with, of a batch: fewer by now means that one was erased meanwhile.
     pub batch: Option<usize>,
+    /// As in the lease: more by now means that another attempt was asked for meanwhile. `None` where it is not known.
+    pub asks: Option<u32>,
     /// Why it ended so, for people; kept as the delivery's `reason`.
     pub reason: Option<String>,
     /// What was made on this attempt, when it was the first to send.

@@ -79,7 +79,16 @@ pub fn attempt(number: u32, status: u16) -> Attempt {
 pub fn settle(lease: &Lease, attempt: Option<Attempt>, settlement: Settlement) -> Settle {
     let made = attempt.is_some().then_some(Made::Envelope);
     let batch = lease.batch.as_ref().map(|events| events.len());
-    Settle { delivery: lease.delivery, webhook: lease.webhook, attempt, settlement, batch, reason: None, made }
+    Settle {
+        delivery: lease.delivery,
+        webhook: lease.webhook,
+        attempt,
+        settlement,
+        batch,
+        asks: Some(lease.asks),
+        reason: None,
+        made,
+    }
 }
 
 async fn states(store: &Store) -> Vec<(String, DeliveryState)> {

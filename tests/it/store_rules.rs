@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenterhook::clock::Clock;
-use tenterhook::model::{Event, Intake, OnGap, Settlement, Timestamp};
+use tenterhook::model::{Attempt, Event, Intake, OnGap, Settlement, Timestamp, Trigger};
 use tenterhook::store::{JobSpec, JobState, JobStep, NewEvent, Sweep};
 
 use crate::store_contract::{NOW, attempt, bench, event, new_event, open, settle, webhook};
@@ -89,4 +89,27 @@ async fn a_sweep_gives_way_to_the_one_that_is_wanted_by_now() {
     assert_eq!(bench.store.sweep(hook, Sweep::Release).await.unwrap(), 2000);
     assert_eq!(held().await, 0);
     assert_eq!(bench.store.sweep_while(hook, Sweep::Hold, || true).await.unwrap(), on_disk);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_by_hand_meets_neither_a_lease_of_before_nor_the_end_of_an_attempt() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
+    let lease = bench.store.ready().await.fresh.remove(0);
+    assert!(bench.store.retry(lease.delivery, true).await.unwrap().is_some());
+    let told = bench.store.ready().await.cancelled;
+    assert_eq!(told, [(hook, lease.delivery.number)], "what waits in memory is not what was asked for");
+    // That lease is under way already, as a scheduled attempt; what ends it leaves the other one to come, made anew.
+    let due = bench.store.settle(Arc::new(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
+    assert_eq!(due, Some(bench.clock.now()));
+    let by_hand = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert!(by_hand.trigger == Trigger::Manual && by_hand.made.is_none());
+    // An operator's switch meanwhile asks for nothing.
+    for sweep in [Sweep::Hold, Sweep::Release] {
+        assert_eq!(bench.store.sweep(hook, sweep).await.unwrap(), 1);
+    }
+    let manual = Attempt { trigger: by_hand.trigger, ..attempt(2, 200) };
+    let due = bench.store.settle(Arc::new(settle(&by_hand, Some(manual), Settlement::Succeed))).await.unwrap();
+    assert_eq!(due, None, "and is not asked for again");
 }

@@ -123,6 +123,7 @@ impl Writer {
             attempts_spent: 0,
             attempt_count: 0,
             trigger: Trigger::Scheduled,
+            asks: 0,
             made: None,
             slot,
         });

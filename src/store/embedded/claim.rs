@@ -7,9 +7,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::handover::Handover;
 use super::ordered::PARKED;
-use super::rows::{self, EVENT_COLUMNS};
+use super::rows::{self, Asked, EVENT_COLUMNS};
 use super::settle::ENVELOPE;
-use crate::model::{DeliveryId, Event, Timestamp, Trigger, WebhookKey};
+use crate::model::{DeliveryId, Event, Timestamp, WebhookKey};
 use crate::store::{Claimed, Lease, Made};
 
 /// Bytes read in one look: beyond it the rest is left to the next one.
@@ -20,7 +20,7 @@ struct Due {
     event: i64,
     spent: u32,
     count: u32,
-    trigger: Trigger,
+    asked: Asked,
     request: Option<i64>,
 }
 
@@ -72,7 +72,8 @@ pub(super) fn claim(
             batch,
             attempts_spent: row.spent,
             attempt_count: row.count,
-            trigger: row.trigger,
+            trigger: row.asked.trigger,
+            asks: row.asked.times,
             made,
             slot: Some(slot),
         });
@@ -101,7 +102,7 @@ fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlit
             event: row.get(1)?,
             spent: row.get(2)?,
             count: row.get(3)?,
-            trigger: Trigger::from_number(row.get(4)?).ok_or_else(|| rows::invalid(4, "not a trigger"))?,
+            asked: Asked::read(row, 4)?,
             request: row.get(5)?,
         })
     });

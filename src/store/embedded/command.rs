@@ -22,7 +22,7 @@ pub(super) enum Command {
     },
     Settle {
         settle: Box<EncodedSettle>,
-        reply: Reply<()>,
+        reply: Reply<Option<Timestamp>>,
     },
     Intern {
         ids: Vec<WebhookId>,
@@ -94,6 +94,7 @@ pub(super) enum Done {
     Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
     Begun(Begun),
+    Due(Option<Timestamp>),
     Nothing,
 }
 
@@ -124,14 +125,11 @@ impl Command {
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
             (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
             (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
-            (
-                Self::Settle { reply, .. }
-                | Self::Seal { reply, .. }
-                | Self::Stand { reply, .. }
-                | Self::Probe { reply }
-                | Self::Close { reply },
-                result,
-            ) => send(reply, result.map(|_| ())),
+            (Self::Settle { reply, .. }, Ok(Done::Due(due))) => send(reply, Ok(due)),
+            (Self::Settle { reply, .. }, result) => send(reply, result.map(|_| None)),
+            (Self::Seal { reply, .. } | Self::Stand { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
+                send(reply, result.map(|_| ()))
+            }
         }
     }
 }

@@ -238,6 +238,7 @@ mod tests {
             attempt: None,
             settlement: Settlement::Succeed,
             batch: None,
+            asks: None,
             reason: None,
             made: None,
         };

@@ -147,14 +147,8 @@ impl Writer {
         if before.is_open() {
             return Ok(false);
         }
-        let now = self.clock.now();
         self.change(delivery.number, webhook, before, Change::Retry)?;
-        self.connection
-            .prepare_cached(
-                "UPDATE deliveries SET trigger = ?2, spent = 0, request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1",
-            )?
-            .execute(params![delivery.number, Trigger::Replay as u8, retransform])?;
-        self.make_due(webhook, now);
+        self.ask(webhook, delivery.number, Trigger::Replay, retransform)?;
         Ok(true)
     }
 }

@@ -231,7 +231,7 @@ impl Embedded {
         }
     }
 
-    pub(super) async fn settle(&self, settle: Arc<Settle>) -> Result<(), StoreError> {
+    pub(super) async fn settle(&self, settle: Arc<Settle>) -> Result<Option<Timestamp>, StoreError> {
         // Encoded here, on the caller's thread: the writer has the least time of all.
         let settle = EncodedSettle::new(settle);
         self.command(|reply| Command::Settle { settle: Box::new(settle), reply }).await

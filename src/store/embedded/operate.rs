@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::ordered::PARKED;
+use super::rows;
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
 use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookId, WebhookKey};
@@ -65,13 +66,30 @@ impl Writer {
 
     pub(super) fn retry(&mut self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, rusqlite::Error> {
         let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
-        let now = self.clock.now();
         let state = self.change(delivery.number, webhook, before, Change::Retry)?;
-        self.connection
-            .prepare_cached("UPDATE deliveries SET trigger = ?2, request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1")?
-            .execute(params![delivery.number, Trigger::Manual as u8, retransform])?;
-        self.make_due(webhook, now);
+        self.ask(webhook, delivery.number, Trigger::Manual, retransform)?;
         Ok(Some(state))
+    }
+
+    /// Another attempt now, whatever is under way: what waits in memory was leased as it was before, and what is being
+    /// attempted is looked for when that is over. A replay has a budget of its own.
+    pub(super) fn ask(
+        &mut self,
+        webhook: WebhookKey,
+        number: i64,
+        trigger: Trigger,
+        retransform: bool,
+    ) -> Result<(), rusqlite::Error> {
+        let kept = i64::from(trigger != Trigger::Replay);
+        self.connection
+            .prepare_cached(
+                "UPDATE deliveries SET trigger = (trigger / 16 + 1) * 16 + ?2, spent = spent * ?4,
+                 request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1",
+            )?
+            .execute(params![number, rows::packed(trigger, retransform), retransform, kept])?;
+        self.make_due(webhook, self.clock.now());
+        self.effects.cancelled.push((webhook, number));
+        Ok(())
     }
 
     pub(super) fn cancel(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {

@@ -21,6 +21,38 @@ pub(super) const EVENT_COLUMNS: &str = "e.id, e.type, e.timestamp, e.received, e
 pub(super) const DELIVERY_COLUMNS: &str =
     "d.d, e.received, e.id, e.type, e.tenant, w.id, d.state, d.reason, d.count, d.due, d.prev, d.event";
 
+/// A delivery's `trigger` column: what triggers the next attempt, whether that is made anew, and how often somebody asked
+/// for one since an attempt was last recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) trigger: Trigger,
+    pub(super) anew: bool,
+    pub(super) times: u32,
+}
+
+const ANEW: u32 = 8;
+/// What [`Asked::times`] counts in.
+const TIMES: u32 = 16;
+
+/// The last four bits of the column.
+pub(super) fn packed(trigger: Trigger, anew: bool) -> u32 {
+    trigger as u32 + if anew { ANEW } else { 0 }
+}
+
+impl Asked {
+    pub(super) fn read(row: &Row<'_>, column: usize) -> Result<Self, rusqlite::Error> {
+        let number: u32 = row.get(column)?;
+        let kind = u8::try_from(number % ANEW).ok().and_then(Trigger::from_number);
+        let trigger = kind.ok_or_else(|| invalid(column, "not a trigger"))?;
+        Ok(Self { trigger, anew: number % TIMES >= ANEW, times: number / TIMES })
+    }
+
+    /// As it stands in the column.
+    pub(super) fn number(self) -> u32 {
+        self.times * TIMES + packed(self.trigger, self.anew)
+    }
+}
+
 pub(super) fn invalid(column: usize, problem: impl std::fmt::Display) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, problem.to_string().into())
 }

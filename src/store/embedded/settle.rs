@@ -5,9 +5,11 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
+use super::ordered::PARKED;
+use super::rows::Asked;
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
-use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timings, Trigger};
+use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timestamp, Timings, Trigger};
 use crate::store::{Made, MadeRequest, Settle};
 
 /// What of an attempt is kept as JSON.
@@ -101,20 +103,26 @@ struct Before {
     count: u32,
     last: i64,
     request: Option<i64>,
+    /// `None` also while it waits in a line.
+    due: Option<Timestamp>,
+    asked: Asked,
 }
 
 impl Writer {
-    pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<(), rusqlite::Error> {
+    /// Answers when the delivery is due next.
+    pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<Option<Timestamp>, rusqlite::Error> {
         let settle = &*encoded.settle;
         let number = settle.delivery.number;
         self.effects.settled.push(number);
         let Some(before) = self.before(number)? else {
             // Erased meanwhile: nobody asks for it any longer.
-            return Ok(());
+            return Ok(None);
         };
         let now = self.clock.now();
         // What was sent held an event that was erased meanwhile: nothing that tells of it may be kept.
         let outdated = self.is_outdated(settle)?;
+        // Asked for by hand while the attempt was under way: not this one, one more.
+        let asked = before.due.filter(|_| settle.asks.is_some_and(|asks| asks != before.asked.times));
         let request = match &settle.made {
             _ if outdated => None,
             Some(Made::Envelope) => Some(ENVELOPE),
@@ -133,16 +141,29 @@ impl Writer {
             let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
             self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
         }
-        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref() };
-        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(()) };
+        // The attempt has its bytes; the next one makes its own, if that was asked for.
+        let request = request.filter(|_| asked.is_none() || !before.asked.anew);
+        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref(), asked };
+        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(None) };
         let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached(
-                "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = 0, last = ?6, request = ?7,
-                 settled = ?8, reason = ?9 WHERE d = ?1",
+                "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = ?6, last = ?7, request = ?8,
+                 settled = ?9, reason = ?10 WHERE d = ?1",
             )?
-            .execute(params![number, state as u8, due.map(|at| at.as_millis()), spent, count, last, request, settled, reason])?;
+            .execute(params![
+                number,
+                state as u8,
+                due.map(|at| at.as_millis()),
+                spent,
+                count,
+                asked.map_or(0, |_| before.asked.number()),
+                last,
+                request,
+                settled,
+                reason
+            ])?;
         if state != before.state {
             self.tally.moved(&self.connection, settle.webhook, Some(before.state), state, now)?;
         }
@@ -158,21 +179,23 @@ impl Writer {
             }
             self.effects.due.push((settle.webhook, at));
         }
-        Ok(())
+        Ok(due)
     }
 
     fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT state, spent, count, last, request FROM deliveries WHERE d = ?1 AND event != 0")?;
+        let mut statement = self.connection.prepare_cached(
+            "SELECT state, spent, count, last, request, nullif(due, ?2), trigger FROM deliveries WHERE d = ?1 AND event != 0",
+        )?;
         statement
-            .query_row([number], |row| {
+            .query_row([number, PARKED], |row| {
                 Ok(Before {
                     state: super::rows::state(row, 0)?,
                     spent: row.get(1)?,
                     count: row.get(2)?,
                     last: row.get(3)?,
                     request: row.get(4)?,
+                    due: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_millis),
+                    asked: Asked::read(row, 6)?,
                 })
             })
             .optional()
