@@ -130,22 +130,22 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     };
     place.sent(news);
     let held = settle.settlement == Settlement::Hold;
-    let again = match settle.settlement {
-        Settlement::RetryAt(at) => Some(at),
-        Settlement::Halve | Settlement::Hold => Some(now),
-        Settlement::Succeed | Settlement::Fail | Settlement::Expire | Settlement::Drop { .. } | Settlement::Cancel { .. } => None,
-    };
-    // What the store says counts: somebody may have asked for another attempt meanwhile.
-    let again = record(&context, settle).await.or(again);
+    let recorded = record(&context, settle).await;
     let snapshot = context.live.snapshot();
     if held && snapshot.by_key(webhook).is_some_and(|webhook| snapshot.is_enabled(webhook)) {
         // It was enabled between our look and the record: nobody else would release this one.
         release(&context, webhook).await;
     }
-    if let Some(notice) = notice {
+    // Nothing is told of what was erased meanwhile, nor is given up what somebody asked for again.
+    if let Some(notice) = notice.filter(|notice| recorded.kept && !(is_end(notice) && recorded.due.is_some())) {
         context.operational.raise(&notice).await;
     }
-    place.settled(again);
+    // What was held may have been released before anybody knew that it is no longer ours.
+    place.settled(recorded.due.or(held.then_some(now)));
+}
+
+fn is_end(notice: &Notice) -> bool {
+    matches!(notice, Notice::DeliveryFailed(_))
 }
 
 /// After a panic: the delivery is ours no longer, and is tried again later.

@@ -70,6 +70,11 @@ impl Lane {
         (at > now).then_some(at)
     }
 
+    /// How long it has to wait for the turn that it has.
+    pub(super) fn wait(&self, now: Duration) -> Duration {
+        self.turn.map_or(Duration::ZERO, |at| at.saturating_sub(now))
+    }
+
     pub(super) fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -129,6 +134,10 @@ impl Lane {
 
     /// What waits here and cannot go for long is forgotten, as far as it waits on disk as well: others need the memory.
     pub(super) fn shed(&mut self) {
+        // A look under way passes over what is leased here, and takes what it does not see for all there is.
+        if self.claiming {
+            return;
+        }
         let (shed, kept) = std::mem::take(&mut self.queue)
             .into_iter()
             .partition::<VecDeque<_>, _>(|lease| lease.slot.as_ref().is_some_and(Slot::is_on_disk));

@@ -361,7 +361,7 @@ impl Dispatcher {
             self.runnable.extend(lane.queue_up());
         }
         let now = self.started.elapsed();
-        let wait = webhook.map_or(Duration::ZERO, |_| self.throttle.wait(key, rate, now));
+        let wait = webhook.map_or(Duration::ZERO, |_| self.throttle.wait(key, rate, now)).max(lane.wait(now));
         let rests = wait > READ_AHEAD_MAX || allowed == 0;
         if rests {
             lane.shed();

@@ -6,22 +6,21 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::attempt::{Context, Event};
-use crate::model::{Timestamp, WebhookKey};
+use crate::model::WebhookKey;
 use crate::operational::Notice;
-use crate::store::{Settle, StandingChange, StoreError, Sweep};
+use crate::store::{Settle, Settled, StandingChange, StoreError, Sweep};
 
 /// Between two tries to record an attempt while the store cannot take it. Its place stays taken meanwhile: what
 /// cannot be recorded should not be attempted either.
 const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
-/// Answers when the delivery is due next.
-pub(super) async fn record(context: &Context, settle: Settle) -> Option<Timestamp> {
+pub(super) async fn record(context: &Context, settle: Settle) -> Settled {
     let settle = Arc::new(settle);
     loop {
         match context.store.settle(Arc::clone(&settle)).await {
-            Ok(due) => return due,
+            Ok(settled) => return settled,
             // Said once by the store; the process is about to stop.
-            Err(StoreError::Poisoned { .. }) => return None,
+            Err(StoreError::Poisoned { .. }) => return Settled::default(),
             Err(error) => {
                 tracing::error!(delivery = %settle.delivery, %error, "an attempt cannot be recorded yet");
                 tokio::time::sleep(RECORD_PAUSE).await;

@@ -41,7 +41,7 @@ pub use manage::{
 pub use once::{Begun, KeptAnswer};
 pub use records::{
     Accepted, AttemptRecord, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord,
-    HourStats, KeptSecret, KnownWebhook, Lease, Made, MadeRequest, NewEvent, Page, Ready, Settle, StandingChange, Stats,
+    HourStats, KeptSecret, KnownWebhook, Lease, Made, MadeRequest, NewEvent, Page, Ready, Settle, Settled, StandingChange, Stats,
     StoreCheck, Sweep,
 };
 
@@ -113,8 +113,8 @@ impl Store {
         forward!(self, claim(webhook, limit, leased))
     }
 
-    /// Ends a lease: attempt, next state and next due time in one commit. Answers when it is due next.
-    pub async fn settle(&self, settle: Arc<Settle>) -> Result<Option<Timestamp>, StoreError> {
+    /// Ends a lease: attempt, next state and next due time in one commit.
+    pub async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, StoreError> {
         forward!(self, settle(settle))
     }
 

@@ -96,6 +96,15 @@ pub struct Settle {
     pub made: Option<Made>,
 }
 
+/// What a lease came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// When the delivery is due next.
+    pub due: Option<Timestamp>,
+    /// Whether the attempt is on record: what was sent may have been erased meanwhile, and is told to nobody.
+    pub kept: bool,
+}
+
 /// What became ready since the last look.
 #[derive(Debug, Default)]
 pub struct Ready {

@@ -61,7 +61,8 @@ async fn an_event_erased_while_its_batch_is_sent_is_not_sent_again_and_nothing_o
         answered.error = Some("no words-of-evt_2".to_owned());
         let body = Bytes::from_static(b"what is words-of-evt_2?");
         answered.response = Some(ReceivedResponse { headers: Vec::new(), body, truncated: false });
-        store.settle(Arc::new(ended)).await.unwrap();
+        let recorded = store.settle(Arc::new(ended)).await.unwrap();
+        assert!(!recorded.kept, "and is told to nobody");
 
         let again = store.claim(hook, 10, vec![]).await.unwrap().leases;
         let events = again.iter().flat_map(|lease| lease.batch.as_deref().unwrap().iter().map(|event| event.id.to_string()));

@@ -101,8 +101,8 @@ async fn what_is_asked_for_by_hand_meets_neither_a_lease_of_before_nor_the_end_o
     let told = bench.store.ready().await.cancelled;
     assert_eq!(told, [(hook, lease.delivery.number)], "what waits in memory is not what was asked for");
     // That lease is under way already, as a scheduled attempt; what ends it leaves the other one to come, made anew.
-    let due = bench.store.settle(Arc::new(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
-    assert_eq!(due, Some(bench.clock.now()));
+    let ended = bench.store.settle(Arc::new(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
+    assert_eq!((ended.due, ended.kept), (Some(bench.clock.now()), true));
     let by_hand = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     assert!(by_hand.trigger == Trigger::Manual && by_hand.made.is_none());
     // An operator's switch meanwhile asks for nothing.
@@ -110,6 +110,6 @@ async fn what_is_asked_for_by_hand_meets_neither_a_lease_of_before_nor_the_end_o
         assert_eq!(bench.store.sweep(hook, sweep).await.unwrap(), 1);
     }
     let manual = Attempt { trigger: by_hand.trigger, ..attempt(2, 200) };
-    let due = bench.store.settle(Arc::new(settle(&by_hand, Some(manual), Settlement::Succeed))).await.unwrap();
-    assert_eq!(due, None, "and is not asked for again");
+    let ended = bench.store.settle(Arc::new(settle(&by_hand, Some(manual), Settlement::Succeed))).await.unwrap();
+    assert_eq!(ended.due, None, "and is not asked for again");
 }

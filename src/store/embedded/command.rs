@@ -10,7 +10,7 @@ use super::prune::PruneStep;
 use super::settle::EncodedSettle;
 use super::work::Work;
 use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
-use crate::store::{Accepted, Begun, KeptSecret, NewEvent, StandingChange, StoreError, Sweep};
+use crate::store::{Accepted, Begun, KeptSecret, NewEvent, Settled, StandingChange, StoreError, Sweep};
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -22,7 +22,7 @@ pub(super) enum Command {
     },
     Settle {
         settle: Box<EncodedSettle>,
-        reply: Reply<Option<Timestamp>>,
+        reply: Reply<Settled>,
     },
     Intern {
         ids: Vec<WebhookId>,
@@ -94,7 +94,7 @@ pub(super) enum Done {
     Secrets(Vec<Vec<KeptSecret>>),
     Pruned(PruneStep),
     Begun(Begun),
-    Due(Option<Timestamp>),
+    Settled(Settled),
     Nothing,
 }
 
@@ -125,8 +125,8 @@ impl Command {
             (Self::Prune { reply, .. }, result) => send(reply, result.map(|_| PruneStep::default())),
             (Self::Once { reply, .. }, Ok(Done::Begun(begun))) => send(reply, Ok(begun)),
             (Self::Once { reply, .. }, result) => send(reply, result.map(|_| Begun::UnderWay)),
-            (Self::Settle { reply, .. }, Ok(Done::Due(due))) => send(reply, Ok(due)),
-            (Self::Settle { reply, .. }, result) => send(reply, result.map(|_| None)),
+            (Self::Settle { reply, .. }, Ok(Done::Settled(settled))) => send(reply, Ok(settled)),
+            (Self::Settle { reply, .. }, result) => send(reply, result.map(|_| Settled::default())),
             (Self::Seal { reply, .. } | Self::Stand { reply, .. } | Self::Probe { reply } | Self::Close { reply }, result) => {
                 send(reply, result.map(|_| ()))
             }

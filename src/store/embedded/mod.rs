@@ -49,7 +49,7 @@ use self::settle::EncodedSettle;
 use self::writer::{Command, Reply, Writer};
 use super::{
     Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
-    KnownWebhook, NewEvent, Page, Ready, Settle, StandingChange, Stats, StoreCheck, StoreError, StoreOptions, Sweep,
+    KnownWebhook, NewEvent, Page, Ready, Settle, Settled, StandingChange, Stats, StoreCheck, StoreError, StoreOptions, Sweep,
 };
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
@@ -231,7 +231,7 @@ impl Embedded {
         }
     }
 
-    pub(super) async fn settle(&self, settle: Arc<Settle>) -> Result<Option<Timestamp>, StoreError> {
+    pub(super) async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, StoreError> {
         // Encoded here, on the caller's thread: the writer has the least time of all.
         let settle = EncodedSettle::new(settle);
         self.command(|reply| Command::Settle { settle: Box::new(settle), reply }).await

@@ -10,7 +10,7 @@ use super::rows::Asked;
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
 use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timestamp, Timings, Trigger};
-use crate::store::{Made, MadeRequest, Settle};
+use crate::store::{Made, MadeRequest, Settle, Settled};
 
 /// What of an attempt is kept as JSON.
 #[derive(Deserialize)]
@@ -109,14 +109,13 @@ struct Before {
 }
 
 impl Writer {
-    /// Answers when the delivery is due next.
-    pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<Option<Timestamp>, rusqlite::Error> {
+    pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<Settled, rusqlite::Error> {
         let settle = &*encoded.settle;
         let number = settle.delivery.number;
         self.effects.settled.push(number);
         let Some(before) = self.before(number)? else {
             // Erased meanwhile: nobody asks for it any longer.
-            return Ok(None);
+            return Ok(Settled::default());
         };
         let now = self.clock.now();
         // What was sent held an event that was erased meanwhile: nothing that tells of it may be kept.
@@ -144,7 +143,9 @@ impl Writer {
         // The attempt has its bytes; the next one makes its own, if that was asked for.
         let request = request.filter(|_| asked.is_none() || !before.asked.anew);
         let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref(), asked };
-        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else { return Ok(None) };
+        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else {
+            return Ok(Settled { due: None, kept: !outdated });
+        };
         let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
@@ -179,7 +180,7 @@ impl Writer {
             }
             self.effects.due.push((settle.webhook, at));
         }
-        Ok(due)
+        Ok(Settled { due, kept: !outdated })
     }
 
     fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {

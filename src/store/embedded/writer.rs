@@ -263,7 +263,7 @@ impl Writer {
     fn run_command(&mut self, command: &Command) -> Result<Done, rusqlite::Error> {
         Ok(match command {
             Command::Append { events, .. } => Done::Append(self.append(events)?),
-            Command::Settle { settle, .. } => Done::Due(self.settle(settle)?),
+            Command::Settle { settle, .. } => Done::Settled(self.settle(settle)?),
             Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
             Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
             Command::Seal { webhook, now, .. } => {
