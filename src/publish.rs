@@ -4,12 +4,10 @@
 
 use std::sync::Arc;
 
-use crate::model::{Event, EventType};
+use crate::model::{Event, EventType, TENANT_CHARS_MAX};
 use crate::snapshot::Snapshot;
 use crate::store::{Accepted, NewEvent, Store, StoreError};
 use crate::telemetry::{EventOutcome, Metrics};
-
-const TENANT_CHARS_MAX: usize = 100;
 
 /// Events that are matched to webhooks before other tasks get their turn: some 100 µs.
 const ROUTED_AT_ONCE: usize = 64;

@@ -29,6 +29,7 @@ mod sources;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod transform;
 mod tree;
 mod units;

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use super::catalogue::{PRESETS, Preset};
-use super::document::{NETWORK, RETENTION, ROOT, SERVER, STORAGE, TOKEN};
+use super::document::{NETWORK, RETENTION, ROOT, SERVER, STORAGE};
 use super::egress::{self, AUTH, BASIC, OAUTH2, WEBHOOK_NETWORK};
 use super::event_types::EVENT_TYPE;
 use super::headers::{self, SIGNATURE};
@@ -13,6 +13,7 @@ use super::lane::{BATCH, BREAKER, ORDER};
 use super::protection::{CORS, RATE_LIMIT, TLS};
 use super::read::Keys;
 use super::retry::RETRY;
+use super::tokens::TOKEN;
 use super::transform::{LIMITS, STEP, TRANSFORMER};
 use super::webhook::{DEFAULTS, WEBHOOK};
 

@@ -21,7 +21,8 @@ use super::settings::{Origin, Place, WebhookPolicy, WebhookSettings};
 use super::transform::{self, Pipeline};
 use super::tree::{Entry, Table};
 use crate::model::{
-    EndpointAuth, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, WebhookEgress, WebhookId, WebhookTls,
+    EndpointAuth, NetworkPolicy, RetryOn, RetryPolicy, Schedule, StatusSet, TENANT_CHARS_MAX, WebhookEgress, WebhookId,
+    WebhookTls,
 };
 use crate::routing::Filter;
 use crate::signing::{LiveSecret, Scheme, SignatureSpec, Signer};
@@ -143,7 +144,6 @@ const CONCURRENCY_DEFAULT: usize = 10;
 const CONCURRENCY_MAX: i64 = 1_000;
 
 const TEXT_CHARS_MAX: usize = 1_000;
-const TENANT_CHARS_MAX: usize = 200;
 
 /// The keys of [`SHARED`], as far as a table sets them.
 #[derive(Debug, Default, Clone)]

@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{EventId, Timestamp};
 
+/// Of a tenant's name, wherever it stands: events, webhooks and tokens are compared by it.
+pub const TENANT_CHARS_MAX: usize = 100;
+
 /// Product contract §1.
 pub const EVENT_TYPE_CHARS_MAX: usize = 200;
 

@@ -28,7 +28,7 @@ pub use egress::{
     Credential, EndpointAuth, NetworkEgress, NoProxy, OAuth2, Proxy, ProxyKind, ProxyPolicy, SendClient, TlsVersion,
     WebhookEgress, WebhookTls,
 };
-pub use event::{EVENT_TYPE_CHARS_MAX, Event, EventType, InvalidEventType};
+pub use event::{EVENT_TYPE_CHARS_MAX, Event, EventType, InvalidEventType, TENANT_CHARS_MAX};
 pub use id::{AttemptId, DeliveryId, EVENT_ID_CHARS_MAX, EventId, InvalidId, Unmatched, WebhookId, WebhookKey};
 pub use network::{NetworkPolicy, Refused};
 pub use pace::{InvalidRate, Pace, Ramp, Rate};

@@ -74,7 +74,7 @@ fn what_is_wrong_is_said_with_how_to_mend_it() {
         ("[server.tls]\nkey = \"-----BEGIN\"", "1:1 [server.tls] has no `cert` | add cert = \"tls/cert.pem\""),
         (
             &format!("{token}tenant = \" \""),
-            "4:10 `tenant` must be 1 to 100 bytes, none of them a control character: as events name it",
+            "4:10 `tenant` must be 1 to 100 characters, none of them a control character: as events name it",
         ),
         (&format!("{token}tenants = \"a\""), "4:1 unknown key `tenants`, did you mean `tenant`?"),
     ]);

@@ -135,7 +135,7 @@ fn webhooks_that_miss_something_are_named() {
         "1:11 webhook id `a b` contains ' ': use letters, digits, _ and -"
     );
     expect_webhook(&[
-        ("tenant = \"\"", "4:10 `tenant` must be 1 to 200 characters, none of them a control character"),
+        ("tenant = \"\"", "4:10 `tenant` must be 1 to 100 characters, none of them a control character"),
         ("metadata = { a = inf }", "4:18 JSON has no inf"),
         (
             "transform = { options = {} }",
