@@ -1,7 +1,10 @@
 //! `GET /v1/webhooks/status`: what needs a look. Every webhook with what waits, what was given up, what was left out
 //! and why its attempts failed; and what was refused before it became an event.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -10,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use super::Shared;
 use super::auth::Reader;
-use super::problem::Problem;
-use super::query::Query;
+use super::problem::{Kind, Problem};
+use super::query::{Names, Query};
 use super::stats::{quantile, tally};
 use super::webhook_shape;
 use crate::config::Origin;
@@ -29,9 +32,57 @@ enum Sort {
     Slowest,
 }
 
+/// What was read of all webhooks, to choose rows from.
+struct Look {
+    snapshot: Arc<Snapshot>,
+    counts: Vec<WebhookCounts>,
+    failures: Vec<FailureClass>,
+    /// Of all webhooks; empty unless the order is by them.
+    durations: Vec<(WebhookId, Histogram)>,
+}
+
+/// Which rows are wanted.
+struct Choice {
+    failing: Option<bool>,
+    sort: Sort,
+    window: Names,
+}
+
+/// The rows that were chosen, and what is said of all.
+struct Page {
+    ids: Vec<WebhookId>,
+    rows: Vec<Value>,
+    next: Option<String>,
+    totals: Map<String, Value>,
+}
+
 /// In the order of their ids, or the first few in another; totals are of all of them.
 pub(super) async fn all(Reader(caller): Reader, State(shared): State<Shared>, uri: Uri) -> Result<Json<Value>, Problem> {
-    let mut query = Query::read(&uri, &["failing", "sort", "limit", "cursor"]);
+    let choice = choice(&uri)?;
+    let store = &shared.api.store;
+    let durations = if choice.sort == Sort::Slowest { store.durations(None).await? } else { Vec::new() };
+    let (counts, failures) = (store.webhook_counts().await?, store.failures(None).await?);
+    let look = Look { snapshot: caller.snapshot, counts, failures, durations };
+    // Thousands of webhooks are more than the runtime should be kept from its other work by.
+    let work = tokio::task::spawn_blocking(move || look.page(&choice));
+    let mut page = work.await.map_err(|_| Problem::new(Kind::Internal, "reading the webhooks' states broke on a fault"))?;
+    let durations: HashMap<WebhookId, Histogram> = store.durations(Some(page.ids.clone())).await?.into_iter().collect();
+    for (id, row) in page.ids.iter().zip(&mut page.rows) {
+        let at = |share| durations.get(id).and_then(|durations| quantile(durations, share));
+        row["duration_ms"] = json!({"p50": at(0.5), "p99": at(0.99)});
+    }
+    let waiting = store.waiting(None).await?;
+    page.totals.extend([
+        ("size_rejections".to_owned(), json!(shared.api.metrics.size_rejections())),
+        ("backlog".to_owned(), json!(waiting.open)),
+        ("oldest_pending_at".to_owned(), json!(waiting.oldest)),
+        ("next_due".to_owned(), json!(waiting.next_due)),
+    ]);
+    Ok(Json(json!({"data": page.rows, "next": page.next, "totals": page.totals})))
+}
+
+fn choice(uri: &Uri) -> Result<Choice, Problem> {
+    let mut query = Query::read(uri, &["failing", "sort", "limit", "cursor"]);
     let failing = query.take("failing", |text| text.parse::<bool>().map_err(|_| "is true or false"));
     let sort = query.take("sort", |text| match text {
         "id" => Ok(Sort::Id),
@@ -41,77 +92,58 @@ pub(super) async fn all(Reader(caller): Reader, State(shared): State<Shared>, ur
     });
     let window = query.names();
     query.finish()?;
-    let sort = sort.unwrap_or(Sort::Id);
-    let store = &shared.api.store;
-    let counts: HashMap<WebhookId, WebhookCounts> =
-        store.webhook_counts().await?.into_iter().map(|counts| (counts.id.clone(), counts)).collect();
-    let listed = store.failures(None).await?;
-    let mut failures: HashMap<&WebhookId, Vec<&FailureClass>> = HashMap::new();
-    for failure in &listed {
-        failures.entry(&failure.webhook).or_default().push(failure);
-    }
-    let snapshot = &caller.snapshot;
-    let mut rows: Vec<Value> = Vec::new();
-    let mut totals = Totals::default();
-    for webhook in snapshot.webhooks() {
-        let id = &webhook.settings.id;
-        let row = row(snapshot, webhook, counts.get(id), failures.get(id).map_or(&[], Vec::as_slice));
-        totals.add(&row);
-        if failing.is_none_or(|failing| row["failing"] == json!(failing)) {
-            rows.push(row);
-        }
-    }
-    let (mut page, next) = match sort {
-        Sort::Id => window.page(rows, |row| row["id"].as_str().unwrap_or_default()),
-        Sort::Failures => {
-            rows.retain(|row| failed(row) > 0);
-            rows.sort_by_key(|row| std::cmp::Reverse(failed(row)));
-            (first(rows, window.limit()), None)
-        }
-        Sort::Slowest => {
-            let durations = medians(store.durations(None).await?);
-            let median = |row: &Value| durations.get(row["id"].as_str().unwrap_or_default()).copied();
-            rows.retain(|row| median(row).is_some());
-            rows.sort_by(|a, b| median(b).unwrap_or(0.0).total_cmp(&median(a).unwrap_or(0.0)));
-            (first(rows, window.limit()), None)
-        }
-    };
-    let shown = page.iter().filter_map(|row| WebhookId::parse(row["id"].as_str()?).ok()).collect();
-    let durations: HashMap<WebhookId, Histogram> = store.durations(Some(shown)).await?.into_iter().collect();
-    for row in &mut page {
-        let of = row["id"].as_str().and_then(|id| WebhookId::parse(id).ok()).and_then(|id| durations.get(&id));
-        let at = |share| of.and_then(|durations| quantile(durations, share));
-        row["duration_ms"] = json!({"p50": at(0.5), "p99": at(0.99)});
-    }
-    let waiting = store.waiting(None).await?;
-    Ok(Json(json!({
-        "data": page,
-        "next": next,
-        "totals": {
-            "webhooks": snapshot.webhooks().len(), "failing": totals.failing, "retrying": totals.retrying,
-            "held": totals.held, "failed": totals.failed, "skipped": totals.skipped,
-            "breaker_open": totals.breaker_open, "disabled": totals.disabled,
-            "transform_failures": totals.transform_failures,
-            "failures_24h": tally(&listed, |failure| &failure.class),
-            "causes_24h": tally(&listed, |failure| &failure.cause),
-            "size_rejections": shared.api.metrics.size_rejections(),
-            "backlog": waiting.open, "oldest_pending_at": waiting.oldest, "next_due": waiting.next_due,
-        },
-    })))
+    Ok(Choice { failing, sort: sort.unwrap_or(Sort::Id), window })
 }
 
-fn first(mut rows: Vec<Value>, limit: usize) -> Vec<Value> {
-    rows.truncate(limit);
-    rows
+/// One webhook, and what is known of it.
+struct Row<'l> {
+    webhook: &'l Webhook,
+    status: &'static str,
+    counts: Option<&'l WebhookCounts>,
+    failures: &'l [&'l FailureClass],
 }
 
-/// Failed attempts of a row, in the last 24 hours.
-fn failed(row: &Value) -> u64 {
-    row["failures_24h"].as_object().into_iter().flat_map(Map::values).filter_map(Value::as_u64).sum()
+impl Look {
+    fn page(&self, choice: &Choice) -> Page {
+        let counts: HashMap<&WebhookId, &WebhookCounts> = self.counts.iter().map(|counts| (&counts.id, counts)).collect();
+        let mut failures: HashMap<&WebhookId, Vec<&FailureClass>> = HashMap::new();
+        for failure in &self.failures {
+            failures.entry(&failure.webhook).or_default().push(failure);
+        }
+        let rows = self.snapshot.webhooks().iter().map(|webhook| Row {
+            webhook,
+            status: webhook_shape::status(&webhook.settings, &self.snapshot.switchboard.standing(webhook.key)),
+            counts: counts.get(&webhook.settings.id).copied(),
+            failures: failures.get(&webhook.settings.id).map_or(&[], Vec::as_slice),
+        });
+        let mut totals = Totals::default();
+        let rows = rows.inspect(|row| totals.add(row));
+        let rows: Vec<Row<'_>> = rows.filter(|row| choice.failing.is_none_or(|failing| row.failing() == failing)).collect();
+        let (rows, next) = match choice.sort {
+            Sort::Id => choice.window.page(rows, |row| row.id().as_str()),
+            Sort::Failures => {
+                (first(rows, choice.window.limit(), |row| Some(row.attempts_failed_24h()).filter(|it| *it > 0)), None)
+            }
+            Sort::Slowest => {
+                let medians: HashMap<&WebhookId, Duration> =
+                    self.durations.iter().filter_map(|(id, durations)| Some((id, durations.quantile(0.5)?))).collect();
+                (first(rows, choice.window.limit(), |row| medians.get(row.id()).copied()), None)
+            }
+        };
+        Page {
+            ids: rows.iter().map(|row| row.id().clone()).collect(),
+            rows: rows.iter().map(Row::shape).collect(),
+            next,
+            totals: totals.shape(self),
+        }
+    }
 }
 
-fn medians(durations: Vec<(WebhookId, Histogram)>) -> HashMap<String, f64> {
-    durations.into_iter().filter_map(|(id, histogram)| Some((id.to_string(), quantile(&histogram, 0.5)?))).collect()
+/// The `limit` rows with most of `what`, those that have none left out.
+fn first<T, K: Ord + Copy>(rows: Vec<T>, limit: usize, what: impl Fn(&T) -> Option<K>) -> Vec<T> {
+    let mut keyed: Vec<(K, T)> = rows.into_iter().filter_map(|row| Some((what(&row)?, row))).collect();
+    keyed.sort_by_key(|(key, _)| Reverse(*key));
+    keyed.into_iter().take(limit).map(|(_, row)| row).collect()
 }
 
 #[derive(Default)]
@@ -127,41 +159,75 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, row: &Value) {
-        let number = |name: &str| row[name].as_u64().unwrap_or(0);
-        self.failing += u64::from(row["failing"] == true);
-        self.retrying += number("retrying");
-        self.held += number("held");
-        self.failed += number("failed");
-        self.skipped += number("skipped");
-        self.breaker_open += u64::from(row["status"] == "breaker_open");
-        self.disabled += u64::from(row["status"] == "disabled");
-        self.transform_failures += number("transform_failures");
+    fn add(&mut self, row: &Row<'_>) {
+        self.failing += u64::from(row.failing());
+        self.retrying += row.in_state(DeliveryState::Retrying);
+        self.held += row.in_state(DeliveryState::Held);
+        self.failed += row.in_state(DeliveryState::Failed);
+        self.skipped += row.in_state(DeliveryState::Dropped);
+        self.breaker_open += u64::from(row.status == "breaker_open");
+        self.disabled += u64::from(row.status == "disabled");
+        self.transform_failures += row.transform_failures();
+    }
+
+    fn shape(&self, look: &Look) -> Map<String, Value> {
+        let shape = json!({
+            "webhooks": look.snapshot.webhooks().len(), "failing": self.failing, "retrying": self.retrying,
+            "held": self.held, "failed": self.failed, "skipped": self.skipped,
+            "breaker_open": self.breaker_open, "disabled": self.disabled,
+            "transform_failures": self.transform_failures,
+            "failures_24h": tally(&look.failures, |failure| &failure.class),
+            "causes_24h": tally(&look.failures, |failure| &failure.cause),
+        });
+        match shape {
+            Value::Object(shape) => shape,
+            _ => Map::new(),
+        }
     }
 }
 
-/// `failing`: something waits for another try.
-fn row(snapshot: &Snapshot, webhook: &Webhook, counts: Option<&WebhookCounts>, failures: &[&FailureClass]) -> Value {
-    let state = |state: DeliveryState| counts.map_or(0, |counts| counts.states[state as usize]);
-    let last = failures.iter().max_by_key(|failure| failure.at);
-    let transform = failures.iter().filter(|failure| failure.class == "transform").map(|failure| failure.attempts).sum::<u64>();
-    let status = webhook_shape::status(&webhook.settings, &snapshot.switchboard.standing(webhook.key));
-    let origin = if webhook.settings.origin == Origin::Config { "config" } else { "api" };
-    json!({
-        "id": webhook.settings.id, "url": webhook.settings.url.masked(), "status": status, "origin": origin,
-        "failing": state(DeliveryState::Retrying) > 0,
-        "pending": state(DeliveryState::Pending), "retrying": state(DeliveryState::Retrying),
-        "held": state(DeliveryState::Held), "succeeded": state(DeliveryState::Succeeded),
-        "failed": state(DeliveryState::Failed), "cancelled": state(DeliveryState::Cancelled),
-        "skipped": state(DeliveryState::Dropped),
-        "attempts": counts.map_or(0, |counts| counts.attempts),
-        "attempts_failed": counts.map_or(0, |counts| counts.attempts_failed),
-        "transform_failures": transform,
-        "failures_24h": tally(failures.iter().copied(), |failure| &failure.class),
-        "causes_24h": tally(failures.iter().copied(), |failure| &failure.cause),
-        "last_failure": last.map(|last| json!({
-            "at": last.at, "class": last.class, "status": last.status, "error": last.error,
-        })),
-        "next_due": counts.and_then(|counts| counts.next_due),
-    })
+impl Row<'_> {
+    fn id(&self) -> &WebhookId {
+        &self.webhook.settings.id
+    }
+
+    fn in_state(&self, state: DeliveryState) -> u64 {
+        self.counts.map_or(0, |counts| counts.states[state as usize])
+    }
+
+    /// Something waits for another try.
+    fn failing(&self) -> bool {
+        self.in_state(DeliveryState::Retrying) > 0
+    }
+
+    fn attempts_failed_24h(&self) -> u64 {
+        self.failures.iter().map(|failure| failure.attempts).sum()
+    }
+
+    fn transform_failures(&self) -> u64 {
+        self.failures.iter().filter(|failure| failure.class == "transform").map(|failure| failure.attempts).sum()
+    }
+
+    fn shape(&self) -> Value {
+        let settings = &self.webhook.settings;
+        let last = self.failures.iter().max_by_key(|failure| failure.at);
+        let origin = if settings.origin == Origin::Config { "config" } else { "api" };
+        json!({
+            "id": settings.id, "url": settings.url.masked(), "status": self.status, "origin": origin,
+            "failing": self.failing(),
+            "pending": self.in_state(DeliveryState::Pending), "retrying": self.in_state(DeliveryState::Retrying),
+            "held": self.in_state(DeliveryState::Held), "succeeded": self.in_state(DeliveryState::Succeeded),
+            "failed": self.in_state(DeliveryState::Failed), "cancelled": self.in_state(DeliveryState::Cancelled),
+            "skipped": self.in_state(DeliveryState::Dropped),
+            "attempts": self.counts.map_or(0, |counts| counts.attempts),
+            "attempts_failed": self.counts.map_or(0, |counts| counts.attempts_failed),
+            "transform_failures": self.transform_failures(),
+            "failures_24h": tally(self.failures.iter().copied(), |failure| &failure.class),
+            "causes_24h": tally(self.failures.iter().copied(), |failure| &failure.cause),
+            "last_failure": last.map(|last| json!({
+                "at": last.at, "class": last.class, "status": last.status, "error": last.error,
+            })),
+            "next_due": self.counts.and_then(|counts| counts.next_due),
+        })
+    }
 }
