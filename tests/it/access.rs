@@ -27,10 +27,6 @@ scopes = ["manage"]
 tenant = "globex"
 "#;
 
-fn with(server: &Server, token: &str) -> Http {
-    Http::new(format!("http://{}", server.address), token.to_owned())
-}
-
 /// Two tenants with a webhook each, and one webhook of nobody.
 async fn tenants() -> (Server, Receiver, [Http; 3]) {
     let receiver = Receiver::start().await;
@@ -43,7 +39,7 @@ async fn tenants() -> (Server, Receiver, [Http; 3]) {
     ];
     let server = Server::start(&config.concat()).await;
     let clients = ["boss-token-0123456789", "acme-token-0123456789", "globex-token-012345678"];
-    let clients = clients.map(|token| with(&server, token));
+    let clients = clients.map(|token| server.http_as(token));
     (server, receiver, clients)
 }
 
@@ -130,7 +126,7 @@ async fn a_tenants_token_sees_and_manages_only_its_own() {
 async fn a_flood_is_answered_with_429_and_a_neighbour_is_not() {
     let limits = "[server.rate_limit]\npublish = \"20/m\"\nread = \"30/m\"\nmanage = \"10/m\"\n";
     let server = Server::start(&[head(), TOKENS.to_owned(), limits.to_owned()].concat()).await;
-    let clients = ["boss-token-0123456789", "acme-token-0123456789"].map(|token| with(&server, token));
+    let clients = ["boss-token-0123456789", "acme-token-0123456789"].map(|token| server.http_as(token));
     let [boss, acme] = &clients;
     let mut flood = tokio::task::JoinSet::new();
     for _ in 0..100 {
@@ -161,7 +157,7 @@ async fn a_flood_is_answered_with_429_and_a_neighbour_is_not() {
     assert_eq!(boss.raw("GET", "/healthz", &[], Bytes::new()).await.1.get("x-ratelimit-limit"), None);
 
     // Who has no token is told apart by address, and may not guess for ever.
-    let stranger = Http::new(format!("http://{}", server.address), "guess".to_owned());
+    let stranger = server.http_as("guess");
     let mut statuses = Vec::new();
     for _ in 0..31 {
         statuses.push(stranger.get("/v1/events").await.0);

@@ -31,10 +31,6 @@ token = "other-token-0123456789"
 scopes = ["manage"]
 "#;
 
-fn with(server: &Server, token: &str) -> Http {
-    Http::new(format!("http://{}", server.address), token.to_owned())
-}
-
 /// Somebody else, who publishes over and over until told to stop; answers how often, and how long the slowest took.
 fn neighbour(http: Http) -> (tokio::sync::oneshot::Sender<()>, tokio::task::JoinHandle<(usize, Duration)>) {
     let (stop, mut stopped) = tokio::sync::oneshot::channel();
@@ -114,7 +110,7 @@ async fn publishing_managing_and_testing_have_quotas_of_their_own() {
     let limits = "[server.rate_limit]\npublish = \"30/m\"\nmanage = \"20/m\"\ntest = \"6/m\"\n";
     let hook = webhook("w", &receiver.url("/w"), r#"["never"]"#, "");
     let server = Server::start(&[head(), TOKENS.to_owned(), limits.to_owned(), hook].concat()).await;
-    let (boss, other) = (with(&server, "boss-token-0123456789"), with(&server, "other-token-0123456789"));
+    let (boss, other) = (server.http_as("boss-token-0123456789"), server.http_as("other-token-0123456789"));
     let cases = [
         ("publish", 30, "/v1/events", r#"{"type":"a"}"#),
         ("manage", 20, "/v1/webhooks/w/enable", ""),

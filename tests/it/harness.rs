@@ -251,6 +251,11 @@ impl Server {
         &self.http
     }
 
+    /// With another token.
+    pub fn http_as(&self, token: &str) -> Http {
+        Http::new(format!("http://{}", self.address), token.to_owned())
+    }
+
     /// Writes a new configuration in place, and waits until it is live.
     pub async fn reconfigure(&self, config: &str) {
         let before = self.http.get("/v1/config").await.1["generation"].as_u64().unwrap();

@@ -17,10 +17,6 @@ scopes = ["manage"]
 tenant = "acme"
 "#;
 
-fn with(server: &Server, token: &str) -> Http {
-    Http::new(format!("http://{}", server.address), token.to_owned())
-}
-
 async fn audited(http: &Http, action: &str) -> Vec<Value> {
     let (status, log) = http.get("/v1/audit").await;
     assert_eq!(status, 200, "{log}");
@@ -73,7 +69,7 @@ async fn an_erased_tenant_takes_its_webhooks_along_and_their_secrets() {
     let receiver = Receiver::start().await;
     let declared = webhook("declared", &receiver.url("/declared"), r#"["*"]"#, "tenant = \"acme\"");
     let server = Server::start(&[head(), TOKENS.to_owned(), declared].concat()).await;
-    let (boss, acme) = (with(&server, "boss-token-0123456789"), with(&server, "acme-token-0123456789"));
+    let (boss, acme) = (server.http_as("boss-token-0123456789"), server.http_as("acme-token-0123456789"));
     let body = |id: &str| {
         json!({"id": id, "url": receiver.url("/w"), "events": ["*"], "headers": {"X-Api-Key": "the-key-of-acme-4711"},
             "secret": "the-secret-of-acme-4711"})
@@ -116,7 +112,7 @@ async fn rotations_and_removals_are_told_on_the_bus_with_whose_webhook_it_was() 
     let receiver = Receiver::start().await;
     let watch = webhook("watch", &receiver.url("/watch"), r#"["webhook.deleted", "webhook.secret.rotated"]"#, "");
     let server = Server::start(&[head(), TOKENS.to_owned(), watch].concat()).await;
-    let acme = with(&server, "acme-token-0123456789");
+    let acme = server.http_as("acme-token-0123456789");
     let first = made(&acme, json!({"id": "w", "url": receiver.url("/w"), "events": ["*"]})).await;
     let (status, rotated) = acme.post("/v1/webhooks/w/rotate-secret", "").await;
     assert_eq!(status, 200, "{rotated}");
@@ -149,12 +145,12 @@ async fn an_event_is_explained_for_the_caller_s_webhooks_however_many_others_the
         (0..300).map(|n| webhook(&format!("a{n:03}"), "https://example.com/", r#"["other.*"]"#, "tenant = \"globex\"")).collect();
     let own = webhook("zz", "https://example.com/", r#"["never.*"]"#, "tenant = \"acme\"");
     let server = Server::start(&[head(), TOKENS.to_owned(), others, own].concat()).await;
-    let acme = with(&server, "acme-token-0123456789");
+    let acme = server.http_as("acme-token-0123456789");
     assert_eq!(acme.post("/v1/events", r#"{"id":"e","type":"order.created"}"#).await.0, 202);
     let (_, event) = acme.get("/v1/events/e").await;
     let expected = json!([{"webhook": "zz", "reason": "none of its patterns matches `order.created`"}]);
     assert_eq!(event["unmatched"], expected, "{event}");
-    let (_, event) = with(&server, "boss-token-0123456789").get("/v1/events/e").await;
+    let (_, event) = server.http_as("boss-token-0123456789").get("/v1/events/e").await;
     assert_eq!(event["unmatched"].as_array().unwrap().len(), 250, "and there is an end to it");
 }
 
@@ -166,7 +162,7 @@ async fn a_replay_neither_names_nor_sends_what_a_former_owner_s_webhook_was_sent
     };
     let mut server = Server::start(&config("globex")).await;
     server.set_token("boss-token-0123456789");
-    let (boss, acme) = (with(&server, "boss-token-0123456789"), with(&server, "acme-token-0123456789"));
+    let (boss, acme) = (server.http_as("boss-token-0123456789"), server.http_as("acme-token-0123456789"));
     assert_eq!(boss.post("/v1/events", r#"{"id":"e-1","type":"a","tenant":"globex"}"#).await.0, 202);
     server.delivery_in("e-1", "succeeded").await;
     server.reconfigure(&config("acme")).await;
