@@ -1,12 +1,9 @@
 //! One attempt, a straight line: make the bytes, sign, send, classify, decide, record.
 
 use std::borrow::Cow;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,6 +12,7 @@ use super::classify::{self, Verdict};
 use super::health::News;
 use super::record::{record, release};
 use super::request::{self, Made as MadeNow, Prepared};
+use super::simulation::Simulation;
 use crate::clock::Clock;
 use crate::model::lifecycle::{Lifetime, Tried as Over};
 use crate::model::{
@@ -22,7 +20,7 @@ use crate::model::{
     WebhookKey,
 };
 use crate::operational::{FailedDelivery, Notice, Operational};
-use crate::outbound::{Response, SendError, SendLimits};
+use crate::outbound::SendLimits;
 use crate::snapshot::{Live, Snapshot, Webhook};
 use crate::store::{Lease, Made, Settle, Slot, Store};
 use crate::telemetry::Metrics;
@@ -42,12 +40,8 @@ pub(super) struct Context {
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: mpsc::Sender<Event>,
     pub(super) operational: Operational,
-    pub(super) endpoints: Option<Endpoints>,
+    pub(super) simulation: Option<Simulation>,
 }
-
-/// Endpoints without a network, for simulations.
-pub type Endpoints = Arc<dyn Fn(Request<Bytes>, SendLimits) -> Answering + Send + Sync>;
-pub type Answering = Pin<Box<dyn Future<Output = Result<Response, SendError>> + Send>>;
 
 /// What the loop has to know of an attempt.
 #[derive(Debug, Clone, Copy)]
@@ -223,8 +217,8 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
                 connect_timeout: webhook.settings.connect_timeout,
                 response_bytes_max: RESPONSE_BYTES_MAX,
             };
-            let answer = match &context.endpoints {
-                Some(endpoints) => endpoints(*request, limits).await,
+            let answer = match &context.simulation {
+                Some(simulation) => (simulation.endpoints)(*request, limits).await,
                 None => snapshot.client.send_with(&webhook.egress, *request, limits).await,
             };
             (classify::answer(&webhook.settings.retry, answer, context.clock.now()), Some(sent), kept)
@@ -266,7 +260,11 @@ fn conclude(context: &Context, webhook: &Webhook, lease: &Lease, verdict: Verdic
         created: lease.delivery.created,
         events: lease.batch.as_ref().map_or(1, |events| events.len()),
     };
-    let settlement = lifetime(webhook).after(&over, context.clock.now(), &mut rand::rng());
+    let (lifetime, now) = (lifetime(webhook), context.clock.now());
+    let settlement = match &context.simulation {
+        Some(simulation) => lifetime.after(&over, now, &mut *simulation.chance()),
+        None => lifetime.after(&over, now, &mut rand::rng()),
+    };
     let news = News::of(webhook, &outcome, asked, tried.took, lease.event.kind.is_reserved());
     let is_transform = matches!(&outcome, Outcome::Failed(Failure { cause: Cause::Transform, .. }));
     let shown = match &outcome {

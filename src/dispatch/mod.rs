@@ -9,6 +9,7 @@ mod lane;
 mod reconcile;
 mod record;
 mod request;
+mod simulation;
 #[cfg(test)]
 mod tests;
 mod throttle;
@@ -22,11 +23,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::attempt::{Answering, Endpoints};
 use self::attempt::{Context, Event};
 use self::due::DueIndex;
 use self::health::{Health, News};
 use self::lane::Lane;
+pub use self::simulation::{Answering, Endpoints, Simulation};
 use self::throttle::{Throttle, Turns};
 use crate::clock::Clock;
 use crate::model::{Admission, Timestamp, WebhookKey};
@@ -56,6 +57,9 @@ const READ_AHEAD_MAX: Duration = Duration::from_secs(1);
 
 /// Events that no attempt sends: of keepers, and of webhooks that are released, at once.
 const OTHER_EVENTS_MAX: usize = 1024;
+
+/// Events taken up before anything new begins.
+const EVENTS_AT_ONCE: usize = 256;
 
 /// Looks at the disk under way at once, over all lanes.
 const CLAIMS_MAX: usize = 16;
@@ -95,18 +99,18 @@ impl Dispatcher {
         Self::build(store, live, clock, metrics, None)
     }
 
-    /// As [`Dispatcher::new`], with endpoints that are no further than a call.
-    pub fn simulated(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>, endpoints: Endpoints) -> Self {
-        Self::build(store, live, clock, metrics, Some(endpoints))
+    /// As [`Dispatcher::new`], without a network and without chance.
+    pub fn simulated(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>, simulation: Simulation) -> Self {
+        Self::build(store, live, clock, metrics, Some(simulation))
     }
 
-    fn build(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>, endpoints: Option<Endpoints>) -> Self {
+    fn build(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>, simulation: Option<Simulation>) -> Self {
         // Each attempt sends two events at the most, so a send never waits.
         let (sender, events) = mpsc::channel(2 * ATTEMPTS_MAX + OTHER_EVENTS_MAX);
         let health = Health::restored(&live.snapshot().switchboard);
         let operational = Operational::new(store.clone(), Arc::clone(&live), clock.clone());
         Self {
-            context: Arc::new(Context { store, live, clock, metrics, events: sender, operational, endpoints }),
+            context: Arc::new(Context { store, live, clock, metrics, events: sender, operational, simulation }),
             lanes: HashMap::new(),
             runnable: VecDeque::new(),
             due: DueIndex::default(),
@@ -128,27 +132,42 @@ impl Dispatcher {
     /// claimed again at the next start.
     pub async fn run(mut self, shutdown: CancellationToken, grace: impl Fn() -> Duration) {
         let mut generations = self.context.live.generations();
-        let mut events = Vec::with_capacity(256);
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
         let board = Arc::clone(&self.context.live.snapshot().switchboard);
         self.reconfigured();
         loop {
+            self.take_up();
             // Here, not only when the sleep below is over: while events keep coming it may never be.
             self.wake_due();
             self.start_work();
             self.start_keeping();
             let wake = self.next_wake();
             tokio::select! {
+                // What is rare first, and what comes all the time was taken up above, so nothing waits behind the rest.
+                biased;
                 () = shutdown.cancelled() => break,
-                ready = self.context.store.ready() => self.take(ready),
-                _ = self.events.recv_many(&mut events, 256) => events.drain(..).for_each(|event| self.note(event)),
-                Some(claimed) = self.claims.join_next() => self.claimed(claimed),
-                Some(_) = self.running.join_next() => {}
                 Ok(()) = generations.changed() => self.reconfigured(),
                 switched = board.switched() => switched.into_iter().for_each(|webhook| self.switched(webhook, &board)),
+                ready = self.context.store.ready() => self.take(ready),
+                _ = self.events.recv_many(&mut events, EVENTS_AT_ONCE) => events.drain(..).for_each(|event| self.note(event)),
+                Some(claimed) = self.claims.join_next() => self.claimed(claimed),
+                Some(_) = self.running.join_next() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.wake_due(),
             }
         }
         self.drain(grace()).await;
+    }
+
+    /// What attempts and looks at the disk have told meanwhile.
+    fn take_up(&mut self) {
+        for _ in 0..EVENTS_AT_ONCE {
+            let Ok(event) = self.events.try_recv() else { break };
+            self.note(event);
+        }
+        while let Some(claimed) = self.claims.try_join_next() {
+            self.claimed(claimed);
+        }
+        while self.running.try_join_next().is_some() {}
     }
 
     fn take(&mut self, ready: Ready) {
@@ -390,12 +409,13 @@ impl Dispatcher {
             tracing::info!(attempts = under_way, "waiting for attempts under way");
         }
         let finish = async {
-            let mut events = Vec::with_capacity(256);
+            let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
             while !self.running.is_empty() {
                 tokio::select! {
+                    biased;
                     _ = self.running.join_next() => {}
                     // Taken so that nobody waits to send one.
-                    _ = self.events.recv_many(&mut events, 256) => events.clear(),
+                    _ = self.events.recv_many(&mut events, EVENTS_AT_ONCE) => events.clear(),
                 }
             }
         };

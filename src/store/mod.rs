@@ -32,7 +32,7 @@ use zeroize::Zeroizing;
 
 use crate::clock::Clock;
 use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
-pub use embedded::{Embedded, Histogram, Slot};
+pub use embedded::{Access, Disk, Embedded, Histogram, Served, Slot};
 pub use follow::{Place, Tail, Told, ToldAttempt};
 pub use manage::{
     ApiWebhook, AuditEntry, AuditFilter, AuditRecord, FailureClass, Job, JobSpec, JobState, JobStep, SeenType, Subject, Waiting,
@@ -79,6 +79,12 @@ impl Store {
     /// Opens or makes the store, and takes up what a crash left.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         Embedded::open(options).await.map(Self::Embedded)
+    }
+
+    /// As [`Store::open`], for simulations: on a disk that takes virtual time and fails when it is told to, and with no
+    /// threads, so that a run on one thread depends on nothing but its seeds.
+    pub fn simulated(options: StoreOptions, disk: Disk) -> Result<Self, StoreError> {
+        Embedded::simulated(options, disk).map(Self::Embedded)
     }
 
     /// Proves the invariants of a store that need not be open; changes nothing.

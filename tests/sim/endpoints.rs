@@ -8,10 +8,13 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use tenterhook::dispatch::{Answering, Endpoints};
+use tenterhook::dispatch::{Answering, Simulation};
 use tenterhook::model::{Cause, Timings};
 use tenterhook::outbound::{Response, SendError, SendLimits};
 use tokio::time::Instant;
+
+/// An endpoint that answers takes less than this.
+pub const ANSWER_MAX: Duration = Duration::from_millis(200);
 
 /// One request, as the endpoint saw it.
 #[derive(Debug, Clone)]
@@ -52,9 +55,15 @@ impl Network {
         Self { state: Arc::default(), rng: Arc::new(Mutex::new(StdRng::seed_from_u64(seed ^ 0xe7d))) }
     }
 
-    pub fn endpoints(&self) -> Endpoints {
+    /// For one life of the dispatcher.
+    pub fn simulation(&self) -> Simulation {
         let network = self.clone();
-        Arc::new(move |request, limits| -> Answering { Box::pin(network.clone().answer(request, limits)) })
+        let endpoints = Arc::new(move |request, limits| -> Answering { Box::pin(network.clone().answer(request, limits)) });
+        Simulation::new(endpoints, self.rng.lock().unwrap().random())
+    }
+
+    pub fn all_calls(&self) -> Vec<Call> {
+        self.state.lock().unwrap().calls.clone()
     }
 
     pub fn calls(&self, path: &str) -> Vec<Call> {
@@ -118,7 +127,7 @@ impl Network {
 
     /// Delay, status (0: the connection breaks) and headers; `None`: hangs.
     fn plan(&self, path: &str, events: usize) -> Option<(Duration, u16, HeaderMap)> {
-        let delay = Duration::from_millis(u64::from(self.draw(1..200)));
+        let delay = Duration::from_millis(u64::from(self.draw(1..ANSWER_MAX.as_millis().try_into().unwrap())));
         let (healed, down) = {
             let state = self.state.lock().unwrap();
             (state.healed, state.down.get(path).copied().unwrap_or(false))

@@ -1,19 +1,18 @@
-//! Simulation: store, snapshot and dispatcher as they are, endpoints that misbehave as a seed says, hours in seconds.
+//! Simulation: store, snapshot and dispatcher as they are, on one thread and in virtual time; endpoints and a disk that
+//! misbehave as a seed says, and nothing that the seed does not say: a run can be lived through again.
 //! What must hold whatever happens is in `checks.rs`. `SIM_SEEDS=200 cargo test --test sim`; a seed that failed goes into
 //! `seeds.txt` with its fix, and is run every time.
-#![expect(clippy::disallowed_methods, reason = "a simulation owns its threads and tasks, and real time is only given away")]
+#![expect(clippy::disallowed_methods, reason = "a simulation owns its threads and tasks")]
 
 mod checks;
+mod disk;
 mod endpoints;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Seeds that are run when nothing else is said: some seconds.
-const SEEDS: u64 = 12;
-
-/// A run waits for the store's threads most of the time.
-const THREADS: usize = 4;
+const SEEDS: u64 = 25;
 
 #[test]
 fn every_promise_holds_whatever_the_endpoints_do() {
@@ -22,8 +21,9 @@ fn every_promise_holds_whatever_the_endpoints_do() {
     let seeds: Vec<u64> = failed_before.chain(1..=asked).collect();
     let next = AtomicU64::new(0);
     let failures = std::sync::Mutex::new(Vec::new());
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
                     let outcome = std::panic::catch_unwind(|| world::run(*seed));
@@ -36,4 +36,12 @@ fn every_promise_holds_whatever_the_endpoints_do() {
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "seeds that failed: {failures:?} (see their panics above)");
+}
+
+#[test]
+fn a_seed_tells_all_that_happens() {
+    let (first, second) = (world::run(SEEDS), world::run(SEEDS));
+    let differ = first.iter().zip(&second).enumerate().find(|(_, (first, second))| first != second);
+    assert_eq!(differ, None, "requests of two runs with one seed");
+    assert_eq!(first.len(), second.len());
 }

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::writer::Command;
 
 /// Commands that wait: beyond it, publishers wait, which is the back-pressure that HTTP understands.
-const COMMANDS_MAX: usize = 8192;
+pub(super) const COMMANDS_MAX: usize = 8192;
 
 /// Commands in one commit: some 10 ms of work, so that nobody waits long behind a burst.
 const GROUP_MAX: usize = 1024;

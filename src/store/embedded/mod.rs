@@ -25,11 +25,13 @@ mod schema;
 mod secrets;
 mod seen;
 mod settle;
+mod simulated;
 mod standings;
 mod tail;
 mod tally;
 mod watch;
 mod work;
+mod workers;
 mod writer;
 
 use std::collections::HashMap;
@@ -46,6 +48,9 @@ use self::handover::Handover;
 pub use self::handover::Slot;
 pub use self::histogram::Histogram;
 use self::settle::EncodedSettle;
+use self::simulated::Simulated;
+pub use self::simulated::{Access, Disk, Served};
+use self::workers::{Workers, blocking};
 use self::writer::{Command, Reply, Writer};
 use super::{
     Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
@@ -68,20 +73,24 @@ pub struct Embedded {
 struct Shared {
     path: PathBuf,
     clock: Clock,
-    commands: inbox::Sender,
+    workers: Workers,
     handover: Arc<Handover>,
     watch: Arc<watch::Watch>,
     readers: Mutex<Vec<Connection>>,
     reading: Semaphore,
     failed: tokio_watch::Receiver<Option<StoreError>>,
-    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
     /// Held for as long as the store is open: one process per data directory.
     lock: Mutex<Option<File>>,
 }
 
 impl Embedded {
     pub(super) async fn open(options: StoreOptions) -> Result<Self, StoreError> {
-        blocking(move || Self::open_blocking(options)).await
+        blocking(move || Self::open_with(options, Workers::start)).await
+    }
+
+    /// As [`Embedded::open`], with no threads.
+    pub(super) fn simulated(options: StoreOptions, disk: Disk) -> Result<Self, StoreError> {
+        Self::open_with(options, move |writer, _| Ok(Workers::Simulated(Simulated::start(writer, disk))))
     }
 
     pub(super) async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
@@ -93,7 +102,10 @@ impl Embedded {
         blocking(move || check::check(&path, now).map_err(|e| writer::explain(&e, &path))).await
     }
 
-    fn open_blocking(options: StoreOptions) -> Result<Self, StoreError> {
+    fn open_with(
+        options: StoreOptions,
+        start: impl FnOnce(Writer, Connection) -> std::io::Result<Workers>,
+    ) -> Result<Self, StoreError> {
         let directory = options.path;
         let unavailable = |reason: String| StoreError::Unavailable { reason };
         make_directory(&directory)
@@ -107,7 +119,6 @@ impl Embedded {
 
         let handover = Arc::new(Handover::default());
         let settled = Arc::new(watch::Watch::default());
-        let (commands, inbox) = inbox::new();
         let (failure, failed) = tokio_watch::channel(None);
         let mut writer = Writer::new(
             writer_connection,
@@ -119,23 +130,17 @@ impl Embedded {
             options.on_commit,
         );
         writer.recover()?;
-        let checkpoints =
-            writer::Checkpointer::start(checkpointer).map_err(|e| unavailable(format!("cannot start a thread: {e}")))?;
-        let thread = std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run(inbox, checkpoints))
-            .map_err(|e| unavailable(format!("cannot start a thread: {e}")))?;
+        let workers = start(writer, checkpointer).map_err(|e| unavailable(format!("cannot start a thread: {e}")))?;
         Ok(Self {
             shared: Arc::new(Shared {
                 path,
                 clock: options.clock,
-                commands,
+                workers,
                 handover,
                 watch: settled,
                 readers: Mutex::new(readers),
                 reading: Semaphore::new(READERS_MAX),
                 failed,
-                writer: Mutex::new(Some(thread)),
                 lock: Mutex::new(Some(lock)),
             }),
         })
@@ -153,7 +158,7 @@ impl Embedded {
 
     async fn command<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.shared.commands.send(make(reply)).await.map_err(|_| self.why_gone())?;
+        self.shared.workers.send(make(reply)).await.map_err(|_| self.why_gone())?;
         answer.await.map_err(|_| self.why_gone())?
     }
 
@@ -169,7 +174,7 @@ impl Embedded {
     ) -> Result<T, StoreError> {
         let _permit = self.shared.reading.acquire().await.map_err(|_| self.why_gone())?;
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
+        let work = move || {
             let lock = || shared.readers.lock().unwrap_or_else(PoisonError::into_inner);
             let reader = lock().pop();
             let reader = match reader {
@@ -180,8 +185,8 @@ impl Embedded {
             let result = look(&reader, &shared).map_err(|e| writer::explain(&e, &shared.path));
             lock().push(reader);
             result
-        })
-        .await
+        };
+        self.shared.workers.look(work).await
     }
 
     pub(super) async fn intern(&self, ids: Vec<WebhookId>) -> Result<Vec<WebhookKey>, StoreError> {
@@ -342,22 +347,10 @@ impl Embedded {
     pub(super) async fn close(&self) {
         // The error means that the writer has ended already, which is what we want.
         let _ = self.command(|reply| Command::Close { reply }).await;
-        let thread = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread {
-            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the store's writer thread panicked");
-            }
+        if self.shared.workers.join().await {
             // Nothing is written any more: another may open it, although somebody still reads here.
             self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
-    }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(e) => Err(StoreError::Unavailable { reason: format!("a look into the store did not finish: {e}") }),
     }
 }
 

@@ -58,7 +58,7 @@ impl Embedded {
             // Whoever asked may have gone meanwhile; the work is durable all the same.
             let _ = reply.send(result.and_then(|()| value.ok_or_else(missing)));
         });
-        self.shared.commands.send(Command::Work(Work { run, answer: answered })).await.map_err(|_| self.why_gone())?;
+        self.shared.workers.send(Command::Work(Work { run, answer: answered })).await.map_err(|_| self.why_gone())?;
         answer.await.map_err(|_| self.why_gone())?
     }
 }

@@ -170,9 +170,7 @@ impl Writer {
                 // What is in by now is written as well.
                 inbox.close();
             }
-            if let Err(poison) = self.commit_group(group) {
-                tracing::error!(error = %poison, "the store failed: stopping");
-                self.failure.send_replace(Some(poison));
+            if !self.write(group) {
                 return;
             }
             self.bound_log(&checkpoints);
@@ -182,6 +180,14 @@ impl Writer {
         if let Err(e) = self.keep_watermark(0).and_then(|()| restart_log(&self.connection)) {
             tracing::warn!("the last checkpoint did not go through, the next start makes up for it: {e}");
         }
+    }
+
+    /// Runs a group and answers it; `false` when the store cannot be trusted any longer.
+    pub(super) fn write(&mut self, group: Vec<Command>) -> bool {
+        let Err(poison) = self.commit_group(group) else { return true };
+        tracing::error!(error = %poison, "the store failed: stopping");
+        self.failure.send_replace(Some(poison));
+        false
     }
 
     /// Runs a group in one commit and answers it. When one command breaks the group, each runs in a commit of its

@@ -1,0 +1,83 @@
+//! The store without threads, for simulations: commits and looks go through on the runtime's own thread, each after as much
+//! virtual time as the simulated disk takes for it, so that what happens hangs on nothing that a seed does not say. What the
+//! writer's thread does beside, bounding the log, is left out.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::inbox::{COMMANDS_MAX, Closed};
+use super::writer::{Command, Writer};
+use crate::store::StoreError;
+
+/// What is asked of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Commit,
+    Look,
+}
+
+/// What a simulated disk makes of it.
+#[derive(Debug, Clone, Default)]
+pub struct Served {
+    pub after: Duration,
+    /// Nothing was done.
+    pub fault: Option<StoreError>,
+}
+
+pub type Disk = Arc<dyn Fn(Access) -> Served + Send + Sync>;
+
+pub(super) struct Simulated {
+    disk: Disk,
+    commands: mpsc::Sender<Command>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Simulated {
+    pub(super) fn start(writer: Writer, disk: Disk) -> Self {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        #[expect(clippy::disallowed_methods, reason = "joined when the store is closed")]
+        let writer = tokio::spawn(write(writer, inbox, Arc::clone(&disk)));
+        Self { disk, commands, writer: Mutex::new(Some(writer)) }
+    }
+
+    pub(super) async fn send(&self, command: Command) -> Result<(), Closed> {
+        self.commands.send(command).await.map_err(|_| Closed)
+    }
+
+    pub(super) async fn look<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let served = (self.disk)(Access::Look);
+        tokio::time::sleep(served.after).await;
+        served.fault.map_or_else(work, Err)
+    }
+
+    /// Whether the writer ended as it should; `None` when it was joined before.
+    pub(super) async fn join(&self) -> Option<bool> {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        Some(writer.await.is_ok())
+    }
+}
+
+/// As [`Writer::run`]: whatever came while the disk was busy goes in one commit, settled attempts first.
+async fn write(mut writer: Writer, mut inbox: mpsc::Receiver<Command>, disk: Disk) {
+    while let Some(first) = inbox.recv().await {
+        let served = disk(Access::Commit);
+        tokio::time::sleep(served.after).await;
+        let mut group = vec![first];
+        group.extend(std::iter::from_fn(|| inbox.try_recv().ok()));
+        group.sort_by_key(|command| !matches!(command, Command::Settle { .. }));
+        if group.iter().any(|command| matches!(command, Command::Close { .. })) {
+            inbox.close();
+        }
+        match served.fault {
+            Some(fault) => group.into_iter().for_each(|command| command.answer(Err(fault.clone()))),
+            None => {
+                if !writer.write(group) {
+                    return;
+                }
+            }
+        }
+    }
+}
