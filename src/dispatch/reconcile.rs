@@ -6,18 +6,19 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::attempt::{Context, Event};
+use super::record::persist;
 use crate::model::{OnGap, WebhookKey};
 use crate::snapshot::Snapshot;
-use crate::store::{KnownWebhook, StoreError, Sweep};
+use crate::store::{KnownWebhook, Sweep};
+
+const WHAT_WAITS: &str = "what the configuration or a switch means for waiting deliveries";
 
 /// In the background: what it has not reached yet is decided at the attempt, by the same rules.
 pub(super) fn start(context: &Arc<Context>, running: &mut JoinSet<()>) {
     let context = Arc::clone(context);
     running.spawn(async move {
         let snapshot = context.live.snapshot();
-        if let Err(error) = reconcile(&context, &snapshot).await {
-            tracing::error!(%error, "waiting deliveries could not be brought in line with the configuration; the next reload tries again");
-        }
+        reconcile(&context, &snapshot).await;
     });
 }
 
@@ -31,35 +32,34 @@ pub(super) fn switched(context: &Arc<Context>, running: &mut JoinSet<()>, webhoo
             Some(webhook) if snapshot.is_enabled(webhook) => Sweep::Release,
             Some(_) => Sweep::Hold,
         };
-        if let Err(error) = run(&context, webhook, sweep).await {
-            tracing::error!(%error, ?sweep, "waiting deliveries could not follow the switch; the next reload tries again");
-        }
+        run(&context, webhook, sweep).await;
     });
 }
 
-async fn reconcile(context: &Context, snapshot: &Snapshot) -> Result<(), StoreError> {
-    for known in context.store.known_webhooks().await? {
+/// `None`: the store failed for good.
+async fn reconcile(context: &Context, snapshot: &Snapshot) -> Option<()> {
+    for known in persist("a new configuration", || context.store.known_webhooks()).await? {
         if known.blocks && !blocks(snapshot, &known) {
             run(context, known.key, Sweep::Unblock).await?;
         }
         let Some(sweep) = needed(snapshot, &known) else { continue };
         // A later configuration may have changed its mind; its own reconciliation sees to that.
         if context.live.snapshot().generation != snapshot.generation {
-            return Ok(());
+            return Some(());
         }
         let deliveries = run(context, known.key, sweep).await?;
         if deliveries > 0 {
             tracing::info!(webhook = %known.id, deliveries, ?sweep, "waiting deliveries follow the configuration");
         }
     }
-    Ok(())
+    Some(())
 }
 
 /// A long sweep may be overtaken by the next switch: then it gives way, and the one that is wanted by now follows, so
 /// that two of them neither undo each other nor leave half behind.
-async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
+async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Option<u64> {
     if sweep == Sweep::Unblock {
-        return context.store.sweep(webhook, sweep).await;
+        return persist(WHAT_WAITS, || context.store.sweep(webhook, sweep)).await;
     }
     let (mut sweep, mut total) = (sweep, 0);
     loop {
@@ -67,10 +67,11 @@ async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Result<u64
             // Fails only when the loop has ended.
             let _ = context.events.send(Event::Released { webhook }).await;
         }
-        total += context.store.sweep_while(webhook, sweep, || wanted(context, webhook) == sweep).await?;
+        let swept = || context.store.sweep_while(webhook, sweep, || wanted(context, webhook) == sweep);
+        total += persist(WHAT_WAITS, swept).await?;
         let by_now = wanted(context, webhook);
         if by_now == sweep {
-            return Ok(total);
+            return Some(total);
         }
         sweep = by_now;
     }

@@ -10,29 +10,38 @@ use crate::model::WebhookKey;
 use crate::operational::Notice;
 use crate::store::{Settle, Settled, StandingChange, StoreError, Sweep};
 
-/// Between two tries to record an attempt while the store cannot take it. Its place stays taken meanwhile: what
-/// cannot be recorded should not be attempted either.
+/// Between two tries while the store cannot take something. An attempt's place among all stays taken meanwhile: what
+/// cannot be recorded should not be attempted without end either.
 const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
-pub(super) async fn record(context: &Context, settle: Settle) -> Settled {
-    let settle = Arc::new(settle);
+/// Does `work` over and over until the store takes it; `what` is told once, if it does not at first. `None`: the store
+/// failed for good, has said so, and the process is about to stop.
+pub(super) async fn persist<T, W>(what: &str, work: impl Fn() -> W) -> Option<T>
+where
+    W: Future<Output = Result<T, StoreError>>,
+{
+    let mut told = false;
     loop {
-        match context.store.settle(Arc::clone(&settle)).await {
-            Ok(settled) => return settled,
-            // Said once by the store; the process is about to stop.
-            Err(StoreError::Poisoned { .. }) => return Settled::default(),
+        match work().await {
+            Ok(done) => return Some(done),
+            Err(StoreError::Poisoned { .. }) => return None,
+            Err(error) if told => tracing::debug!(%error, "still, {what} cannot be stored"),
             Err(error) => {
-                tracing::error!(delivery = %settle.delivery, %error, "an attempt cannot be recorded yet");
-                tokio::time::sleep(RECORD_PAUSE).await;
+                tracing::error!(%error, "{what} cannot be stored yet, trying again");
+                told = true;
             }
         }
+        tokio::time::sleep(RECORD_PAUSE).await;
     }
 }
 
+pub(super) async fn record(context: &Context, settle: Settle) -> Settled {
+    let settle = Arc::new(settle);
+    persist(&format!("an attempt of {}", settle.delivery), || context.store.settle(Arc::clone(&settle))).await.unwrap_or_default()
+}
+
 pub(super) async fn release(context: &Context, webhook: WebhookKey) {
-    if let Err(error) = context.store.sweep(webhook, Sweep::Release).await {
-        tracing::error!(%error, "held deliveries cannot be released; the next reload tries again");
-    }
+    persist("the release of what was held", || context.store.sweep(webhook, Sweep::Release)).await;
 }
 
 /// Keeps how webhooks stand, then tells of it; one such task at a time, so that the last word is the last kept.
@@ -44,15 +53,7 @@ pub(super) fn spawn_keeper(
 ) {
     let context = Arc::clone(context);
     running.spawn(async move {
-        loop {
-            match context.store.stand(changes.clone()).await {
-                Ok(()) | Err(StoreError::Poisoned { .. }) => break,
-                Err(error) => {
-                    tracing::error!(%error, "how webhooks stand cannot be kept yet");
-                    tokio::time::sleep(RECORD_PAUSE).await;
-                }
-            }
-        }
+        persist("how webhooks stand", || context.store.stand(changes.clone())).await;
         for notice in notices {
             context.operational.raise(&notice).await;
         }
