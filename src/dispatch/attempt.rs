@@ -22,7 +22,7 @@ use crate::model::{
 use crate::operational::{FailedDelivery, Notice, Operational};
 use crate::outbound::SendLimits;
 use crate::snapshot::{Live, Snapshot, Webhook};
-use crate::store::{Lease, Made, Settle, Slot, Store};
+use crate::store::{Lease, Made, Settle, Settled, Slot, Store};
 use crate::telemetry::Metrics;
 
 /// Bytes of a response kept with the attempt: an error page's first screen, and
@@ -123,19 +123,24 @@ pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
         Some(webhook) => attempt(&context, &snapshot, webhook, &lease).await,
     };
     place.sent(news);
-    let held = settle.settlement == Settlement::Hold;
     let recorded = record(&context, settle).await;
+    let held = recorded.state == Some(DeliveryState::Held);
     let snapshot = context.live.snapshot();
     if held && snapshot.by_key(webhook).is_some_and(|webhook| snapshot.is_enabled(webhook)) {
         // It was enabled between our look and the record: nobody else would release this one.
         release(&context, webhook).await;
     }
-    // Nothing is told of what was erased meanwhile, nor is given up what somebody asked for again.
-    if let Some(notice) = notice.filter(|notice| recorded.kept && !(is_end(notice) && recorded.due.is_some())) {
+    // Nothing is told of what was erased meanwhile, nor is given up what somebody asked for again or cancelled.
+    let failed = recorded.state == Some(DeliveryState::Failed);
+    if let Some(notice) = notice.filter(|notice| recorded.kept && (failed || !is_end(notice))) {
         context.operational.raise(&notice).await;
     }
-    // What was held may have been released before anybody knew that it is no longer ours.
-    place.settled(recorded.due.or(held.then_some(now)));
+    place.settled(again(&recorded, now));
+}
+
+/// When to look for it again. What is held may have been released before anybody knew that it is no longer ours.
+pub(super) fn again(recorded: &Settled, now: Timestamp) -> Option<Timestamp> {
+    recorded.due.or((recorded.state == Some(DeliveryState::Held)).then_some(now))
 }
 
 fn is_end(notice: &Notice) -> bool {
@@ -148,10 +153,9 @@ pub(super) fn spawn_repair(context: &Arc<Context>, running: &mut JoinSet<()>, de
     running.spawn(async move {
         tracing::error!(%delivery, "an attempt broke on a fault of tenterhook's own; it is made again in a minute");
         let at = context.clock.now().after(REPAIR_DELAY);
-        let settlement = Settlement::RetryAt(at);
         let reason = Some("an attempt broke on a fault of tenterhook's own; see its log".to_owned());
-        let settle = Settle { delivery, webhook, attempt: None, settlement, batch: None, asks: None, reason, made: None };
-        record(&context, settle).await;
+        let settle = Settle::untried(delivery, webhook, Settlement::RetryAt(at));
+        record(&context, Settle { reason, ..settle }).await;
         let place = Place { context, webhook, delivery, sent: true, settled: false };
         place.settled(Some(at));
     });
@@ -166,10 +170,8 @@ struct Ended {
 
 impl Ended {
     fn untried(lease: &Lease, settlement: Settlement, reason: Option<String>) -> Self {
-        let (delivery, webhook) = (lease.delivery, lease.webhook);
-        let asks = Some(lease.asks);
-        let settle = Settle { delivery, webhook, attempt: None, settlement, batch: None, asks, reason, made: None };
-        Self { settle, news: News::NONE, notice: None }
+        let settle = Settle::untried(lease.delivery, lease.webhook, settlement);
+        Self { settle: Settle { asks: Some(lease.asks), reason, ..settle }, news: News::NONE, notice: None }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config;
 use crate::model::{Event as Published, EventId, EventType, Settlement, WebhookId};
 use crate::outbound::{Client, ClientOptions};
 use crate::snapshot::{self, Parts};
-use crate::store::{NewEvent, Settle, StoreOptions};
+use crate::store::{NewEvent, Settle, StoreOptions, Sweep};
 use crate::transform::{Host, HostOptions};
 
 /// A dispatcher that nobody runs, and a webhook that the configuration does not know of.
@@ -77,9 +77,7 @@ async fn a_retry_that_is_due_before_its_lease_has_ended_is_looked_for_again() {
     let delivery = lease.delivery;
 
     // The attempt is recorded, and due again at once; the loop hears of that before it hears that the lease is over.
-    let settlement = Settlement::RetryAt(now);
-    let settle = Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, asks: None, reason: None, made: None };
-    store.settle(Arc::new(settle)).await.unwrap();
+    store.settle(Arc::new(Settle::untried(delivery, hook, Settlement::RetryAt(now)))).await.unwrap();
     let ready = store.ready().await;
     dispatcher.take(ready);
     look(&mut dispatcher).await;
@@ -93,6 +91,36 @@ async fn a_retry_that_is_due_before_its_lease_has_ended_is_looked_for_again() {
 }
 
 #[tokio::test]
+async fn what_is_held_under_an_attempt_and_released_before_its_end_is_heard_of_is_looked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut dispatcher, hook) = still(directory.path()).await;
+    let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
+    store.append(vec![published("evt_1", hook, now)]).await.unwrap();
+    let fresh = store.ready().await.fresh.remove(0);
+    let again = |delivery| Arc::new(Settle::untried(delivery, hook, Settlement::RetryAt(now)));
+    store.settle(again(fresh.delivery)).await.unwrap();
+    let ready = store.ready().await;
+    dispatcher.take(ready);
+    look(&mut dispatcher).await;
+    let delivery = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap().delivery;
+    dispatcher.attempts += 1;
+
+    // Held while the attempt is under way, released right after that is recorded; the loop hears of the release first.
+    store.sweep(hook, Sweep::Hold).await.unwrap();
+    let recorded = store.settle(again(delivery)).await.unwrap();
+    store.sweep(hook, Sweep::Release).await.unwrap();
+    let ready = store.ready().await;
+    dispatcher.take(ready);
+    look(&mut dispatcher).await;
+    assert!(!dispatcher.lanes[&hook].has_queue(), "it is ours still");
+
+    dispatcher.note(Event::Sent { webhook: hook, news: News::NONE });
+    dispatcher.note(Event::Settled { webhook: hook, delivery, again: attempt::again(&recorded, now) });
+    look(&mut dispatcher).await;
+    assert_eq!(dispatcher.lanes[&hook].first().map(|lease| lease.delivery), Some(delivery));
+}
+
+#[tokio::test]
 async fn a_lane_that_rests_gives_back_what_it_can_read_again() {
     let directory = tempfile::tempdir().unwrap();
     let (dispatcher, hook) = still(directory.path()).await;
@@ -100,10 +128,7 @@ async fn a_lane_that_rests_gives_back_what_it_can_read_again() {
     store.append(vec![published("evt_1", hook, now), published("evt_2", hook, now)]).await.unwrap();
     let mut lane = Lane::new(hook);
     for lease in store.ready().await.fresh {
-        let (delivery, settlement) = (lease.delivery, Settlement::RetryAt(now));
-        let settle =
-            Settle { delivery, webhook: hook, attempt: None, settlement, batch: None, asks: None, reason: None, made: None };
-        store.settle(Arc::new(settle)).await.unwrap();
+        store.settle(Arc::new(Settle::untried(lease.delivery, hook, Settlement::RetryAt(now)))).await.unwrap();
     }
     let claimed = store.claim(hook, 10, vec![]).await.unwrap();
     assert_eq!(claimed.leases.len(), 2);

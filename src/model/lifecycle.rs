@@ -118,6 +118,8 @@ pub fn next<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Op
             Settlement::Drop { reason } => rests(Dropped, Some(reason.as_str())),
             // What an operator did while the attempt was under way wins over another try, not over one that arrived.
             _ if before == Cancelled => rests(Cancelled, reason),
+            // What has ended otherwise was settled before, by the same attempt.
+            _ if !before.is_open() => return None,
             Settlement::Cancel { reason } => rests(Cancelled, Some(reason.as_str())),
             Settlement::Fail | Settlement::Expire => rests(Failed, reason),
             Settlement::Hold => rests(Held, reason),
@@ -267,10 +269,6 @@ mod tests {
                     4 => Change::Waive { reason: "w" },
                     _ => Change::Retry,
                 };
-                // Only what waits, or was cancelled under an attempt's feet, can be settled.
-                if *kind == 0 && !(state.is_open() || state == DeliveryState::Cancelled) {
-                    continue;
-                }
                 let Some(next) = next(state, change, now()) else { continue };
                 let waits = matches!(next.state, DeliveryState::Pending | DeliveryState::Retrying);
                 prop_assert_eq!(waits, next.due.is_some(), "{:?} {:?}", state, change);

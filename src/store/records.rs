@@ -96,9 +96,18 @@ pub struct Settle {
     pub made: Option<Made>,
 }
 
+impl Settle {
+    /// Nothing was tried.
+    pub fn untried(delivery: DeliveryId, webhook: WebhookKey, settlement: Settlement) -> Self {
+        Self { delivery, webhook, attempt: None, settlement, batch: None, asks: None, reason: None, made: None }
+    }
+}
+
 /// What a lease came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Settled {
+    /// What the delivery is then; `None`: it is no more.
+    pub state: Option<DeliveryState>,
     /// When the delivery is due next.
     pub due: Option<Timestamp>,
     /// Whether the attempt is on record: what was sent may have been erased meanwhile, and is told to nobody.

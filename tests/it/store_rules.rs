@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenterhook::clock::Clock;
-use tenterhook::model::{Attempt, Event, Intake, OnGap, Settlement, Timestamp, Trigger};
+use tenterhook::model::{Attempt, DeliveryState, Event, Intake, OnGap, Settlement, Timestamp, Trigger};
 use tenterhook::store::{JobSpec, JobState, JobStep, NewEvent, Sweep};
 
 use crate::store_contract::{NOW, attempt, bench, event, new_event, open, settle, webhook};
@@ -112,4 +112,18 @@ async fn what_is_asked_for_by_hand_meets_neither_a_lease_of_before_nor_the_end_o
     let manual = Attempt { trigger: by_hand.trigger, ..attempt(2, 200) };
     let ended = bench.store.settle(Arc::new(settle(&by_hand, Some(manual), Settlement::Succeed))).await.unwrap();
     assert_eq!(ended.due, None, "and is not asked for again");
+    // While the webhook is disabled nothing is attempted, and the wish stands.
+    bench.store.retry(by_hand.delivery, false).await.unwrap();
+    let by_hand = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    let ended = bench.store.settle(Arc::new(settle(&by_hand, None, Settlement::Hold))).await.unwrap();
+    assert_eq!((ended.state, ended.due), (Some(DeliveryState::Held), None));
+    assert_eq!(bench.store.sweep(hook, Sweep::Release).await.unwrap(), 1);
+    let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert_eq!(again.trigger, Trigger::Manual);
+    // What has ended was settled before: a second end, after a fault of ours, changes nothing.
+    let ended = bench.store.settle(Arc::new(settle(&again, Some(attempt(3, 200)), Settlement::Succeed))).await.unwrap();
+    assert_eq!(ended.state, Some(DeliveryState::Succeeded));
+    let retry = Settlement::RetryAt(bench.clock.now());
+    let ended = bench.store.settle(Arc::new(settle(&again, None, retry))).await.unwrap();
+    assert_eq!((ended.state, ended.due, ended.kept), (Some(DeliveryState::Succeeded), None, false));
 }

@@ -232,16 +232,8 @@ mod tests {
     }
 
     fn settle() -> Command {
-        let settle = Settle {
-            delivery: DeliveryId { created: Timestamp::default(), number: 1 },
-            webhook: WebhookKey(1),
-            attempt: None,
-            settlement: Settlement::Succeed,
-            batch: None,
-            asks: None,
-            reason: None,
-            made: None,
-        };
+        let delivery = DeliveryId { created: Timestamp::default(), number: 1 };
+        let settle = Settle::untried(delivery, WebhookKey(1), Settlement::Succeed);
         Command::Settle { settle: Box::new(EncodedSettle::new(Arc::new(settle))), reply: oneshot::channel().0 }
     }
 

@@ -122,6 +122,10 @@ impl Writer {
         let outdated = self.is_outdated(settle)?;
         // Asked for by hand while the attempt was under way: not this one, one more.
         let asked = before.due.filter(|_| settle.asks.is_some_and(|asks| asks != before.asked.times));
+        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref(), asked };
+        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else {
+            return Ok(Settled { state: Some(before.state), due: None, kept: false });
+        };
         let request = match &settle.made {
             _ if outdated => None,
             Some(Made::Envelope) => Some(ENVELOPE),
@@ -142,10 +146,8 @@ impl Writer {
         }
         // The attempt has its bytes; the next one makes its own, if that was asked for.
         let request = request.filter(|_| asked.is_none() || !before.asked.anew);
-        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref(), asked };
-        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else {
-            return Ok(Settled { due: None, kept: !outdated });
-        };
+        // A wish stands until something was attempted for it.
+        let wished = asked.is_some() || (settle.attempt.is_none() && state.is_open());
         let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
@@ -159,7 +161,7 @@ impl Writer {
                 due.map(|at| at.as_millis()),
                 spent,
                 count,
-                asked.map_or(0, |_| before.asked.number()),
+                if wished { before.asked.number() } else { 0 },
                 last,
                 request,
                 settled,
@@ -180,7 +182,7 @@ impl Writer {
             }
             self.effects.due.push((settle.webhook, at));
         }
-        Ok(Settled { due, kept: !outdated })
+        Ok(Settled { state: Some(state), due, kept: !outdated })
     }
 
     fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {
