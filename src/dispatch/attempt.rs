@@ -39,6 +39,7 @@ pub(super) struct Context {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     pub(super) events: mpsc::Sender<Event>,
+    pub(super) others: mpsc::Sender<Other>,
     pub(super) operational: Operational,
     pub(super) simulation: Option<Simulation>,
 }
@@ -52,6 +53,11 @@ pub(super) enum Event {
     Settled { webhook: WebhookKey, delivery: DeliveryId, again: Option<Timestamp> },
     /// It panicked, before or after the request was over.
     Broke { webhook: WebhookKey, delivery: DeliveryId, sent: bool },
+}
+
+/// What it has to know beside.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Other {
     /// What was held is about to go on.
     Released { webhook: WebhookKey },
     /// How webhooks stand is in the store.

@@ -28,8 +28,15 @@ pub(super) struct Lane {
     /// A look found too little memory for more than what is here: the next one waits until something has been settled.
     is_short: bool,
     queued: bool,
+    /// Waits for a place among all.
+    waits_for_place: bool,
+    waits_for_look: bool,
     /// Its endpoint took its time the last time it was asked.
     slow: bool,
+    /// Its endpoint has shown that it does not hang.
+    proven: bool,
+    /// What waits here and on disk as well.
+    on_disk_too: usize,
     /// When it may start the next one, once it is slow and has asked.
     turn: Option<Duration>,
 }
@@ -48,7 +55,11 @@ impl Lane {
             on_disk: false,
             is_short: false,
             queued: false,
+            waits_for_place: false,
+            waits_for_look: false,
             slow: false,
+            proven: false,
+            on_disk_too: 0,
             turn: None,
         }
     }
@@ -59,6 +70,14 @@ impl Lane {
 
     pub(super) fn set_slow(&mut self, slow: bool) {
         self.slow = slow;
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    pub(super) fn set_proven(&mut self, proven: bool) {
+        self.proven = proven;
     }
 
     /// Until when a slow lane has to wait for its turn, while so many slow requests are under way.
@@ -81,6 +100,7 @@ impl Lane {
 
     pub(super) fn push(&mut self, lease: Lease) {
         self.leased.insert(lease.delivery.number);
+        self.on_disk_too += usize::from(is_on_disk(&lease));
         self.queue.push_back(lease);
     }
 
@@ -93,6 +113,26 @@ impl Lane {
         self.queued = false;
     }
 
+    /// Whether it does not wait for one already.
+    pub(super) fn wait_for_place(&mut self) -> bool {
+        !std::mem::replace(&mut self.waits_for_place, true)
+    }
+
+    /// There is one: it waits no longer.
+    pub(super) fn offer_place(&mut self) {
+        self.waits_for_place = false;
+    }
+
+    /// The key, when it does not wait for one already.
+    pub(super) fn wait_for_look(&mut self) -> Option<WebhookKey> {
+        (!std::mem::replace(&mut self.waits_for_look, true)).then_some(self.key)
+    }
+
+    pub(super) fn offer_look(&mut self) {
+        self.waits_for_look = false;
+    }
+
+    #[cfg(test)]
     pub(super) fn has_queue(&self) -> bool {
         !self.queue.is_empty()
     }
@@ -114,6 +154,7 @@ impl Lane {
         }
         let lease = self.queue.pop_front()?;
         self.in_flight += 1;
+        self.on_disk_too -= usize::from(is_on_disk(&lease));
         self.turn = None;
         Some(lease)
     }
@@ -123,9 +164,9 @@ impl Lane {
         if self.claiming {
             self.cancelled_meanwhile.push(delivery);
         }
-        let before = self.queue.len();
-        self.queue.retain(|lease| lease.delivery.number != delivery);
-        if self.queue.len() < before {
+        let at = self.queue.iter().position(|lease| lease.delivery.number == delivery);
+        if let Some(lease) = at.and_then(|at| self.queue.remove(at)) {
+            self.on_disk_too -= usize::from(is_on_disk(&lease));
             self.settled(delivery);
         } else if self.leased.contains(&delivery) {
             self.changed_meanwhile.insert(delivery);
@@ -135,13 +176,11 @@ impl Lane {
     /// What waits here and cannot go for long is forgotten, as far as it waits on disk as well: others need the memory.
     pub(super) fn shed(&mut self) {
         // A look under way passes over what is leased here, and takes what it does not see for all there is.
-        if self.claiming {
+        if self.claiming || self.on_disk_too == 0 {
             return;
         }
-        let (shed, kept) = std::mem::take(&mut self.queue)
-            .into_iter()
-            .partition::<VecDeque<_>, _>(|lease| lease.slot.as_ref().is_some_and(Slot::is_on_disk));
-        self.queue = kept;
+        let (shed, kept) = std::mem::take(&mut self.queue).into_iter().partition::<VecDeque<_>, _>(is_on_disk);
+        (self.queue, self.on_disk_too) = (kept, 0);
         for lease in shed {
             self.on_disk = true;
             self.settled(lease.delivery.number);
@@ -207,6 +246,10 @@ impl Lane {
     pub(super) fn is_idle(&self) -> bool {
         self.leased.is_empty() && self.in_flight == 0 && !self.claiming && !self.on_disk && !self.queued
     }
+}
+
+fn is_on_disk(lease: &Lease) -> bool {
+    lease.slot.as_ref().is_some_and(Slot::is_on_disk)
 }
 
 #[cfg(test)]

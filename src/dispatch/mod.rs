@@ -6,6 +6,7 @@ mod classify;
 mod due;
 mod health;
 mod lane;
+mod places;
 mod reconcile;
 mod record;
 mod request;
@@ -23,10 +24,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::attempt::{Context, Event};
+use self::attempt::{Context, Event, Other};
 use self::due::DueIndex;
 use self::health::{Health, News};
 use self::lane::Lane;
+use self::places::{ATTEMPTS_MAX, Places};
 pub use self::simulation::{Answering, Endpoints, Simulation};
 use self::throttle::{Throttle, Turns};
 use crate::clock::Clock;
@@ -36,17 +38,6 @@ use crate::snapshot::{Live, Snapshot, Switchboard};
 use crate::store::{Claimed, Ready, Store, StoreError};
 use crate::telemetry::Metrics;
 
-/// Attempts under way or being recorded, over all webhooks: 16 KiB of kept response each is 64 MiB at the most.
-const ATTEMPTS_MAX: usize = 4096;
-
-/// Above this many, a lane gets only its even share of the rest, so that a few hundred hanging endpoints cannot
-/// take every place.
-const SHARED_FROM: usize = ATTEMPTS_MAX / 2;
-
-/// Requests under way to endpoints that took their time before: however many of them hang, the rest of the places is for
-/// those that do not.
-const SLOW_MAX: usize = ATTEMPTS_MAX / 4 * 3;
-
 /// Deliveries read from disk for one lane at once: amortises the look, and bounds what waits in memory. A lane that may
 /// have few under way is given few.
 const CLAIM_MAX: usize = 256;
@@ -55,8 +46,8 @@ const CLAIM_MIN: usize = 8;
 /// A lane that may not go on for longer than this keeps nothing in memory that it can read again.
 const READ_AHEAD_MAX: Duration = Duration::from_secs(1);
 
-/// Events that no attempt sends: of keepers, and of webhooks that are released, at once.
-const OTHER_EVENTS_MAX: usize = 1024;
+/// Of keepers, and of webhooks that are released, at once: more wait to be taken up.
+const OTHERS_MAX: usize = 64;
 
 /// Events taken up before anything new begins.
 const EVENTS_AT_ONCE: usize = 256;
@@ -85,13 +76,13 @@ pub struct Dispatcher {
     /// Whether how webhooks stand is on its way to the store.
     keeping: bool,
     started: Instant,
-    /// Attempts whose places are taken.
-    attempts: usize,
-    /// Requests under way in slow lanes.
-    slow: usize,
+    places: Places,
+    /// Lanes that wait for a look at the disk, each once.
+    looks: VecDeque<WebhookKey>,
     running: JoinSet<()>,
     claims: JoinSet<(WebhookKey, Result<Claimed, StoreError>)>,
     events: mpsc::Receiver<Event>,
+    others: mpsc::Receiver<Other>,
 }
 
 impl Dispatcher {
@@ -105,12 +96,13 @@ impl Dispatcher {
     }
 
     fn build(store: Store, live: Arc<Live>, clock: Clock, metrics: Arc<Metrics>, simulation: Option<Simulation>) -> Self {
-        // Each attempt sends two events at the most, so a send never waits.
-        let (sender, events) = mpsc::channel(2 * ATTEMPTS_MAX + OTHER_EVENTS_MAX);
+        // Each attempt sends two events at the most, so a send never waits; nobody else sends there.
+        let (sender, events) = mpsc::channel(2 * ATTEMPTS_MAX);
+        let (others, others_inbox) = mpsc::channel(OTHERS_MAX);
         let health = Health::restored(&live.snapshot().switchboard);
         let operational = Operational::new(store.clone(), Arc::clone(&live), clock.clone());
         Self {
-            context: Arc::new(Context { store, live, clock, metrics, events: sender, operational, simulation }),
+            context: Arc::new(Context { store, live, clock, metrics, events: sender, others, operational, simulation }),
             lanes: HashMap::new(),
             runnable: VecDeque::new(),
             due: DueIndex::default(),
@@ -120,11 +112,12 @@ impl Dispatcher {
             health,
             keeping: false,
             started: Instant::now(),
-            attempts: 0,
-            slow: 0,
+            places: Places::default(),
+            looks: VecDeque::new(),
             running: JoinSet::new(),
             claims: JoinSet::new(),
             events,
+            others: others_inbox,
         }
     }
 
@@ -150,6 +143,7 @@ impl Dispatcher {
                 switched = board.switched() => switched.into_iter().for_each(|webhook| self.switched(webhook, &board)),
                 ready = self.context.store.ready() => self.take(ready),
                 _ = self.events.recv_many(&mut events, EVENTS_AT_ONCE) => events.drain(..).for_each(|event| self.note(event)),
+                Some(other) = self.others.recv() => self.note_other(other),
                 Some(claimed) = self.claims.join_next() => self.claimed(claimed),
                 Some(_) = self.running.join_next() => {}
                 () = tokio::time::sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => self.wake_due(),
@@ -163,6 +157,10 @@ impl Dispatcher {
         for _ in 0..EVENTS_AT_ONCE {
             let Ok(event) = self.events.try_recv() else { break };
             self.note(event);
+        }
+        for _ in 0..OTHERS_MAX {
+            let Ok(other) = self.others.try_recv() else { break };
+            self.note_other(other);
         }
         while let Some(claimed) = self.claims.try_join_next() {
             self.claimed(claimed);
@@ -200,6 +198,7 @@ impl Dispatcher {
 
     fn switched(&mut self, key: WebhookKey, board: &Switchboard) {
         let snapshot = self.context.live.snapshot();
+        self.health.switched(key, board);
         if let Some(webhook) = snapshot.by_key(key).filter(|webhook| snapshot.is_enabled(webhook)) {
             self.health.forget(webhook, board, self.context.clock.now());
         }
@@ -239,14 +238,6 @@ impl Dispatcher {
                 webhook
             }
             Event::Settled { webhook, .. } => webhook,
-            Event::Released { webhook } => {
-                self.throttle.ramp(webhook, self.started.elapsed());
-                return;
-            }
-            Event::Kept => {
-                self.keeping = false;
-                return;
-            }
             Event::Broke { delivery, webhook, sent } => {
                 attempt::spawn_repair(&self.context, &mut self.running, delivery, webhook);
                 if sent {
@@ -258,18 +249,18 @@ impl Dispatcher {
         let Some(lane) = self.lanes.get_mut(&key) else { return };
         match event {
             Event::Sent { .. } | Event::Broke { .. } => {
-                self.slow -= usize::from(lane.is_slow());
+                self.places.sent(lane.is_slow());
                 lane.sent();
-                if let Event::Sent { news: News { slow: Some(slow), .. }, .. } = event
-                    && slow != lane.is_slow()
-                {
-                    lane.set_slow(slow);
-                    self.slow = if slow { self.slow + lane.in_flight() } else { self.slow - lane.in_flight() };
+                if let Event::Sent { news: News { slow: Some(slow), arrived, .. }, .. } = event {
+                    lane.set_proven(!slow || arrived == Some(true));
+                    if slow != lane.is_slow() {
+                        lane.set_slow(slow);
+                        self.places.turned(slow, lane.in_flight());
+                    }
                 }
             }
-            Event::Released { .. } | Event::Kept => {}
             Event::Settled { delivery, again, .. } => {
-                self.attempts -= 1;
+                self.places.leave();
                 lane.settled(delivery.number);
                 // The store has told of it already, perhaps so early that a look at the disk passed over it as ours.
                 if let Some(at) = again {
@@ -278,6 +269,13 @@ impl Dispatcher {
             }
         }
         self.runnable.extend(lane.queue_up());
+    }
+
+    fn note_other(&mut self, other: Other) {
+        match other {
+            Other::Released { webhook } => self.throttle.ramp(webhook, self.started.elapsed()),
+            Other::Kept => self.keeping = false,
+        }
     }
 
     /// The webhooks whose time has come: those with work on disk look there, those that were paced go on.
@@ -327,26 +325,42 @@ impl Dispatcher {
     }
 
     fn start_work(&mut self) {
-        if self.runnable.is_empty() {
-            return;
-        }
+        let Some(mut key) = self.next_lane() else { return };
         let snapshot = self.context.live.snapshot();
-        // Each lane once: what is still runnable afterwards waits for a place or for an answer, which queues it again.
-        for _ in 0..self.runnable.len() {
-            let Some(key) = self.runnable.pop_front() else { return };
+        loop {
             self.start_lane(key, &snapshot);
+            key = match self.next_lane() {
+                Some(next) => next,
+                None => return,
+            };
         }
+    }
+
+    /// Who waits for a place or a look that is free, before those that have only become runnable.
+    fn next_lane(&mut self) -> Option<WebhookKey> {
+        if let Some(key) = self.places.next() {
+            self.lanes.get_mut(&key).into_iter().for_each(Lane::offer_place);
+            return Some(key);
+        }
+        if let Some(key) = self.looks.pop_front_if(|_| self.claims.len() < CLAIMS_MAX) {
+            self.lanes.get_mut(&key).into_iter().for_each(Lane::offer_look);
+            return Some(key);
+        }
+        let key = self.runnable.pop_front()?;
+        self.lanes.get_mut(&key).into_iter().for_each(Lane::unqueue);
+        Some(key)
     }
 
     fn start_lane(&mut self, key: WebhookKey, snapshot: &Snapshot) {
         let lanes = self.lanes.len();
         let Some(lane) = self.lanes.get_mut(&key) else { return };
-        lane.unqueue();
         // A webhook that is gone or disabled sends nothing: its deliveries need no place in its lane.
         let webhook = snapshot.by_key(key).filter(|webhook| snapshot.is_enabled(webhook));
         let allowed = match webhook.map(|webhook| (webhook, self.health.admits(webhook, self.context.clock.now()))) {
             None => ATTEMPTS_MAX,
-            Some((webhook, Admission::Everything)) => webhook.settings.concurrency.min(share(self.attempts, lanes)),
+            Some((webhook, Admission::Everything)) => {
+                webhook.settings.concurrency.min(self.places.allowance(lanes, lane.is_proven()))
+            }
             Some((_, Admission::Probe)) => 1,
             Some((_, Admission::NotBefore(until))) => {
                 self.due.set(key, until);
@@ -354,12 +368,11 @@ impl Dispatcher {
             }
         };
         let rate = webhook.and_then(|webhook| webhook.settings.lane.rate_limit);
-        let has_place = |attempts, slow, lane: &Lane| attempts < ATTEMPTS_MAX && !(lane.is_slow() && slow >= SLOW_MAX);
-        while has_place(self.attempts, self.slow, lane) && lane.may_start(allowed) {
+        while self.places.is_free(lane.is_slow()) && lane.may_start(allowed) {
             let now = self.started.elapsed();
             let wall = self.context.clock.now();
             let sends = webhook.zip(lane.first()).is_some_and(|(webhook, next)| attempt::sends(webhook, next, wall));
-            if sends && let Some(at) = lane.awaits_turn(&mut self.turns, now, self.slow) {
+            if sends && let Some(at) = lane.awaits_turn(&mut self.turns, now, self.places.slow()) {
                 self.paced.set(key, at);
                 break;
             }
@@ -372,12 +385,11 @@ impl Dispatcher {
                 break;
             }
             let Some(lease) = lane.start(allowed) else { break };
-            self.attempts += 1;
-            self.slow += usize::from(lane.is_slow());
+            self.places.take(lane.is_slow());
             self.running.spawn(attempt::run(Arc::clone(&self.context), lease));
         }
-        if !has_place(self.attempts, self.slow, lane) && lane.has_queue() {
-            self.runnable.extend(lane.queue_up());
+        if !self.places.is_free(lane.is_slow()) && lane.may_start(allowed) && lane.wait_for_place() {
+            self.places.wait(key, lane.is_slow());
         }
         let now = self.started.elapsed();
         let wait = webhook.map_or(Duration::ZERO, |_| self.throttle.wait(key, rate, now)).max(lane.wait(now));
@@ -392,7 +404,7 @@ impl Dispatcher {
             let limit = allowed.saturating_mul(CLAIM_MIN).clamp(CLAIM_MIN, CLAIM_MAX);
             self.claims.spawn(async move { (key, store.claim(key, limit, leased).await) });
         } else if wants_claim {
-            self.runnable.extend(lane.queue_up());
+            self.looks.extend(lane.wait_for_look());
         } else if lane.is_idle() {
             self.lanes.remove(&key);
         } else if !wait.is_zero() {
@@ -404,7 +416,7 @@ impl Dispatcher {
     async fn drain(mut self, grace: Duration) {
         self.lanes.clear();
         self.claims.abort_all();
-        let under_way = self.attempts;
+        let under_way = self.places.taken();
         if under_way > 0 {
             tracing::info!(attempts = under_way, "waiting for attempts under way");
         }
@@ -416,6 +428,7 @@ impl Dispatcher {
                     _ = self.running.join_next() => {}
                     // Taken so that nobody waits to send one.
                     _ = self.events.recv_many(&mut events, EVENTS_AT_ONCE) => events.clear(),
+                    Some(_) = self.others.recv() => {}
                 }
             }
         };
@@ -424,9 +437,4 @@ impl Dispatcher {
             self.running.shutdown().await;
         }
     }
-}
-
-/// How many attempts a lane may have: all it wants while there is plenty of room, an even share when there is not.
-fn share(attempts: usize, lanes: usize) -> usize {
-    if attempts < SHARED_FROM { ATTEMPTS_MAX } else { ((ATTEMPTS_MAX - SHARED_FROM) / lanes.max(1)).max(1) }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::attempt::{Context, Event};
+use super::attempt::{Context, Other};
 use super::record::persist;
 use crate::model::{OnGap, WebhookKey};
 use crate::snapshot::Snapshot;
@@ -65,7 +65,7 @@ async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Option<u64
     loop {
         if sweep == Sweep::Release {
             // Fails only when the loop has ended.
-            let _ = context.events.send(Event::Released { webhook }).await;
+            let _ = context.others.send(Other::Released { webhook }).await;
         }
         let swept = || context.store.sweep_while(webhook, sweep, || wanted(context, webhook) == sweep);
         total += persist(WHAT_WAITS, swept).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::attempt::{Context, Event};
+use super::attempt::{Context, Other};
 use crate::model::WebhookKey;
 use crate::operational::Notice;
 use crate::store::{Settle, Settled, StandingChange, StoreError, Sweep};
@@ -58,6 +58,6 @@ pub(super) fn spawn_keeper(
             context.operational.raise(&notice).await;
         }
         // Fails only when the loop has ended.
-        let _ = context.events.send(Event::Kept).await;
+        let _ = context.others.send(Other::Kept).await;
     });
 }

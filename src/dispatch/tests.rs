@@ -47,14 +47,6 @@ fn published(id: &str, hook: WebhookKey, now: Timestamp) -> NewEvent {
     NewEvent { event: Arc::new(event), targets: vec![hook], apart: vec![], unmatched: vec![], timestamp_given: false }
 }
 
-#[test]
-fn lanes_share_what_is_left_once_half_of_the_places_are_taken() {
-    assert_eq!(share(0, 100_000), ATTEMPTS_MAX);
-    assert_eq!(share(SHARED_FROM - 1, 100), ATTEMPTS_MAX);
-    assert_eq!(share(SHARED_FROM, 128), (ATTEMPTS_MAX - SHARED_FROM) / 128);
-    assert_eq!(share(ATTEMPTS_MAX, 100_000), 1, "and each may have one");
-}
-
 /// Every look at the disk that is due, to its end.
 async fn look(dispatcher: &mut Dispatcher) {
     dispatcher.wake_due();
@@ -73,7 +65,7 @@ async fn a_retry_that_is_due_before_its_lease_has_ended_is_looked_for_again() {
     let ready = store.ready().await;
     dispatcher.take(ready);
     let lease = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap();
-    dispatcher.attempts += 1;
+    dispatcher.places.take(false);
     let delivery = lease.delivery;
 
     // The attempt is recorded, and due again at once; the loop hears of that before it hears that the lease is over.
@@ -103,7 +95,7 @@ async fn what_is_held_under_an_attempt_and_released_before_its_end_is_heard_of_i
     dispatcher.take(ready);
     look(&mut dispatcher).await;
     let delivery = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap().delivery;
-    dispatcher.attempts += 1;
+    dispatcher.places.take(false);
 
     // Held while the attempt is under way, released right after that is recorded; the loop hears of the release first.
     store.sweep(hook, Sweep::Hold).await.unwrap();
@@ -143,4 +135,30 @@ async fn a_lane_that_rests_gives_back_what_it_can_read_again() {
     store.append(vec![published("evt_4", hook, now)]).await.unwrap();
     assert!(store.ready().await.fresh.is_empty(), "which overtakes nothing that waits on disk");
     assert_eq!(store.claim(hook, 10, lane.begin_claim()).await.unwrap().leases.len(), 3);
+}
+
+#[tokio::test]
+async fn lanes_that_wait_for_a_look_are_asked_when_there_is_one_and_not_before() {
+    const LANES: i64 = 1000;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut dispatcher, _) = still(directory.path()).await;
+    let now = dispatcher.context.clock.now();
+    (1..=LANES).for_each(|key| dispatcher.due.set(WebhookKey(key), now));
+    dispatcher.wake_due();
+    dispatcher.start_work();
+    let waiting = usize::try_from(LANES).unwrap() - CLAIMS_MAX;
+    assert_eq!((dispatcher.claims.len(), dispatcher.looks.len(), dispatcher.runnable.len()), (CLAIMS_MAX, waiting, 0));
+    // Woken meanwhile, they still wait once each.
+    dispatcher.reconfigured();
+    dispatcher.start_work();
+    assert_eq!((dispatcher.looks.len(), dispatcher.runnable.len()), (waiting, 0));
+    let claimed = dispatcher.claims.join_next().await.unwrap();
+    dispatcher.claimed(claimed);
+    dispatcher.start_work();
+    assert_eq!((dispatcher.claims.len(), dispatcher.looks.len()), (CLAIMS_MAX, waiting - 1));
+    while let Some(claimed) = dispatcher.claims.join_next().await {
+        dispatcher.claimed(claimed);
+        dispatcher.start_work();
+    }
+    assert!(dispatcher.lanes.is_empty(), "none is left behind");
 }

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::SLOW_MAX;
 use super::health::SLOW;
+use super::places::SLOW_MAX;
 use crate::model::{Pace, Ramp, Rate, WebhookKey};
 
 /// Entries that are looked through for some to forget, at least.
