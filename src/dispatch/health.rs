@@ -28,7 +28,7 @@ type Kept = (WebhookKey, StandingChange);
 pub(super) struct News {
     evidence: Evidence,
     /// `None` when nothing was sent.
-    arrived: Option<bool>,
+    pub(super) arrived: Option<bool>,
     disable: Option<DisabledBy>,
     /// The attempt was about an operational event: nothing that follows from it is told as another.
     quiet: bool,
@@ -75,14 +75,14 @@ pub(super) struct Health {
 impl Health {
     /// As it was when the last process ended.
     pub(super) fn restored(board: &Switchboard) -> Self {
-        let entry = |condition: &Condition| Entry {
+        let entry = |condition: Condition| Entry {
             breaker: Breaker::restored(condition.open),
             failing: Failing::restored(condition.failing_since),
-            kept: *condition,
+            kept: condition,
         };
-        let all = board.all();
-        let unwell = all.iter().filter(|(_, standing)| !standing.condition.is_well());
-        let entries = unwell.map(|(key, standing)| (*key, entry(&standing.condition))).collect();
+        let all = board.all().into_iter();
+        let unwell = all.filter(|(_, standing)| !standing.condition.is_well());
+        let entries = unwell.map(|(key, standing)| (key, entry(standing.condition))).collect();
         Self { entries, ..Self::default() }
     }
 
@@ -133,10 +133,19 @@ impl Health {
     /// An operator enabled it, or its endpoint is another one: it begins anew.
     pub(super) fn forget(&mut self, webhook: &Webhook, board: &Switchboard, now: Timestamp) {
         if let Some(entry) = self.entries.get_mut(&webhook.key) {
+            if let Some(open) = entry.breaker.open() {
+                self.untold.push(Notice::BreakerClosed { webhook: webhook.settings.id.clone(), open_since: open.since });
+            }
             entry.breaker.close();
             entry.failing.succeeded();
             self.keep(webhook, board, now);
         }
+    }
+
+    /// An operator's switch went into the store first, and one of ours, from before, may be on its way there: the last
+    /// word is what memory has.
+    pub(super) fn switched(&mut self, webhook: WebhookKey, board: &Switchboard) {
+        self.unkept.push((webhook, StandingChange::Disabled(board.standing(webhook).disabled)));
     }
 
     /// What a new configuration mends: another URL is another endpoint, and no breaker is no open one. Answers whose
@@ -144,21 +153,21 @@ impl Health {
     pub(super) fn heal(&mut self, snapshot: &Snapshot, now: Timestamp) -> Vec<WebhookKey> {
         let board = &snapshot.switchboard;
         let mut healed = Vec::new();
-        for (key, standing) in board.all().iter() {
-            let Some(webhook) = snapshot.by_key(*key) else { continue };
+        for (key, standing) in board.all() {
+            let Some(webhook) = snapshot.by_key(key) else { continue };
             let elsewhere = |endpoint: Option<u64>| endpoint.is_some_and(|known| known != webhook.settings.url.fingerprint());
             let disabled = standing.disabled.as_ref().is_some_and(|disabled| elsewhere(disabled.endpoint));
             let unbroken = standing.condition.open.is_some() && webhook.settings.lane.breaker.is_none();
             if elsewhere(standing.condition.endpoint) || unbroken || disabled {
                 self.forget(webhook, board, now);
-                healed.push(*key);
+                healed.push(key);
             }
             if disabled {
                 let reason = "its URL is another one now".to_owned();
                 tracing::info!(webhook = %webhook.settings.id, "enabled again: {reason}");
-                self.unkept.push((*key, StandingChange::Disabled(None)));
+                self.unkept.push((key, StandingChange::Disabled(None)));
                 self.untold.push(Notice::Enabled { webhook: webhook.settings.id.clone(), reason });
-                board.switch(*key, None);
+                board.switch(key, None);
             }
         }
         healed

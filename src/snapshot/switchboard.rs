@@ -2,38 +2,56 @@
 //! those that are not simply well, so that a hundred thousand others cost nothing.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
 use crate::model::{Condition, Disabled, Standing, WebhookKey};
 
+/// Parts of the board: a change copies one of them. When everything is down at once, ten thousand changes follow one
+/// another, and each copies 40 entries instead of ten thousand.
+const PARTS: usize = 256;
+
+type Part = HashMap<WebhookKey, Standing>;
+
 /// Read on every route and attempt, written when a webhook is switched or its breaker turns.
-#[derive(Default)]
 pub struct Switchboard {
-    standings: ArcSwap<HashMap<WebhookKey, Standing>>,
+    parts: Box<[ArcSwap<Part>]>,
     /// Switched since the dispatcher last looked.
     switched: Mutex<Vec<WebhookKey>>,
     news: Notify,
 }
 
+impl Default for Switchboard {
+    fn default() -> Self {
+        Self::new(HashMap::new())
+    }
+}
+
 impl Switchboard {
     /// As the store has kept it.
     pub fn new(standings: HashMap<WebhookKey, Standing>) -> Self {
-        Self { standings: ArcSwap::from_pointee(standings), ..Self::default() }
+        let mut parts: Vec<Part> = vec![Part::new(); PARTS];
+        for (webhook, standing) in standings {
+            parts[index(webhook)].insert(webhook, standing);
+        }
+        let parts = parts.into_iter().map(ArcSwap::from_pointee).collect();
+        Self { parts, switched: Mutex::default(), news: Notify::default() }
     }
 
-    pub fn all(&self) -> Arc<HashMap<WebhookKey, Standing>> {
-        self.standings.load_full()
+    /// All that are not simply well, in no order.
+    pub fn all(&self) -> Vec<(WebhookKey, Standing)> {
+        let part = |part: &ArcSwap<Part>| part.load().iter().map(|(key, standing)| (*key, standing.clone())).collect::<Vec<_>>();
+        self.parts.iter().flat_map(part).collect()
     }
 
     pub fn standing(&self, webhook: WebhookKey) -> Standing {
-        self.standings.load().get(&webhook).cloned().unwrap_or_default()
+        self.part(webhook).load().get(&webhook).cloned().unwrap_or_default()
     }
 
     pub fn is_disabled(&self, webhook: WebhookKey) -> bool {
-        self.standings.load().get(&webhook).is_some_and(|standing| standing.disabled.is_some())
+        self.part(webhook).load().get(&webhook).is_some_and(|standing| standing.disabled.is_some())
     }
 
     /// `None` switches it on. To be called after the store has it.
@@ -60,8 +78,8 @@ impl Switchboard {
     }
 
     fn update(&self, webhook: WebhookKey, change: impl Fn(&mut Standing)) {
-        self.standings.rcu(|current| {
-            let mut next = HashMap::clone(current);
+        self.part(webhook).rcu(|current| {
+            let mut next = Part::clone(current);
             let mut standing = next.remove(&webhook).unwrap_or_default();
             change(&mut standing);
             if standing != Standing::default() {
@@ -70,6 +88,14 @@ impl Switchboard {
             next
         });
     }
+
+    fn part(&self, webhook: WebhookKey) -> &ArcSwap<Part> {
+        &self.parts[index(webhook)]
+    }
+}
+
+fn index(webhook: WebhookKey) -> usize {
+    usize::try_from(webhook.0.rem_euclid(PARTS as i64)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -86,5 +112,12 @@ mod tests {
         board.switch(WebhookKey(1), None);
         assert!(board.all().is_empty());
         assert_eq!(board.switched().await, [WebhookKey(1), WebhookKey(1)]);
+        let failing = Condition { failing_since: Some(Timestamp::default()), ..Condition::default() };
+        let keys: Vec<WebhookKey> = (0..1000).map(WebhookKey).collect();
+        keys.iter().for_each(|key| board.set_condition(*key, failing));
+        let mut told: Vec<WebhookKey> = board.all().into_iter().map(|(key, _)| key).collect();
+        told.sort_unstable_by_key(|key| key.0);
+        assert_eq!(told, keys);
+        assert_eq!(Switchboard::new(board.all().into_iter().collect()).standing(WebhookKey(999)).condition, failing);
     }
 }

@@ -68,8 +68,9 @@ async fn an_open_breaker_survives_a_restart_and_a_reload_and_closes_for_another_
     receiver.answer_always("/in", Answer::Status(503));
     let breaker =
         "breaker = { failures = 2, cool_down = \"1h\" }\nretry = { schedule = [\"10ms\", \"10ms\", \"10ms\"], jitter = 0 }";
-    let config =
-        |path: &str, more: &str| head() + &webhook("ops", &receiver.url(path), r#"["*"]"#, &format!("{breaker}\n{more}"));
+    let config = |path: &str, more: &str| {
+        head() + &webhook("ops", &receiver.url(path), r#"["a.*"]"#, &format!("{breaker}\n{more}")) + &told(&receiver)
+    };
     let server = Server::start(&config("/in", "")).await;
     let id = server.publish("a.b", "1").await;
     server.eventually("open", async || status(&server, "ops").await == "breaker_open").await;
@@ -84,6 +85,8 @@ async fn an_open_breaker_survives_a_restart_and_a_reload_and_closes_for_another_
     server.delivery_in(&second, "succeeded").await;
     assert_eq!(status(&server, "ops").await, "enabled");
     assert_eq!(receiver.received("/in").len(), 2, "nothing while it was open");
+    let closed = wait_told(&receiver, &server, "webhook.breaker.closed").await;
+    assert_eq!(closed["webhook"], "ops", "who waits for the end of an open one hears of it: {closed}");
 }
 
 #[tokio::test]
