@@ -257,6 +257,11 @@ impl Store {
         forward!(self, failed())
     }
 
+    /// Ends a simulated store as a process is killed: what was answered stays, and nothing else is written any more.
+    pub async fn crash(&self) {
+        forward!(self, crash())
+    }
+
     /// Ends the writer after what it was given; nothing can be stored afterwards.
     pub async fn close(&self) {
         forward!(self, close())

@@ -134,7 +134,7 @@ impl Network {
         };
         let mut headers = HeaderMap::new();
         let status = match (path, self.draw(0..100)) {
-            ("/stuck", _) => return None,
+            (path, _) if path.starts_with("/stuck") => return None,
             ("/steady", _) => 200,
             ("/expiring", _) if !healed => 503,
             (_, _) if healed => 200,

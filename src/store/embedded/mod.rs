@@ -344,6 +344,13 @@ impl Embedded {
         self.command(|reply| Command::Probe { reply }).await
     }
 
+    pub(super) async fn crash(&self) {
+        if let Workers::Simulated(simulated) = &self.shared.workers {
+            simulated.crash().await;
+            self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
+    }
+
     pub(super) async fn close(&self) {
         // The error means that the writer has ended already, which is what we want.
         let _ = self.command(|reply| Command::Close { reply }).await;

@@ -177,6 +177,11 @@ impl Writer {
         }
         drop(inbox);
         drop(checkpoints);
+        self.finish();
+    }
+
+    /// After the last command.
+    pub(super) fn finish(&mut self) {
         if let Err(e) = self.keep_watermark(0).and_then(|()| restart_log(&self.connection)) {
             tracing::warn!("the last checkpoint did not go through, the next start makes up for it: {e}");
         }
