@@ -16,6 +16,7 @@ mod inbox;
 mod jobs;
 mod laggards;
 mod list;
+mod log;
 mod operate;
 mod ordered;
 mod prune;
