@@ -42,6 +42,7 @@ mod store_contract;
 mod store_erase;
 mod store_lists;
 mod store_memory;
+mod store_retention;
 mod store_rules;
 mod stream;
 mod tc7;

@@ -263,8 +263,8 @@ impl Writer {
                 Done::Secrets(vec![self.rotate_secret(*webhook, text, *overlap)?])
             }
             Command::Rekey { keys, .. } => Done::Count(self.rekey(keys)?),
-            Command::Prune { after, events_before, failed_before, .. } => {
-                Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
+            Command::Prune { at, events_before, failed_before, .. } => {
+                Done::Pruned(self.prune(*at, *events_before, *failed_before)?)
             }
             Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
             Command::Once { step, .. } => Done::Begun(self.once(step)?),
