@@ -92,3 +92,56 @@ async fn events_of_a_clock_that_ran_ahead_do_not_keep_what_comes_after_them() {
     clock.advance(3650 * DAY);
     assert_eq!(prune(&store, &clock).await, 450, "these when they say so");
 }
+
+#[tokio::test]
+async fn numbers_never_come_back_after_an_erasure_retention_and_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    let id = |n: usize| format!("evt_{n}");
+    ended(&store, hook, clock.now(), (0..3).map(id), Settlement::Succeed).await;
+    let given = store.deliveries(Default::default(), None, 1).await.unwrap().rows[0].id.number;
+    for n in 0..3 {
+        erase(&store, &id(n)).await;
+    }
+    // Goes to nobody: there is no delivery in the file once what is left of the erased ones is gone.
+    store.append(vec![new_event("evt_unheard", &[])]).await.unwrap();
+    assert_eq!(prune(&store, &clock).await, 0);
+    store.close().await;
+    drop(store);
+
+    let store = open(directory.path(), &clock).await;
+    store.append(vec![new_event("evt_new", &[hook])]).await.unwrap();
+    let lease = store.ready().await.fresh.remove(0);
+    assert!(lease.delivery.number > given, "{} after {given}", lease.delivery.number);
+    // As after kill -9: what is on disk at this moment, opened elsewhere.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in ["tenterhook.db", "tenterhook.db-wal"] {
+        std::fs::copy(directory.path().join(name), elsewhere.path().join(name)).unwrap();
+    }
+    let recovered = open(elsewhere.path(), &clock).await;
+    let claimed = recovered.claim(hook, 10, vec![]).await.unwrap().leases;
+    assert_eq!(claimed.iter().map(|lease| lease.event.id.to_string()).collect::<Vec<_>>(), ["evt_new"]);
+}
+
+#[tokio::test]
+async fn a_file_whose_numbers_were_lost_gives_out_none_that_a_crash_would_not_find() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    ended(&store, hook, clock.now(), one("evt_1"), Settlement::Succeed).await;
+    store.close().await;
+    drop(store);
+    // As an earlier release may have left it.
+    let file = Connection::open(directory.path().join("tenterhook.db")).unwrap();
+    file.execute_batch("DELETE FROM deliveries; DELETE FROM attempts; DELETE FROM events").unwrap();
+    let watermark = "SELECT value FROM meta WHERE key = 'watermark'";
+    let watermark: i64 = file.query_row(watermark, [], |row| row.get(0)).unwrap();
+    drop(file);
+    let store = open(directory.path(), &clock).await;
+    store.append(vec![new_event("evt_2", &[hook])]).await.unwrap();
+    let lease = store.ready().await.fresh.remove(0);
+    assert!(lease.delivery.number >= watermark, "{} before {watermark}", lease.delivery.number);
+}

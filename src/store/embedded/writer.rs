@@ -120,6 +120,8 @@ impl Writer {
             request: last("requests", "r", &self.connection)?,
         };
         self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        // Whatever became of the numbers: below the watermark nobody looks for a delivery that was in memory alone.
+        self.counters.delivery = self.counters.delivery.max(self.watermark - 1);
         idempotency::recover(&self.connection)?;
         let recovered = self.connection.execute(
             "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
