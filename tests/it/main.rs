@@ -40,6 +40,7 @@ mod shutdown;
 mod signing;
 mod store_contract;
 mod store_erase;
+mod store_jobs;
 mod store_lists;
 mod store_memory;
 mod store_retention;
