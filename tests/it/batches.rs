@@ -100,7 +100,15 @@ async fn a_batch_that_is_too_large_for_the_receiver_is_halved_until_it_fits() {
     let (_, stats) = server.http().get("/v1/webhooks/ops/stats").await;
     assert_eq!(stats["deliveries"]["total"], 4);
     // A single event that is too large is simply refused.
+    server.reconfigure(&config(&receiver, "{ max_events = 8, max_wait = \"50ms\" }", more)).await;
     receiver.answer_next("/in", [Answer::Status(413)]);
+    let single = server.publish("a.b", "8").await;
+    let refused = server.delivery_in(&single, "failed").await;
+    assert_eq!((refused["attempt_count"].as_u64(), refused["attempts"][0]["status"].as_u64()), (Some(1), Some(413)));
+    assert_eq!(numbers(&receiver.received("/in")[received.len()].json()), [8]);
+    assert_eq!(receiver.received("/in").len(), received.len() + 1, "it cannot be halved");
+    let (_, stats) = server.http().get("/v1/webhooks/ops/stats").await;
+    assert_eq!(stats["deliveries"]["total"], 5);
     assert_whole(&server).await;
 }
 
