@@ -110,3 +110,21 @@ async fn a_retry_asked_for_during_an_attempt_comes_after_it() {
     assert_eq!(attempts.len(), 2, "{ended:#}");
     assert_eq!(attempts.iter().filter(|it| it.1 == "manual" && it.0 == "succeeded").count(), 1, "{attempts:?}");
 }
+
+#[tokio::test]
+async fn what_is_cancelled_under_way_keeps_the_operators_reason() {
+    let receiver = Receiver::start().await;
+    receiver.answer_next("/w", [Answer::Hang]);
+    let more = "timeout = \"1s\"\nretry = { max_retries = 0 }";
+    let server = Server::start(&(head() + &webhook("w", &receiver.url("/w"), r#"["*"]"#, more))).await;
+    let event = server.publish("a.b", "1").await;
+    receiver.wait_for("/w", 1).await;
+    let (_, page) = server.http().get(&format!("/v1/deliveries?event_id={event}")).await;
+    let delivery = format!("/v1/deliveries/{}", page["data"][0]["id"].as_str().unwrap());
+    assert_eq!(server.http().post(&format!("{delivery}/cancel"), "").await.0, 200);
+    let shown = async || server.http().get(&delivery).await.1;
+    server.eventually("the attempt is recorded", async || shown().await["attempt_count"] == 1).await;
+    let one = shown().await;
+    assert_eq!((&one["state"], &one["reason"]), (&json!("cancelled"), &json!("cancelled by hand")), "{one:#}");
+    assert!(one["attempts"][0]["error"].as_str().unwrap().contains("within 1 s (`timeout`)"), "{one:#}");
+}
