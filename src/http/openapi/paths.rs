@@ -103,7 +103,8 @@ fn show_delivery() {}
 
 /// Deliver again, now
 ///
-/// Whatever its state; the automatic budget is not touched. With `retransform` its bytes are made anew.
+/// Whatever its state; the automatic budget is not touched. With `retransform` its bytes are made anew. `409` while its webhook
+/// is disabled.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/retry", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery's id", example = "dlv_0197f1c2a3b47c5d8000000000000001")),
     request_body(content = Option<super::schemas::Retry>, content_type = "application/json"),
