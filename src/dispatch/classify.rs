@@ -60,7 +60,8 @@ pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, 
     let (outcome, error) = if policy.success.contains(status) {
         (Outcome::Delivered { status }, None)
     } else {
-        let retry_after = retry_after(&response.headers, now).or_else(|| retry_after_in_body(status, &response.body));
+        // Whoever says several things means the longest at least.
+        let retry_after = retry_after(&response.headers, now).max(retry_after_in_body(status, &response.body));
         (Outcome::Failed(Failure { cause: Cause::Status(status), retry_after, asked }), Some(explain(status, &response)))
     };
     let kept = ReceivedResponse { headers: keep(&response.headers), body: response.body, truncated: response.truncated };
@@ -88,9 +89,12 @@ fn explain(status: u16, response: &Response) -> String {
 }
 
 /// RFC 9110 section 10.2.3: seconds or a date; Discord sends fractions of seconds. Whatever a peer sends, the answer
-/// is at most [`RETRY_AFTER_MAX`].
+/// is at most [`RETRY_AFTER_MAX`]; of several headers the longest counts.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    headers.get_all(RETRY_AFTER).iter().filter_map(|value| delay(value.to_str().ok()?.trim(), now)).max()
+}
+
+fn delay(text: &str, now: Timestamp) -> Option<Duration> {
     if text.starts_with(|c: char| c.is_ascii_digit())
         && let Ok(seconds) = text.parse::<f64>()
     {
@@ -144,6 +148,16 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_of_several_retry_afters_counts() {
+        let mut headers = HeaderMap::new();
+        for text in ["2", "soon", "Wed, 28 Jan 2026 10:31:45 GMT", "30"] {
+            headers.append(RETRY_AFTER, HeaderValue::from_static(text));
+        }
+        let now = Timestamp::parse("2026-01-28T10:30:45Z").unwrap();
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
     fn what_a_peer_sends_is_clamped_or_ignored() {
         assert_eq!(parsed("1e300"), Some(RETRY_AFTER_MAX));
         assert_eq!(parsed("99999999999999999999"), Some(RETRY_AFTER_MAX));
@@ -180,6 +194,7 @@ mod tests {
         };
         assert_eq!(hint(429, &[], br#"{"message":"rate limited","retry_after":0.65}"#), Some(Duration::from_millis(650)));
         assert_eq!(hint(429, &[("retry-after", "2")], br#"{"retry_after":0.65}"#), Some(Duration::from_secs(2)));
+        assert_eq!(hint(429, &[("retry-after", "2")], br#"{"retry_after":64.57}"#), Some(Duration::from_millis(64_570)));
         assert_eq!(hint(429, &[], br#"{"retry_after":-1e300}"#), Some(Duration::ZERO));
         assert_eq!(hint(429, &[], br#"{"retry_after":1e300}"#), Some(RETRY_AFTER_MAX));
         assert_eq!(hint(500, &[], br#"{"retry_after":0.65}"#), None);

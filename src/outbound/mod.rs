@@ -91,8 +91,10 @@ impl ClientOptions {
 /// The bounds of one attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct SendLimits {
-    /// Over everything, from the name's resolution to the answer's last byte.
+    /// Over everything, from the name's resolution to the answer's last byte, and what was spent before: as configured.
     pub timeout: Duration,
+    /// Of `timeout`, before the send began.
+    pub spent: Duration,
     /// Over what it takes to have a connection: name, TCP, TLS.
     pub connect_timeout: Duration,
     /// Bytes of the answer's body that are kept.
@@ -197,7 +199,7 @@ impl Client {
 
     /// Sends `request` (with an absolute URI) and reads the answer.
     ///
-    /// Must be called within a tokio runtime. Ends at `limits.timeout`; a whole answer may take some 60 ms longer to be
+    /// Must be called within a tokio runtime. Ends when `limits.timeout` is spent; a whole answer may take some 60 ms longer to be
     /// handed over, when its connection is made ready for the next request. `Host` and `Content-Length` are set here;
     /// all other headers are the caller's.
     pub async fn send(&self, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
@@ -208,7 +210,7 @@ impl Client {
     pub async fn send_with(&self, egress: &Egress, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
         let mut progress = Progress::default();
         let exchange = self.inner.exchange(request, egress, &limits, &mut progress);
-        let outcome = match tokio::time::timeout(limits.timeout, exchange).await {
+        let outcome = match tokio::time::timeout(limits.timeout.saturating_sub(limits.spent), exchange).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let fault = Fault::timed_out(progress.stage, limits.timeout, "timeout");

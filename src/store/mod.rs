@@ -42,7 +42,7 @@ pub use once::{Begun, KeptAnswer};
 pub use records::{
     Accepted, AttemptRecord, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord,
     HourStats, KeptSecret, KnownWebhook, Lease, Made, MadeRequest, NewEvent, Page, Ready, Settle, Settled, StandingChange, Stats,
-    StoreCheck, Sweep,
+    StoreCheck, StoreCounts, Sweep,
 };
 
 /// What a failure of the store means to whoever asked.

@@ -249,6 +249,19 @@ async fn a_port_that_nobody_listens_on_is_named() {
 }
 
 #[tokio::test]
+async fn a_timeout_says_what_is_configured_not_what_was_left_of_it() {
+    let client = client_resolving(&[], |_| {
+        std::thread::sleep(Duration::from_secs(1));
+        Ok(vec![])
+    });
+    let limits = SendLimits { timeout: Duration::from_millis(300), spent: Duration::from_millis(250), ..LIMITS };
+    let started = Instant::now();
+    let error = client.send(post("https://slow.test/"), limits).await.unwrap_err();
+    assert!(error.detail.contains("within 300 ms (`timeout`)"), "{}", error.detail);
+    assert!(started.elapsed() < Duration::from_millis(300), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn a_resolver_that_hangs_ends_at_the_connect_timeout() {
     let (_hold, gate) = std::sync::mpsc::sync_channel::<()>(1);
     let gate = std::sync::Mutex::new(gate);

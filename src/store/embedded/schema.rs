@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 /// Stored in `user_version`; a file of a newer one is refused, one of an older one is brought up to date.
-const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
+pub(super) const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
 /// Version 1. Never changed: what came later is in [`MIGRATIONS`], which new files go through as well.
 pub(super) const SCHEMA: &str = "

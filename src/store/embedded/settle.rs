@@ -153,7 +153,7 @@ impl Writer {
         self.connection
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = ?6, last = ?7, request = ?8,
-                 settled = ?9, reason = ?10 WHERE d = ?1",
+                 settled = ?9, reason = CASE WHEN state = 5 AND ?2 = 5 THEN reason ELSE ?10 END WHERE d = ?1",
             )?
             .execute(params![
                 number,
