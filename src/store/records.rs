@@ -53,6 +53,8 @@ pub struct Lease {
     pub trigger: Trigger,
     /// Times that somebody asked for it by hand before it was leased, in a row.
     pub asks: u32,
+    /// Of a batch, how often it lost events since it was made: what it sends is something else each time.
+    pub edition: u32,
     /// What is to be sent, when an earlier attempt has made it.
     pub made: Option<Made>,
     /// Room in memory, given back with the lease; `None` where nobody counts.

@@ -105,7 +105,7 @@ impl Writer {
             .connection
             .prepare_cached(
                 "UPDATE deliveries SET event = CASE WHEN event = ?2 THEN ?3 ELSE event END, last = 0, count = 0, spent = 0,
-                 request = NULL, reason = NULL WHERE d = ?1 RETURNING webhook, state",
+                 request = NULL, reason = NULL, edition = edition + 1 WHERE d = ?1 RETURNING webhook, state",
             )?
             .query_row(params![batch, seq, other], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?)))?;
         self.forget_errors(webhook)?;

@@ -54,7 +54,7 @@ CREATE TABLE attempts(
 ";
 
 /// From each version to the next.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
@@ -69,6 +69,8 @@ CREATE INDEX members_d ON members(d, m);
     super::idempotency::MIGRATION,
     super::work::MANAGEMENT,
     super::api_webhooks::MIGRATION,
+    // 7: batches that hold other events than before.
+    "ALTER TABLE deliveries ADD COLUMN edition INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.
