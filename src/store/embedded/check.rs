@@ -147,7 +147,8 @@ fn way_out(path: &Path) -> String {
     let path = path.display();
     format!(
         "stop the server and copy {path} with its -wal and -shm away; then put a backup of the three in their place, or save what \
-         can be read with the sqlite3 shell: `mkdir saved && sqlite3 {path} .recover | sqlite3 saved/tenterhook.db`, \
+         can be read with a sqlite3 shell that can `.recover` (that of sqlite.org can, that of Debian 12 cannot): \
+         `mkdir saved && sqlite3 {path} .recover | sqlite3 saved/tenterhook.db`, \
          which `tenterhook store check --data saved` judges before you start on it"
     )
 }
