@@ -2,7 +2,7 @@
 //! whole first, then kept, then live: whatever is wrong, nothing has changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -224,8 +224,9 @@ impl Reloader {
             webhooks.push(webhook);
         });
         self.go_live(live, snapshot, &id);
-        if is_new && !self.switchboard.is_disabled(key) {
-            // What the dispatcher still knows of one that had this id before is not about this one.
+        let was_removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if was_removed && !self.switchboard.is_disabled(key) {
+            // As one that is switched on: what the dispatcher knows of its breaker is about another one.
             self.switchboard.switch(key, None);
         }
         let notice = if is_new { Notice::Created { webhook: id } } else { Notice::Updated { webhook: id } };
@@ -248,6 +249,7 @@ impl Reloader {
         if let Some(key) = key {
             self.switchboard.set_condition(key, Condition::default());
             self.switchboard.switch(key, None);
+            self.removed.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         }
         self.raise(live, Notice::Deleted { webhook: id, tenant }).await;
         Ok(Changed { snapshot: live.snapshot(), is_new: false })
