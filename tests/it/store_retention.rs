@@ -115,9 +115,10 @@ async fn numbers_never_come_back_after_an_erasure_retention_and_a_restart() {
     store.append(vec![new_event("evt_new", &[hook])]).await.unwrap();
     let lease = store.ready().await.fresh.remove(0);
     assert!(lease.delivery.number > given, "{} after {given}", lease.delivery.number);
-    // As after kill -9: what is on disk at this moment, opened elsewhere.
+    // As after kill -9: what is on disk at this moment, opened elsewhere. The log first: it may be copied into the file and
+    // emptied meanwhile.
     let elsewhere = tempfile::tempdir().unwrap();
-    for name in ["tenterhook.db", "tenterhook.db-wal"] {
+    for name in ["tenterhook.db-wal", "tenterhook.db"] {
         std::fs::copy(directory.path().join(name), elsewhere.path().join(name)).unwrap();
     }
     let recovered = open(elsewhere.path(), &clock).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenterhook::clock::Clock;
 use tenterhook::model::{Attempt, DeliveryState, Event, Intake, OnGap, Settlement, Timestamp, Trigger};
-use tenterhook::store::{JobSpec, JobState, JobStep, NewEvent, Settle, Store, Sweep};
+use tenterhook::store::{DeliveryFilter, JobSpec, JobState, JobStep, NewEvent, Settle, Store, Sweep};
 
 use crate::store_contract::{NOW, attempt, bench, event, new_event, open, settle, webhook};
 
@@ -36,6 +36,30 @@ async fn a_dead_letter_that_retention_removes_lets_its_key_go_on() {
         bench.store.settle(Arc::new(settle(&next, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
     }
     assert_eq!(arrived, ["evt_2", "evt_3"]);
+}
+
+#[tokio::test]
+async fn what_was_retried_by_hand_ahead_of_its_turn_waits_for_it_again() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    let ordered = |id: &str| {
+        let apart = vec![(hook, Intake::Ordered { key: "k".into(), on_gap: OnGap::Skip })];
+        NewEvent { apart, ..new_event(id, &[hook]) }
+    };
+    bench.store.append(vec![ordered("evt_1")]).await.unwrap();
+    let first = bench.store.ready().await.fresh.remove(0);
+    bench.store.append(vec![ordered("evt_2")]).await.unwrap();
+    let second = bench.store.deliveries(DeliveryFilter::default(), None, 1).await.unwrap().rows.remove(0).id;
+    bench.store.retry(second, false).await.unwrap();
+    let by_hand = bench.store.claim(hook, 10, vec![first.delivery.number]).await.unwrap().leases.remove(0);
+    assert_eq!((by_hand.delivery, by_hand.trigger), (second, Trigger::Manual));
+    let retry = Settlement::RetryAt(bench.clock.now());
+    let ended = bench.store.settle(Arc::new(settle(&by_hand, Some(attempt(1, 503)), retry))).await.unwrap();
+    assert_eq!((ended.state, ended.due), (Some(DeliveryState::Retrying), None));
+    assert!(bench.store.claim(hook, 10, vec![first.delivery.number]).await.unwrap().leases.is_empty(), "the first is not over");
+    bench.store.settle(Arc::new(settle(&first, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
+    let next = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert_eq!((next.delivery, next.trigger), (second, Trigger::Scheduled));
 }
 
 /// At once, so that they share commits.

@@ -288,7 +288,7 @@ impl Embedded {
     }
 
     pub(super) async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
-        self.read(|reader, _| standings::standings(reader)).await
+        self.read(|reader, shared| standings::standings(reader, shared.clock.now())).await
     }
 
     pub(super) async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {

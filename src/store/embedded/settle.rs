@@ -148,6 +148,9 @@ impl Writer {
         let request = request.filter(|_| asked.is_none() || !before.asked.anew);
         // A wish stands until something was attempted for it.
         let wished = asked.is_some() || (settle.attempt.is_none() && state.is_open());
+        // Retried by hand ahead of its turn, it waits again for those before it.
+        let is_behind = due.is_some() && asked.is_none() && self.is_behind(settle.webhook, number)?;
+        let due = due.filter(|_| !is_behind);
         let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
@@ -158,7 +161,7 @@ impl Writer {
             .execute(params![
                 number,
                 state as u8,
-                due.map(|at| at.as_millis()),
+                if is_behind { Some(PARKED) } else { due.map(|at| at.as_millis()) },
                 spent,
                 count,
                 if wished { before.asked.number() } else { 0 },
