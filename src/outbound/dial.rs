@@ -79,7 +79,7 @@ impl Dialer {
             .max_header_list_size(HEAD_BYTES_MAX as u32)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_AFTER);
-        let proxy_tls = tls.as_deref().map(tls::proxy_config);
+        let proxy_tls = tls.as_deref().map(tls::http1_config);
         Self { policy, proxy, lookups: Lookups::new(resolver), tls, proxy_tls, h1, h2 }
     }
 
@@ -93,7 +93,13 @@ impl Dialer {
     }
 
     /// A new connection to the endpoint behind `key`, with the phases' times written into `progress`.
-    pub(super) async fn dial(&self, key: &Key, terms: Terms<'_>, progress: &mut Progress) -> Result<Opened, Fault> {
+    pub(super) async fn dial(
+        &self,
+        key: &Key,
+        terms: Terms<'_>,
+        only_http1: bool,
+        progress: &mut Progress,
+    ) -> Result<Opened, Fault> {
         let proxy = self.proxy.as_ref().and_then(|policy| policy.for_host(key.host()));
         let (stream, form) = match proxy {
             None => (Either::Left(self.reach(key, terms.policy, progress).await?), Form::Origin),
@@ -104,7 +110,7 @@ impl Dialer {
         }
         progress.stage = Stage::Tls;
         let started = Instant::now();
-        let stream = self.secure(stream, key, terms).await?;
+        let stream = self.secure(stream, key, terms, only_http1).await?;
         progress.timings.tls_us = Some(micros(started.elapsed()));
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.handshake_h2(stream).await
@@ -231,8 +237,15 @@ impl Dialer {
         TlsConnector::from(config).connect(name, stream).await.map_err(|error| fault(tls_words(&error, "the proxy")))
     }
 
-    async fn secure(&self, stream: Transport, key: &Key, terms: Terms<'_>) -> Result<TlsStream<Transport>, Fault> {
-        let config = terms.tls.cloned().ok_or_else(no_roots)?;
+    async fn secure(
+        &self,
+        stream: Transport,
+        key: &Key,
+        terms: Terms<'_>,
+        only_http1: bool,
+    ) -> Result<TlsStream<Transport>, Fault> {
+        let config = terms.tls.ok_or_else(no_roots)?;
+        let config = if only_http1 { tls::http1_config(config) } else { config.clone() };
         let name = match terms.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(key.host().to_owned())

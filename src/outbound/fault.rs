@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::model::Cause;
 
+use super::again::{REPEATS_MAX, unprocessed};
 use super::tls;
 
 /// The phase that a send is in.
@@ -112,6 +113,16 @@ impl Fault {
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return Self::closed(when);
         }
+        if unprocessed(error).is_some() {
+            return Self::new(
+                Cause::Protocol,
+                format!(
+                    "the endpoint turned the request away {} times over HTTP/2, before it looked at it ({}): is it shutting down, does it limit its streams?",
+                    REPEATS_MAX + 1,
+                    root(error)
+                ),
+            );
+        }
         if h2 {
             return Self::new(Cause::Protocol, format!("the endpoint broke the HTTP/2 exchange off {when}: {}", root(error)));
         }
@@ -144,7 +155,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(super) fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 

@@ -71,8 +71,8 @@ pub(super) enum Hold {
 
 /// A request that got no answer.
 pub(super) enum Unsent {
-    /// Not a byte of it was written; here it is again.
-    Untouched(Box<Request<Body>>, hyper::Error),
+    /// Not a byte of it was written.
+    Untouched(hyper::Error),
     /// The endpoint may have seen it.
     Lost(hyper::Error),
 }
@@ -80,7 +80,7 @@ pub(super) enum Unsent {
 impl Unsent {
     pub(super) fn into_error(self) -> hyper::Error {
         match self {
-            Self::Untouched(_, error) | Self::Lost(error) => error,
+            Self::Untouched(error) | Self::Lost(error) => error,
         }
     }
 }
@@ -90,6 +90,13 @@ impl Lease {
     pub(super) fn shared(shared: &Arc<Shared>) -> Option<Self> {
         let place = shared.places.clone().try_acquire_owned().ok()?;
         Some(Self(Hold::H2 { shared: shared.clone(), _place: place }))
+    }
+
+    /// A connection that is not shared with anybody.
+    pub(super) fn alone(h2: H2) -> Self {
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.clone().try_acquire_owned().expect("a new semaphore has all its places free");
+        Self(Hold::H2 { shared: Arc::new(Shared { h2, places }), _place: place })
     }
 
     pub(super) fn is_h2(&self) -> bool {
@@ -102,7 +109,7 @@ impl Lease {
             Hold::H1(h1) => h1.send(request).await,
             Hold::H2 { shared, .. } => {
                 let mut sender = shared.h2.sender.clone();
-                sender.try_send_request(request).await.map_err(|error| unsent(error, |request| request))
+                sender.try_send_request(request).await.map_err(unsent)
             }
         }
     }
@@ -111,28 +118,17 @@ impl Lease {
 impl H1 {
     /// In the form of the connection, with `Host`.
     async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
-        let absolute = request.uri().clone();
-        let own_host = request.headers().contains_key(header::HOST);
-        if !own_host {
+        if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, self.host.clone());
         }
         match &self.form {
-            Form::Origin => *request.uri_mut() = origin_form(&absolute),
+            Form::Origin => *request.uri_mut() = origin_form(request.uri()),
             Form::Absolute(None) => {}
             Form::Absolute(Some(credentials)) => {
                 request.headers_mut().insert(header::PROXY_AUTHORIZATION, credentials.clone());
             }
         }
-        self.sender.try_send_request(request).await.map_err(|error| {
-            unsent(error, |mut request| {
-                *request.uri_mut() = absolute;
-                request.headers_mut().remove(header::PROXY_AUTHORIZATION);
-                if !own_host {
-                    request.headers_mut().remove(header::HOST);
-                }
-                request
-            })
-        })
+        self.sender.try_send_request(request).await.map_err(unsent)
     }
 }
 
@@ -140,9 +136,9 @@ fn origin_form(absolute: &Uri) -> Uri {
     absolute.path_and_query().map_or_else(Uri::default, |path| Uri::from(path.clone()))
 }
 
-fn unsent(mut error: TrySendError<Request<Body>>, restore: impl FnOnce(Request<Body>) -> Request<Body>) -> Unsent {
+fn unsent(mut error: TrySendError<Request<Body>>) -> Unsent {
     match error.take_message() {
-        Some(request) => Unsent::Untouched(Box::new(restore(request)), error.into_error()),
+        Some(_) => Unsent::Untouched(error.into_error()),
         None => Unsent::Lost(error.into_error()),
     }
 }
