@@ -22,6 +22,7 @@ use super::egress::{Realm, Terms, basic};
 use super::fault::{Fault, Stage};
 use super::key::Key;
 use super::lease::{Form, H1, H2, Opened};
+use super::meter::{Meter, Metered};
 use super::proxy::{self, Target};
 use super::resolve::{Lookups, Resolver};
 use super::{Progress, micros, tls};
@@ -261,12 +262,14 @@ impl Dialer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let meter = Meter::new();
+        let stream = TokioIo::new(Metered::new(stream, meter.clone()));
         let (sender, connection) =
-            self.h1.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
+            self.h1.handshake(stream).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
         let driver = drive(connection);
         let host =
             HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
-        Ok(Opened::H1(H1 { sender, driver, host, form }))
+        Ok(Opened::H1(H1 { sender, driver, meter, host, form }))
     }
 
     async fn handshake_h2<S>(&self, stream: S) -> Result<Opened, Fault>

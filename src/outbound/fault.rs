@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::Cause;
 
 use super::again::{REPEATS_MAX, unprocessed};
+use super::meter::Meter;
 use super::tls;
 
 /// The phase that a send is in.
@@ -84,6 +85,10 @@ impl Fault {
             _ => format!("no connection to {target}: {error}"),
         };
         Self { cause: Cause::Connect, detail, out_of_files }
+    }
+
+    pub(super) fn flooded() -> Self {
+        Self::new(Cause::Protocol, Meter::flood_words())
     }
 
     /// A connection or stream that broke while a request was on it.

@@ -10,6 +10,8 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::meter::Meter;
+
 type Body = Full<Bytes>;
 
 /// A connection as the dialler hands it over. Its driver, and with it the socket, ends when it is dropped.
@@ -21,6 +23,7 @@ pub(super) enum Opened {
 pub(super) struct H1 {
     pub(super) sender: http1::SendRequest<Body>,
     pub(super) driver: AbortOnDropHandle<()>,
+    pub(super) meter: Arc<Meter>,
     /// The `Host` header that all requests on it carry.
     pub(super) host: HeaderValue,
     pub(super) form: Form,
@@ -92,7 +95,7 @@ impl Lease {
         Some(Self(Hold::H2 { shared: shared.clone(), _place: place }))
     }
 
-    /// A connection that is not shared with anybody.
+    /// All of an HTTP/2 connection.
     pub(super) fn alone(h2: H2) -> Self {
         let places = Arc::new(Semaphore::new(1));
         let place = places.clone().try_acquire_owned().expect("a new semaphore has all its places free");
@@ -101,6 +104,16 @@ impl Lease {
 
     pub(super) fn is_h2(&self) -> bool {
         matches!(self.0, Hold::H2 { .. })
+    }
+
+    /// Whether not a byte of an answer came; of HTTP/2 only the protocol itself can say.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(&self.0, Hold::H1(h1) if h1.meter.is_silent())
+    }
+
+    /// Whether interim answers came without end.
+    pub(super) fn is_flooded(&self) -> bool {
+        matches!(&self.0, Hold::H1(h1) if h1.meter.is_flooded())
     }
 
     /// Sends a request with an absolute URI, in the form that the connection's protocol wants.
@@ -128,7 +141,10 @@ impl H1 {
                 request.headers_mut().insert(header::PROXY_AUTHORIZATION, credentials.clone());
             }
         }
-        self.sender.try_send_request(request).await.map_err(unsent)
+        self.meter.begin();
+        let answer = self.sender.try_send_request(request).await.map_err(unsent)?;
+        self.meter.answered();
+        Ok(answer)
     }
 }
 

@@ -13,6 +13,7 @@ mod egress;
 mod fault;
 mod key;
 mod lease;
+mod meter;
 mod oauth;
 mod pool;
 mod proxy;
@@ -311,6 +312,7 @@ impl Inner {
             };
             way = match again::way(&unsent, &lease, progress.reused.is_some(), repeats) {
                 Some(way) => way,
+                None if lease.is_flooded() => return Err(Fault::flooded()),
                 None => return Err(Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2())),
             };
             repeats += 1;
