@@ -35,7 +35,7 @@ use hyper::body::Incoming;
 
 use crate::model::{Cause, NetworkEgress, NetworkPolicy, ProxyPolicy, Timings, TlsVersion, WebhookEgress};
 
-use again::Way;
+use again::{Tried, Way};
 use body::Kept;
 use dial::Dialer;
 use egress::{Authorization, Terms};
@@ -310,7 +310,8 @@ impl Inner {
                 Ok(answer) => break (lease, answer, sent_at),
                 Err(unsent) => unsent,
             };
-            way = match again::way(&unsent, &lease, progress.reused.is_some(), repeats) {
+            let tried = Tried { reused: progress.reused.is_some(), waited: sent_at.elapsed(), repeats };
+            way = match again::way(&unsent, &lease, &tried) {
                 Some(way) => way,
                 None if lease.is_flooded() => return Err(Fault::flooded()),
                 None => return Err(Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2())),
