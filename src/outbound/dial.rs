@@ -22,6 +22,7 @@ use super::egress::{Realm, Terms, basic};
 use super::fault::{Fault, Stage};
 use super::key::Key;
 use super::lease::{Form, H1, H2, Opened};
+use super::meter::{Meter, Metered};
 use super::proxy::{self, Target};
 use super::resolve::{Lookups, Resolver};
 use super::{Progress, micros, tls};
@@ -79,7 +80,7 @@ impl Dialer {
             .max_header_list_size(HEAD_BYTES_MAX as u32)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_AFTER);
-        let proxy_tls = tls.as_deref().map(tls::proxy_config);
+        let proxy_tls = tls.as_deref().map(tls::http1_config);
         Self { policy, proxy, lookups: Lookups::new(resolver), tls, proxy_tls, h1, h2 }
     }
 
@@ -93,7 +94,13 @@ impl Dialer {
     }
 
     /// A new connection to the endpoint behind `key`, with the phases' times written into `progress`.
-    pub(super) async fn dial(&self, key: &Key, terms: Terms<'_>, progress: &mut Progress) -> Result<Opened, Fault> {
+    pub(super) async fn dial(
+        &self,
+        key: &Key,
+        terms: Terms<'_>,
+        only_http1: bool,
+        progress: &mut Progress,
+    ) -> Result<Opened, Fault> {
         let proxy = self.proxy.as_ref().and_then(|policy| policy.for_host(key.host()));
         let (stream, form) = match proxy {
             None => (Either::Left(self.reach(key, terms.policy, progress).await?), Form::Origin),
@@ -104,7 +111,7 @@ impl Dialer {
         }
         progress.stage = Stage::Tls;
         let started = Instant::now();
-        let stream = self.secure(stream, key, terms).await?;
+        let stream = self.secure(stream, key, terms, only_http1).await?;
         progress.timings.tls_us = Some(micros(started.elapsed()));
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.handshake_h2(stream).await
@@ -231,8 +238,15 @@ impl Dialer {
         TlsConnector::from(config).connect(name, stream).await.map_err(|error| fault(tls_words(&error, "the proxy")))
     }
 
-    async fn secure(&self, stream: Transport, key: &Key, terms: Terms<'_>) -> Result<TlsStream<Transport>, Fault> {
-        let config = terms.tls.cloned().ok_or_else(no_roots)?;
+    async fn secure(
+        &self,
+        stream: Transport,
+        key: &Key,
+        terms: Terms<'_>,
+        only_http1: bool,
+    ) -> Result<TlsStream<Transport>, Fault> {
+        let config = terms.tls.ok_or_else(no_roots)?;
+        let config = if only_http1 { tls::http1_config(config) } else { config.clone() };
         let name = match terms.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(key.host().to_owned())
@@ -248,12 +262,14 @@ impl Dialer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let meter = Meter::new();
+        let stream = TokioIo::new(Metered::new(stream, meter.clone()));
         let (sender, connection) =
-            self.h1.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
+            self.h1.handshake(stream).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
         let driver = drive(connection);
         let host =
             HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
-        Ok(Opened::H1(H1 { sender, driver, host, form }))
+        Ok(Opened::H1(H1 { sender, driver, meter, host, form }))
     }
 
     async fn handshake_h2<S>(&self, stream: S) -> Result<Opened, Fault>

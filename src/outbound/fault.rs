@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::model::Cause;
 
+use super::again::{REPEATS_MAX, unprocessed};
+use super::meter::Meter;
 use super::tls;
 
 /// The phase that a send is in.
@@ -85,6 +87,10 @@ impl Fault {
         Self { cause: Cause::Connect, detail, out_of_files }
     }
 
+    pub(super) fn flooded() -> Self {
+        Self::new(Cause::Protocol, Meter::flood_words())
+    }
+
     /// A connection or stream that broke while a request was on it.
     pub(super) fn broken(error: &hyper::Error, stage: Stage, h2: bool) -> Self {
         let when = if stage == Stage::Body { "in the middle of its answer" } else { "before it answered" };
@@ -111,6 +117,16 @@ impl Fault {
         }
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return Self::closed(when);
+        }
+        if unprocessed(error).is_some() {
+            return Self::new(
+                Cause::Protocol,
+                format!(
+                    "the endpoint turned the request away {} times over HTTP/2, before it looked at it ({}): is it shutting down, does it limit its streams?",
+                    REPEATS_MAX + 1,
+                    root(error)
+                ),
+            );
         }
         if h2 {
             return Self::new(Cause::Protocol, format!("the endpoint broke the HTTP/2 exchange off {when}: {}", root(error)));
@@ -144,7 +160,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(super) fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 

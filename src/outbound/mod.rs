@@ -2,16 +2,18 @@
 //! over name, TCP, TLS, request and answer, an answer that is read up to a cap, and a small pool of connections; proxies,
 //! client certificates, and tokens for endpoints that want them.
 //!
-//! Refuses redirects, cookies, decompression, and to send a request twice once any of its bytes may have been seen:
-//! whether to try again is the retry policy's decision. Built on hyper's connections with a pool of our own, because
+//! Refuses redirects, cookies, decompression, and to send a request twice that may have been processed: whether to try
+//! again is the retry policy's decision. Built on hyper's connections with a pool of our own, because
 //! here an attempt owns everything that it opens: dropping its future at the deadline leaves nothing behind.
 
+mod again;
 mod body;
 mod dial;
 mod egress;
 mod fault;
 mod key;
 mod lease;
+mod meter;
 mod oauth;
 mod pool;
 mod proxy;
@@ -33,12 +35,13 @@ use hyper::body::Incoming;
 
 use crate::model::{Cause, NetworkEgress, NetworkPolicy, ProxyPolicy, Timings, TlsVersion, WebhookEgress};
 
+use again::{Tried, Way};
 use body::Kept;
 use dial::Dialer;
 use egress::{Authorization, Terms};
 use fault::{Fault, Stage};
 use key::Key;
-use lease::{Lease, Unsent};
+use lease::{Lease, Opened};
 use oauth::Tokens;
 use pool::Pool;
 use tls::Trust;
@@ -300,28 +303,23 @@ impl Inner {
         let terms = egress.terms(self.dialer.terms());
         let key = Key::of(request.uri(), terms.realm)?;
         let request = request.map(Full::new);
-        let mut lease = match self.pool.checkout(&key) {
-            Some(lease) => {
-                progress.reused = Some(key.clone());
-                lease
-            }
-            None => self.open(&key, terms, limits, progress).await?,
+        let (mut way, mut repeats) = (Way::Kept, 0);
+        let (lease, answer, sent_at) = loop {
+            let mut lease = self.connection(&key, terms, way, limits, progress).await?;
+            progress.stage = Stage::Head;
+            let sent_at = Instant::now();
+            let unsent = match lease.send(request.clone()).await {
+                Ok(answer) => break (lease, answer, sent_at),
+                Err(unsent) => unsent,
+            };
+            let tried = Tried { reused: progress.reused.is_some(), waited: sent_at.elapsed(), repeats };
+            way = match again::way(&unsent, &lease, &tried) {
+                Some(way) => way,
+                None if lease.is_flooded() => return Err(Fault::flooded()),
+                None => return Err(Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2())),
+            };
+            repeats += 1;
         };
-        progress.stage = Stage::Head;
-        let mut sent_at = Instant::now();
-        let answer = match lease.send(request).await {
-            Err(Unsent::Untouched(request, _)) if progress.reused.is_some() => {
-                // The endpoint had closed the kept connection before a byte of the request was written: once more,
-                // on a new one.
-                progress.reused = None;
-                lease = self.open(&key, terms, limits, progress).await?;
-                progress.stage = Stage::Head;
-                sent_at = Instant::now();
-                lease.send(*request).await
-            }
-            answer => answer,
-        };
-        let answer = answer.map_err(|unsent| Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2()))?;
         let head_at = Instant::now();
         progress.timings.first_byte_us = Some(micros(head_at - sent_at));
         let (parts, mut body) = answer.into_parts();
@@ -333,19 +331,50 @@ impl Inner {
         Ok(Finished { key, lease, body, truncated })
     }
 
-    async fn open(&self, key: &Key, terms: Terms<'_>, limits: &SendLimits, progress: &mut Progress) -> Result<Lease, Fault> {
-        let dialled = tokio::time::timeout(limits.connect_timeout, self.dialer.dial(key, terms, progress)).await;
+    async fn connection(
+        &self,
+        key: &Key,
+        terms: Terms<'_>,
+        way: Way,
+        limits: &SendLimits,
+        progress: &mut Progress,
+    ) -> Result<Lease, Fault> {
+        progress.reused = None;
+        match way {
+            Way::Kept => {
+                if let Some(lease) = self.pool.checkout(key) {
+                    progress.reused = Some(key.clone());
+                    return Ok(lease);
+                }
+            }
+            Way::Alone => {}
+            // What is kept speaks HTTP/2: the next request would be turned away as well.
+            Way::Http1 => self.pool.forget(key),
+        }
+        let opened = self.open(key, terms, way, limits, progress).await?;
+        Ok(match (opened, way) {
+            (Opened::H2(h2), Way::Alone) => Lease::alone(h2),
+            (opened, _) => self.pool.admit(key, opened),
+        })
+    }
+
+    async fn open(
+        &self,
+        key: &Key,
+        terms: Terms<'_>,
+        way: Way,
+        limits: &SendLimits,
+        progress: &mut Progress,
+    ) -> Result<Opened, Fault> {
+        let dial = self.dialer.dial(key, terms, way == Way::Http1, progress);
+        let dialled = tokio::time::timeout(limits.connect_timeout, dial).await;
         let dialled =
             dialled.unwrap_or_else(|_| Err(Fault::timed_out(progress.stage, limits.connect_timeout, "connect_timeout")));
-        match dialled {
-            Ok(opened) => Ok(self.pool.admit(key, opened)),
-            Err(fault) => {
-                if fault.out_of_files {
-                    self.pool.clear();
-                }
-                Err(fault)
+        dialled.inspect_err(|fault| {
+            if fault.out_of_files {
+                self.pool.clear();
             }
-        }
+        })
     }
 
     /// A kept connection on which nothing came back may be dead without our being told (a firewall forgot it), and

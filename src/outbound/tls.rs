@@ -125,8 +125,8 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, OutboundErro
     Ok(certificates)
 }
 
-/// The same for a proxy: what it speaks is HTTP/1.1.
-pub(super) fn proxy_config(config: &ClientConfig) -> Arc<ClientConfig> {
+/// The same without HTTP/2: for proxies, and endpoints that want it so.
+pub(super) fn http1_config(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut config = config.clone();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)

@@ -166,6 +166,53 @@ async fn a_flood_as_fast_as_the_wire_still_ends_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn interim_answers_without_end_end_the_attempt_long_before_its_deadline() {
+    for flood in ["HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(100), "HTTP/1.1 100 Continue\r\n\r\n".repeat(500)] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counter = taken.clone();
+        let receiver = Receiver::start(move |_, mut stream| {
+            let (flood, counter) = (flood.clone(), counter.clone());
+            async move {
+                read_request(&mut stream).await?;
+                loop {
+                    stream.write_all(flood.as_bytes()).await?;
+                    counter.fetch_add(flood.len(), Ordering::SeqCst);
+                }
+            }
+        })
+        .await;
+        let error = failure(&receiver, LIMITS).await;
+        assert_eq!(error.cause, Cause::Protocol, "{}", error.detail);
+        assert!(error.detail.starts_with("the endpoint sent 256 KiB of interim answers (1xx)"), "{}", error.detail);
+        receiver.ended.notified().await;
+        // What fits into the buffers of the sockets comes on top of what was read.
+        assert!(taken.load(Ordering::SeqCst) < 16 << 20, "{}", taken.load(Ordering::SeqCst));
+    }
+}
+
+#[tokio::test]
+async fn some_interim_answers_before_the_last_one_do_no_harm() {
+    let receiver = Receiver::start(|_, mut stream| async move {
+        loop {
+            read_request(&mut stream).await?;
+            stream.write_all("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".repeat(1_000).as_bytes()).await?;
+            // And a body that is longer than all that may stand before it.
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 400000\r\n\r\n").await?;
+            stream.write_all(&vec![b'x'; 400_000]).await?;
+        }
+    })
+    .await;
+    let client = client();
+    let limits = SendLimits { response_bytes_max: 1 << 20, ..LIMITS };
+    // Counted from request to request, not over the connection's life.
+    for _ in 0..10 {
+        let answer = client.send(post(&receiver.url("/")), limits).await.unwrap();
+        assert_eq!((answer.status, answer.body.len()), (200, 400_000));
+    }
+    assert_eq!(receiver.connections(), 1);
+}
+
+#[tokio::test]
 async fn a_gzip_bomb_is_kept_as_it_came_up_to_the_cap() {
     // 64 KiB of what would be gigabytes: nothing here decompresses, so it is bytes like any others.
     let bomb: Vec<u8> = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &[0xed, 0xc1, 1, 0].repeat(16_384)].concat();

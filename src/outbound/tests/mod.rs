@@ -2,6 +2,7 @@
 
 mod guard;
 mod hostile;
+mod http2;
 mod own;
 mod proxies;
 mod reuse;

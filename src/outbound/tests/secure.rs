@@ -1,5 +1,6 @@
 //! TLS and HTTP/2.
 
+use super::http2::frame;
 use super::*;
 use crate::model::{TlsVersion, WebhookEgress, WebhookTls};
 use http_body_util::BodyExt as _;
@@ -61,12 +62,12 @@ pub(super) async fn echo(acceptor: TlsAcceptor) -> Receiver {
     .await
 }
 
-fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> Client {
+pub(super) fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> Client {
     let options = ClientOptions { roots: Roots::Pem(authority.pem().into_bytes()), ..options(&["127.0.0.0/8"]) };
     Client::with_resolver(options, Resolver::Custom(Arc::new(|_| Ok(vec![[127, 0, 0, 1].into()])))).unwrap()
 }
 
-fn url(receiver: &Receiver, host: &str) -> String {
+pub(super) fn url(receiver: &Receiver, host: &str) -> String {
     format!("https://{host}:{}/in", receiver.address.port())
 }
 
@@ -191,11 +192,6 @@ async fn a_handshake_that_drips_ends_at_the_deadline() {
 
 #[tokio::test]
 async fn http2_floods_end_with_a_named_cause() {
-    /// Length, type, flags, stream; RFC 9113 §4.1.
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-    }
     let authority = authority();
     let tls = acceptor(&authority, named("hooks.test"), &["h2"]);
     let table: [(&str, Vec<u8>, Vec<u8>); 5] = [
