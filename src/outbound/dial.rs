@@ -264,8 +264,7 @@ impl Dialer {
     {
         let meter = Meter::new();
         let stream = TokioIo::new(Metered::new(stream, meter.clone()));
-        let (sender, connection) =
-            self.h1.handshake(stream).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
+        let (sender, connection) = self.h1.handshake(stream).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
         let driver = drive(connection);
         let host =
             HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
