@@ -85,7 +85,10 @@ impl ClientOptions {
     pub fn read(network: NetworkPolicy, egress: &NetworkEgress) -> Result<Self, OutboundError> {
         let mut options = Self { proxy: egress.proxy.clone(), min_tls: egress.min_tls, ..Self::new(network) };
         if let Some(path) = &egress.ca_file {
-            options.roots = options.roots.with(&egress::read_pem(path, "[network] ca_file")?);
+            let key = "[network] ca_file";
+            let pem = egress::read_pem(path, key)?;
+            tls::check_roots(&pem, key)?;
+            options.roots = options.roots.with(&pem);
         }
         Ok(options)
     }
