@@ -78,6 +78,12 @@ fn explain(status: u16, response: &Response) -> String {
                 "the endpoint answered {status} {name} to `{target}`: redirects are not followed, set the webhook's `url` to where it leads"
             );
         }
+        502..=504 if response.via.is_some() => {
+            let proxy = response.via.as_deref().unwrap_or_default();
+            return format!(
+                "the endpoint answered {status} {name}, or the proxy {proxy} in its place: does that reach the endpoint?"
+            );
+        }
         401 | 403 => ": does the endpoint expect credentials in `headers`, or check the signature with another secret?",
         404 => ": is the path of the webhook's `url` right?",
         410 => ": the endpoint says that it is gone for good",
@@ -173,8 +179,14 @@ mod tests {
     fn a_redirect_says_where_it_leads_and_that_it_is_not_followed() {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::LOCATION, HeaderValue::from_static("https://new.example/"));
-        let response =
-            Response { status: 301, headers, body: bytes::Bytes::new(), truncated: false, timings: Timings::default() };
+        let response = Response {
+            status: 301,
+            headers,
+            body: bytes::Bytes::new(),
+            truncated: false,
+            timings: Timings::default(),
+            via: None,
+        };
         let verdict = answer(&RetryPolicy::default(), Ok(response), Timestamp::default());
         assert_eq!(verdict.outcome, Outcome::Failed(Failure::new(Cause::Status(301))));
         let error = verdict.error.unwrap();
@@ -198,10 +210,25 @@ mod tests {
         assert!(answered(307, &[], b"").error.unwrap().contains("to `nowhere`"));
     }
 
+    #[test]
+    fn a_gateways_error_may_be_the_proxys() {
+        let error = |status| {
+            let via = Some("egress:3128".into());
+            let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
+            let response = Response { status, headers, body, truncated: false, timings: Timings::default(), via };
+            answer(&RetryPolicy::default(), Ok(response), Timestamp::default()).error.unwrap()
+        };
+        for status in [502, 503, 504] {
+            assert!(error(status).contains("or the proxy egress:3128 in its place"), "{}", error(status));
+        }
+        assert!(!error(500).contains("proxy"));
+        assert!(!answered(502, &[], b"").error.unwrap().contains("proxy"));
+    }
+
     fn answered(status: u16, headers: &[(&'static str, &'static str)], body: &'static [u8]) -> Verdict {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
         let body = bytes::Bytes::from_static(body);
-        let response = Response { status, headers, body, truncated: false, timings: Timings::default() };
+        let response = Response { status, headers, body, truncated: false, timings: Timings::default(), via: None };
         answer(&RetryPolicy::default(), Ok(response), Timestamp::default())
     }
 

@@ -168,7 +168,9 @@ impl Dialer {
                 proxy::connect_http(&mut stream, proxy, &target).await?;
                 Form::Origin
             }
-            ProxyKind::Http | ProxyKind::Https => Form::Absolute(proxy_credentials(proxy)?),
+            ProxyKind::Http | ProxyKind::Https => {
+                Form::Absolute { proxy: proxy.to_string().into(), credentials: proxy_credentials(proxy)? }
+            }
             ProxyKind::Socks5 | ProxyKind::Socks5h => {
                 proxy::connect_socks5(&mut stream, proxy, &target).await?;
                 Form::Origin

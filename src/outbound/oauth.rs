@@ -123,7 +123,7 @@ impl TokenSource {
         let limits = SendLimits { response_bytes_max: ANSWER_BYTES_MAX, ..*limits };
         let mut progress = Progress::default();
         let sent = inner.exchange_once(self.request()?, egress, &limits, &mut progress).await;
-        let finished = sent.map_err(|fault| format!("no token from {place}: {}", fault.detail))?;
+        let finished = sent.map_err(|fault| format!("no token from {place}: {}", progress.blame(fault).detail))?;
         let answer = inner.finish(finished, progress).await;
         read_answer(answer.status, &answer.body).map_err(|what| format!("no token from {place}: {what}"))
     }
