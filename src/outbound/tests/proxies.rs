@@ -251,6 +251,21 @@ async fn what_a_proxy_does_to_a_plain_request_is_not_laid_at_the_endpoints_door(
 }
 
 #[tokio::test]
+async fn localhost_behind_a_proxy_is_refused_with_the_way_out() {
+    let asked = Asked::default();
+    let proxy = socks5_proxy("127.0.0.1:1".parse().unwrap(), false, &asked).await;
+    for kind in [ProxyKind::Http, ProxyKind::Socks5h] {
+        let options = through(&proxy, kind, None, options(&["127.0.0.0/8"]));
+        let error =
+            Client::with_resolver(options, nowhere()).unwrap().send(post("https://db.localhost/"), LIMITS).await.unwrap_err();
+        assert_eq!(error.cause, Cause::BlockedAddress);
+        assert!(error.detail.contains("`[network] no_proxy = [\"db.localhost\"]`"), "{}", error.detail);
+        assert!(!error.detail.contains("allow = "), "{}", error.detail);
+    }
+    assert_eq!(proxy.connections(), 0);
+}
+
+#[tokio::test]
 async fn socks5_is_given_checked_addresses_and_socks5h_the_name() {
     for (kind, password, expected) in [
         (ProxyKind::Socks5, None, "127.0.0.1"),
