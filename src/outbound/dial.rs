@@ -275,8 +275,11 @@ impl Dialer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) =
-            self.h2.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, true))?;
+        let (sender, connection) = self
+            .h2
+            .handshake(TokioIo::new(Metered::shared(stream)))
+            .await
+            .map_err(|error| Fault::broken(&error, Stage::Head, true))?;
         let driver = drive(connection);
         Ok(Opened::H2(H2 { sender, driver }))
     }

@@ -124,11 +124,6 @@ impl Lease {
         matches!(&self.0, Hold::H1(h1) if h1.meter.is_silent())
     }
 
-    /// Whether interim answers came without end.
-    pub(super) fn is_flooded(&self) -> bool {
-        matches!(&self.0, Hold::H1(h1) if h1.meter.is_flooded())
-    }
-
     /// Sends a request with an absolute URI, in the form that the connection's protocol wants.
     pub(super) async fn send(&mut self, request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
         match &mut self.0 {

@@ -330,7 +330,6 @@ impl Inner {
             let tried = Tried { reused: progress.reused.is_some(), waited: sent_at.elapsed(), repeats };
             way = match again::way(&unsent, &lease, &tried) {
                 Some(way) => way,
-                None if lease.is_flooded() => return Err(Fault::flooded()),
                 None => return Err(Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2())),
             };
             repeats += 1;
