@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use url::{Position, Url};
 
 use crate::model::{Asked, Cause, Failure, Outcome, RETRY_AFTER_MAX, ReceivedResponse, RetryPolicy, Timestamp, Timings};
 use crate::outbound::{Response, SendError};
@@ -72,10 +73,16 @@ fn explain(status: u16, response: &Response) -> String {
     let name = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("an unknown status");
     let hint = match status {
         300..=399 => {
-            let target = response.headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
-            let target: String = target.chars().filter(|c| !c.is_control()).take(200).collect();
+            let target = response.headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok());
+            let target = target.map_or_else(|| "nowhere".to_owned(), masked);
             return format!(
                 "the endpoint answered {status} {name} to `{target}`: redirects are not followed, set the webhook's `url` to where it leads"
+            );
+        }
+        502..=504 if response.via.is_some() => {
+            let proxy = response.via.as_deref().unwrap_or_default();
+            return format!(
+                "the endpoint answered {status} {name}, or the proxy {proxy} in its place: does that reach the endpoint?"
             );
         }
         401 | 403 => ": does the endpoint expect credentials in `headers`, or check the signature with another secret?",
@@ -86,6 +93,21 @@ fn explain(status: u16, response: &Response) -> String {
         _ => "",
     };
     format!("the endpoint answered {status} {name}{hint}")
+}
+
+/// Where a redirect leads, without path and query: sign-in pages and the like get tokens there.
+fn masked(location: &str) -> String {
+    const REST: &str = "…";
+    match Url::parse(location) {
+        Ok(url) if url.has_host() => {
+            let origin = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]);
+            let origin: String = origin.chars().take(200).collect();
+            let rest = if url[Position::AfterPath..].is_empty() && url.path() == "/" { "" } else { REST };
+            format!("{origin}/{rest}")
+        }
+        _ if location.starts_with('/') && !location.starts_with("//") => format!("/{REST}"),
+        _ => REST.to_owned(),
+    }
 }
 
 /// RFC 9110 section 10.2.3: seconds or a date; Discord sends fractions of seconds. Whatever a peer sends, the answer
@@ -171,18 +193,56 @@ mod tests {
     fn a_redirect_says_where_it_leads_and_that_it_is_not_followed() {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::LOCATION, HeaderValue::from_static("https://new.example/"));
-        let response =
-            Response { status: 301, headers, body: bytes::Bytes::new(), truncated: false, timings: Timings::default() };
+        let response = Response {
+            status: 301,
+            headers,
+            body: bytes::Bytes::new(),
+            truncated: false,
+            timings: Timings::default(),
+            via: None,
+        };
         let verdict = answer(&RetryPolicy::default(), Ok(response), Timestamp::default());
         assert_eq!(verdict.outcome, Outcome::Failed(Failure::new(Cause::Status(301))));
         let error = verdict.error.unwrap();
         assert!(error.contains("https://new.example/") && error.contains("not followed"), "{error}");
     }
 
+    #[test]
+    fn a_redirects_tokens_are_not_told() {
+        for (location, shown) in [
+            ("https://user:s3cr@login.example:8443/sso/s3cr?token=s3cr#s3cr", "`https://login.example:8443/…`"),
+            ("https://new.example/?s3cr", "`https://new.example/…`"),
+            ("http://[2001:db8::1]/s3cr", "`http://[2001:db8::1]/…`"),
+            ("/in?token=s3cr", "`/…`"),
+            ("//new.example/s3cr", "`…`"),
+            ("s3cr", "`…`"),
+            ("mailto:s3cr", "`…`"),
+        ] {
+            let error = answered(307, &[("location", location)], b"").error.unwrap();
+            assert!(error.contains(shown) && !error.contains("s3cr"), "{error}");
+        }
+        assert!(answered(307, &[], b"").error.unwrap().contains("to `nowhere`"));
+    }
+
+    #[test]
+    fn a_gateways_error_may_be_the_proxys() {
+        let error = |status| {
+            let via = Some("egress:3128".into());
+            let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
+            let response = Response { status, headers, body, truncated: false, timings: Timings::default(), via };
+            answer(&RetryPolicy::default(), Ok(response), Timestamp::default()).error.unwrap()
+        };
+        for status in [502, 503, 504] {
+            assert!(error(status).contains("or the proxy egress:3128 in its place"), "{}", error(status));
+        }
+        assert!(!error(500).contains("proxy"));
+        assert!(!answered(502, &[], b"").error.unwrap().contains("proxy"));
+    }
+
     fn answered(status: u16, headers: &[(&'static str, &'static str)], body: &'static [u8]) -> Verdict {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
         let body = bytes::Bytes::from_static(body);
-        let response = Response { status, headers, body, truncated: false, timings: Timings::default() };
+        let response = Response { status, headers, body, truncated: false, timings: Timings::default(), via: None };
         answer(&RetryPolicy::default(), Ok(response), Timestamp::default())
     }
 

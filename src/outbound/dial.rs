@@ -26,7 +26,7 @@ use super::meter::{Meter, Metered};
 use super::proxy::{self, Target};
 use super::resolve::{Lookups, Resolver};
 use super::{Progress, micros, tls};
-use crate::model::{Cause, NetworkPolicy, Proxy, ProxyKind, ProxyPolicy};
+use crate::model::{Cause, NetworkPolicy, Proxy, ProxyKind, ProxyPolicy, Refused};
 
 /// Addresses of one name that are tried: more of them are no more likely to answer.
 const ADDRESSES_MAX: usize = 8;
@@ -147,9 +147,7 @@ impl Dialer {
                 Target::Address(*addresses.first().ok_or_else(|| Fault::new(Cause::Resolve, "the name has no address"))?)
             }
             (ProxyKind::Http | ProxyKind::Https | ProxyKind::Socks5h, None) => {
-                policy
-                    .check_unresolved(key.host(), !key.is_tls())
-                    .map_err(|refused| Fault::new(Cause::BlockedAddress, refused.to_string()))?;
+                policy.check_unresolved(key.host(), !key.is_tls()).map_err(|refused| unproxied(proxy, &refused))?;
                 Target::Name(key.host(), key.port())
             }
         };
@@ -168,7 +166,9 @@ impl Dialer {
                 proxy::connect_http(&mut stream, proxy, &target).await?;
                 Form::Origin
             }
-            ProxyKind::Http | ProxyKind::Https => Form::Absolute(proxy_credentials(proxy)?),
+            ProxyKind::Http | ProxyKind::Https => {
+                Form::Absolute { proxy: proxy.to_string().into(), credentials: proxy_credentials(proxy)? }
+            }
             ProxyKind::Socks5 | ProxyKind::Socks5h => {
                 proxy::connect_socks5(&mut stream, proxy, &target).await?;
                 Form::Origin
@@ -264,8 +264,7 @@ impl Dialer {
     {
         let meter = Meter::new();
         let stream = TokioIo::new(Metered::new(stream, meter.clone()));
-        let (sender, connection) =
-            self.h1.handshake(stream).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
+        let (sender, connection) = self.h1.handshake(stream).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
         let driver = drive(connection);
         let host =
             HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
@@ -276,11 +275,25 @@ impl Dialer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) =
-            self.h2.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, true))?;
+        let (sender, connection) = self
+            .h2
+            .handshake(TokioIo::new(Metered::shared(stream)))
+            .await
+            .map_err(|error| Fault::broken(&error, Stage::Head, true))?;
         let driver = drive(connection);
         Ok(Opened::H2(H2 { sender, driver }))
     }
+}
+
+/// What is not even asked of a proxy.
+fn unproxied(proxy: &Proxy, refused: &Refused) -> Fault {
+    let words = match refused {
+        Refused::LocalName { name } => format!(
+            "`{name}` means the machine of whoever resolves it, here that of the proxy {proxy}: if this endpoint is on this machine, have it reached without the proxy by `[network] no_proxy = [\"{name}\"]`; the address rules judge it then"
+        ),
+        other => other.to_string(),
+    };
+    Fault::new(Cause::BlockedAddress, words)
 }
 
 fn no_roots() -> Fault {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::model::Cause;
 
 use super::again::{REPEATS_MAX, unprocessed};
-use super::meter::Meter;
+use super::meter::FLOODED;
 use super::tls;
 
 /// The phase that a send is in.
@@ -87,10 +87,6 @@ impl Fault {
         Self { cause: Cause::Connect, detail, out_of_files }
     }
 
-    pub(super) fn flooded() -> Self {
-        Self::new(Cause::Protocol, Meter::flood_words())
-    }
-
     /// A connection or stream that broke while a request was on it.
     pub(super) fn broken(error: &hyper::Error, stage: Stage, h2: bool) -> Self {
         let when = if stage == Stage::Body { "in the middle of its answer" } else { "before it answered" };
@@ -140,6 +136,10 @@ impl Fault {
         }
         match io.kind() {
             io::ErrorKind::UnexpectedEof => Self::closed(when),
+            FLOODED => Self::new(
+                Cause::Protocol,
+                "the endpoint sent interim answers (1xx) without end and none that is final: it, or what stands before it, runs in a circle",
+            ),
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => Self::new(
                 Cause::Connection,
                 format!("the endpoint reset the connection {when}: its process may have crashed or refused the body's size"),

@@ -33,8 +33,8 @@ pub(super) struct H1 {
 pub(super) enum Form {
     /// RFC 9112 §3.2.1, to the endpoint itself.
     Origin,
-    /// RFC 9112 §3.2.2, to a proxy, with the credentials that it wants.
-    Absolute(Option<HeaderValue>),
+    /// RFC 9112 §3.2.2, to the proxy of this name, with the credentials that it wants.
+    Absolute { proxy: Arc<str>, credentials: Option<HeaderValue> },
 }
 
 impl H1 {
@@ -106,14 +106,22 @@ impl Lease {
         matches!(self.0, Hold::H2 { .. })
     }
 
+    /// The proxy that the requests themselves are handed to: what it says looks like the endpoint's word.
+    pub(super) fn via(&self) -> Option<&Arc<str>> {
+        match &self.0 {
+            Hold::H1(H1 { form: Form::Absolute { proxy, .. }, .. }) => Some(proxy),
+            _ => None,
+        }
+    }
+
+    /// Whether that proxy was given credentials.
+    pub(super) fn is_authorized(&self) -> bool {
+        matches!(&self.0, Hold::H1(H1 { form: Form::Absolute { credentials: Some(_), .. }, .. }))
+    }
+
     /// Whether not a byte of an answer came; of HTTP/2 only the protocol itself can say.
     pub(super) fn is_silent(&self) -> bool {
         matches!(&self.0, Hold::H1(h1) if h1.meter.is_silent())
-    }
-
-    /// Whether interim answers came without end.
-    pub(super) fn is_flooded(&self) -> bool {
-        matches!(&self.0, Hold::H1(h1) if h1.meter.is_flooded())
     }
 
     /// Sends a request with an absolute URI, in the form that the connection's protocol wants.
@@ -136,8 +144,8 @@ impl H1 {
         }
         match &self.form {
             Form::Origin => *request.uri_mut() = origin_form(request.uri()),
-            Form::Absolute(None) => {}
-            Form::Absolute(Some(credentials)) => {
+            Form::Absolute { credentials: None, .. } => {}
+            Form::Absolute { credentials: Some(credentials), .. } => {
                 request.headers_mut().insert(header::PROXY_AUTHORIZATION, credentials.clone());
             }
         }

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -85,7 +85,10 @@ impl ClientOptions {
     pub fn read(network: NetworkPolicy, egress: &NetworkEgress) -> Result<Self, OutboundError> {
         let mut options = Self { proxy: egress.proxy.clone(), min_tls: egress.min_tls, ..Self::new(network) };
         if let Some(path) = &egress.ca_file {
-            options.roots = options.roots.with(&egress::read_pem(path, "[network] ca_file")?);
+            let key = "[network] ca_file";
+            let pem = egress::read_pem(path, key)?;
+            tls::check_roots(&pem, key)?;
+            options.roots = options.roots.with(&pem);
         }
         Ok(options)
     }
@@ -127,6 +130,8 @@ pub struct Response {
     /// Whether there was more.
     pub truncated: bool,
     pub timings: Timings,
+    /// The proxy that the request was handed to, which may have answered by itself. Not set for tunnels.
+    pub via: Option<Arc<str>>,
 }
 
 /// No whole answer came.
@@ -237,6 +242,8 @@ struct Progress {
     kept: Kept,
     /// Set when the request went out on a connection that had been used before.
     reused: Option<Key>,
+    /// The proxy that the request was handed to.
+    via: Option<Arc<str>>,
 }
 
 impl Progress {
@@ -245,7 +252,16 @@ impl Progress {
         (self.head, self.kept, self.reused) = (None, Kept::default(), None);
     }
 
+    /// Names the proxy in what may be its fault.
+    fn blame(&self, mut fault: Fault) -> Fault {
+        if let (Stage::Head | Stage::Body, Some(proxy)) = (self.stage, &self.via) {
+            fault.detail.push_str(&format!(" (by way of the proxy {proxy}, whose fault it may be)"));
+        }
+        fault
+    }
+
     fn into_error(self, fault: Fault) -> SendError {
+        let fault = self.blame(fault);
         let Self { timings, head, kept, .. } = self;
         let partial = head.map(|(status, headers)| Box::new(Partial { status, headers, body: kept.into_bytes() }));
         SendError { cause: fault.cause, detail: fault.detail, timings, partial }
@@ -307,6 +323,7 @@ impl Inner {
         let (lease, answer, sent_at) = loop {
             let mut lease = self.connection(&key, terms, way, limits, progress).await?;
             progress.stage = Stage::Head;
+            progress.via = lease.via().cloned();
             let sent_at = Instant::now();
             let unsent = match lease.send(request.clone()).await {
                 Ok(answer) => break (lease, answer, sent_at),
@@ -315,11 +332,15 @@ impl Inner {
             let tried = Tried { reused: progress.reused.is_some(), waited: sent_at.elapsed(), repeats };
             way = match again::way(&unsent, &lease, &tried) {
                 Some(way) => way,
-                None if lease.is_flooded() => return Err(Fault::flooded()),
                 None => return Err(Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2())),
             };
             repeats += 1;
         };
+        if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && let Some(proxy) = progress.via.take()
+        {
+            return Err(proxy::unauthorized(&proxy, &key.authority_with_port(), lease.is_authorized()));
+        }
         let head_at = Instant::now();
         progress.timings.first_byte_us = Some(micros(head_at - sent_at));
         let (parts, mut body) = answer.into_parts();
@@ -387,14 +408,14 @@ impl Inner {
 
     async fn finish(&self, finished: Finished, progress: Progress) -> Response {
         let Finished { key, lease, mut body, truncated } = finished;
-        let Progress { timings, head, kept, .. } = progress;
+        let Progress { timings, head, kept, via, .. } = progress;
         let (status, headers) = head.unwrap_or_default();
         let whole = !truncated || (!lease.is_h2() && body::drain(&mut body).await);
         drop(body);
         if whole {
             self.pool.checkin(key, lease, &headers).await;
         }
-        Response { status, headers, body: kept.into_bytes(), truncated, timings }
+        Response { status, headers, body: kept.into_bytes(), truncated, timings, via }
     }
 }
 

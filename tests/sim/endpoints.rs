@@ -122,7 +122,7 @@ impl Network {
         if status == 0 {
             return Err(error(Cause::Connection, "the connection broke"));
         }
-        Ok(Response { status, headers, body: Bytes::new(), truncated: false, timings: Timings::default() })
+        Ok(Response { status, headers, body: Bytes::new(), truncated: false, timings: Timings::default(), via: None })
     }
 
     /// Delay, status (0: the connection breaks) and headers; `None`: hangs.

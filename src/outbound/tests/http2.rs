@@ -19,8 +19,11 @@ enum Reply {
     Reset(u32),
     /// The last stream that was processed, and why.
     GoAway(u32, u32),
+    GoAwayAndClose(u32, u32),
     /// The answer, and none to any later request.
     OkAndGoAway,
+    /// So many interim answers, and then the last one.
+    Interim(usize),
     Ignore,
     Close,
 }
@@ -56,7 +59,18 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, reply: impl Fn(u
             Reply::Ok => ok,
             Reply::Reset(why) => frame(3, 0, id, &why.to_be_bytes()),
             Reply::GoAway(last, why) => goaway(last, why),
+            Reply::GoAwayAndClose(last, why) => {
+                stream.write_all(&goaway(last, why)).await?;
+                return stream.shutdown().await;
+            }
             Reply::OkAndGoAway => [ok, goaway(id, NO_ERROR)].concat(),
+            Reply::Interim(count) => {
+                let interim = frame(1, 4, id, b"\x08\x03103");
+                for _ in 0..count / 100 {
+                    stream.write_all(&interim.repeat(100)).await?;
+                }
+                ok
+            }
             Reply::Ignore => continue,
             Reply::Close => return stream.shutdown().await,
         };
@@ -83,7 +97,7 @@ async fn scripted(tls: TlsAcceptor, reply: impl Fn(usize, usize) -> Reply + Clon
     .await
 }
 
-fn tls() -> (TlsAcceptor, Client) {
+fn parties() -> (TlsAcceptor, Client) {
     let authority = authority();
     (acceptor(&authority, named("hooks.test"), &["h2", "http/1.1"]), trusting(&authority))
 }
@@ -96,7 +110,7 @@ async fn a_request_that_was_turned_away_unread_goes_again_within_its_attempt() {
         Reply::GoAway(0, ENHANCE_YOUR_CALM),
         Reply::Reset(REFUSED_STREAM),
     ] {
-        let (tls, client) = tls();
+        let (tls, client) = parties();
         let receiver = scripted(tls, move |connection, _| if connection == 0 { turned_away } else { Reply::Ok }).await;
         let url = url(&receiver, "hooks.test");
         assert_eq!(client.send(post(&url), LIMITS).await.unwrap().status, 200, "{turned_away:?}");
@@ -108,7 +122,7 @@ async fn a_request_that_was_turned_away_unread_goes_again_within_its_attempt() {
 async fn an_endpoint_that_closes_its_connections_after_some_requests_costs_no_attempt() {
     const PER_CONNECTION: usize = 5;
     const REQUESTS: usize = 40;
-    let (tls, client) = tls();
+    let (tls, client) = parties();
     let processed = Arc::new(AtomicUsize::new(0));
     let counter = processed.clone();
     let receiver = scripted(tls, move |_, request| {
@@ -138,14 +152,19 @@ async fn what_may_have_been_processed_is_not_sent_again() {
         (Reply::Reset(NO_ERROR), Cause::Protocol),
         (Reply::Close, Cause::Connection),
     ] {
-        let (tls, client) = tls();
+        let (tls, client) = parties();
         let receiver = scripted(tls, move |_, _| reply).await;
         let error = client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap_err();
         assert_eq!(error.cause, cause, "{reply:?}: {}", error.detail);
         assert_eq!(receiver.connections(), 1, "{reply:?}");
     }
-    // A GOAWAY that counts the request among those processed, and no answer to it.
-    let (tls, client) = tls();
+    // A GOAWAY that counts the request among those processed, and no answer to it before the end of the connection.
+    let (tls, client) = parties();
+    let receiver = scripted(tls, |_, _| Reply::GoAwayAndClose(1, NO_ERROR)).await;
+    let error = client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap_err();
+    assert_eq!((error.cause, receiver.connections()), (Cause::Connection, 1), "{}", error.detail);
+    // Or none at all.
+    let (tls, client) = parties();
     let receiver = scripted(tls, |_, request| if request == 0 { Reply::GoAway(1, NO_ERROR) } else { Reply::Close }).await;
     let error = client.send(post(&url(&receiver, "hooks.test")), SHORT).await.unwrap_err();
     assert_eq!(error.cause, Cause::Timeout, "{}", error.detail);
@@ -155,7 +174,7 @@ async fn what_may_have_been_processed_is_not_sent_again() {
 #[tokio::test]
 async fn an_endpoint_that_turns_everything_away_is_named_after_a_few_times() {
     for reply in [Reply::Reset(REFUSED_STREAM), Reply::GoAway(0, NO_ERROR)] {
-        let (tls, client) = tls();
+        let (tls, client) = parties();
         let requests = Arc::new(AtomicUsize::new(0));
         let counter = requests.clone();
         let receiver = scripted(tls, move |_, _| {
@@ -173,7 +192,7 @@ async fn an_endpoint_that_turns_everything_away_is_named_after_a_few_times() {
 #[tokio::test]
 async fn an_endpoint_that_wants_http_1_1_gets_it() {
     for reply in [Reply::Reset(HTTP_1_1_REQUIRED), Reply::GoAway(0, HTTP_1_1_REQUIRED)] {
-        let (tls, client) = tls();
+        let (tls, client) = parties();
         let receiver = scripted(tls, move |_, _| reply).await;
         for _ in 0..3 {
             let answer = client.send(post(&url(&receiver, "hooks.test")), LIMITS).await.unwrap();
@@ -181,4 +200,19 @@ async fn an_endpoint_that_wants_http_1_1_gets_it() {
         }
         assert_eq!(receiver.connections(), 2, "the second one is kept: {reply:?}");
     }
+}
+
+#[tokio::test]
+async fn interim_answers_end_the_attempt_only_if_they_have_no_end_themselves() {
+    let (tls, client) = parties();
+    let receiver = scripted(tls, move |_, request| Reply::Interim(if request < 5 { 10_000 } else { usize::MAX })).await;
+    let url = url(&receiver, "hooks.test");
+    for _ in 0..5 {
+        assert_eq!(client.send(post(&url), LIMITS).await.unwrap().status, 200);
+    }
+    let error = client.send(post(&url), LIMITS).await.unwrap_err();
+    assert_eq!(error.cause, Cause::Protocol, "{}", error.detail);
+    assert!(error.detail.starts_with("the endpoint sent interim answers (1xx) without end"), "{}", error.detail);
+    receiver.ended.notified().await;
+    assert_eq!(receiver.connections(), 1);
 }

@@ -3,6 +3,7 @@
 mod guard;
 mod hostile;
 mod http2;
+mod names;
 mod own;
 mod proxies;
 mod reuse;
