@@ -1,5 +1,8 @@
 //! The command line. Commands that talk to a running server do so over its HTTP API.
 
+#[macro_use]
+mod note;
+
 mod audit;
 mod check;
 mod client;
@@ -141,7 +144,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            anstream::eprintln!("error: cannot start the runtime: {e}");
+            note!("error: cannot start the runtime: {e}");
             return ExitCode::FAILURE;
         }
     };
@@ -158,7 +161,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(e) => {
-            anstream::eprintln!("{}error{}: {e:#}", ERROR.render(), ERROR.render_reset());
+            note!("{}error{}: {e:#}", ERROR.render(), ERROR.render_reset());
             ExitCode::FAILURE
         }
     }

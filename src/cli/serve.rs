@@ -51,7 +51,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
 pub(crate) fn explain(error: StartError) -> anyhow::Error {
     match error {
         StartError::Config(problems) => {
-            anstream::eprint!("{}", problems.render(true));
+            note_part!("{}", problems.render(true));
             super::Failed.into()
         }
         other => other.into(),
@@ -67,17 +67,17 @@ fn greet(global: &Global, app: &App) {
     if global.json {
         return;
     }
-    anstream::eprintln!("\nTenterhook {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
-    anstream::eprintln!("  config    {} ({} webhooks; save it and it is live)", global.config.display(), webhooks.len());
+    note!("\nTenterhook {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    note!("  config    {} ({} webhooks; save it and it is live)", global.config.display(), webhooks.len());
     let fragment = app.admin_token().filter(|token| token.is_new()).map(|token| format!("#token={}", token.secret().expose()));
-    anstream::eprintln!("  web UI    http://{address}/{}", fragment.unwrap_or_default());
+    note!("  web UI    http://{address}/{}", fragment.unwrap_or_default());
     if let Some(token) = app.admin_token() {
         if token.is_new() {
-            anstream::eprintln!("  token     {}  (an admin's; printed this once)", token.secret().expose());
+            note!("  token     {}  (an admin's; printed this once)", token.secret().expose());
         }
-        anstream::eprintln!("  token in  {} (commands on this machine find it there)", token.path().display());
+        note!("  token in  {} (commands on this machine find it there)", token.path().display());
     }
-    anstream::eprintln!("\nNext, in two other terminals:");
-    anstream::eprintln!("  tenterhook listen                                        see deliveries arrive, verified");
-    anstream::eprintln!("  tenterhook send circuit_breaker.opened --data '{{\"routeId\":\"api\",\"errorRate\":0.75}}'\n");
+    note!("\nNext, in two other terminals:");
+    note!("  tenterhook listen                                        see deliveries arrive, verified");
+    note!("  tenterhook send circuit_breaker.opened --data '{{\"routeId\":\"api\",\"errorRate\":0.75}}'\n");
 }

@@ -58,7 +58,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             checked.attempts
         );
         for problem in &checked.problems {
-            anstream::eprintln!("problem: {problem}");
+            note!("problem: {problem}");
         }
         if whole {
             anstream::println!("The store is whole.");
