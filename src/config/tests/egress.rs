@@ -53,7 +53,7 @@ fn the_networks_mistakes_are_named() {
     const HELP: &str = "write \"http://host:port\", \"https://host:port\" (TLS to the proxy), \"socks5://host:port\" (names are resolved here) or \"socks5h://host:port\" (the proxy resolves them), with user:password@ before the host if it wants them";
     for (url, message) in [
         ("egress:3128", "is not the URL of a proxy: `egress:3128`"),
-        ("ftp://egress:3128", "is not the URL of a proxy: `ftp://egress:3128/`"),
+        ("ftp://egress:3128", "is not the URL of a proxy: `ftp://egress:3128`"),
         ("http://egress:3128/path", "must be scheme, host and port alone: `http://egress:3128/path`"),
     ] {
         assert_eq!(one(&format!("[network]\nproxy = \"{url}\"")), format!("2:9 `proxy` {message} | {HELP}"));
