@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::classify::{self, Verdict};
+use super::conceal;
 use super::health::News;
 use super::record::{record, release};
 use super::request::{self, Made as MadeNow, Prepared};
@@ -235,7 +236,9 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
                 Some(simulation) => (simulation.endpoints)(*request, limits).await,
                 None => snapshot.client.send_with(&webhook.egress, *request, limits).await,
             };
-            (classify::answer(&webhook.settings.retry, answer, context.clock.now()), Some(sent), kept)
+            let mut verdict = classify::answer(&webhook.settings.retry, answer, context.clock.now());
+            conceal::conceal(webhook, &mut verdict);
+            (verdict, Some(sent), kept)
         }
         MadeNow::Drop { reason } => (Verdict::dropped(reason), None, None),
         MadeNow::Failed { error } => (Verdict::failed(Cause::Transform, error), None, None),
