@@ -333,6 +333,13 @@ fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, repo
     {
         report.error(entry.key.span, "`auth` and the header `Authorization` are both set").help("remove one of them");
     }
+    if let Some(entry) = table.get("auth")
+        && signed(&http::header::AUTHORIZATION)
+    {
+        report
+            .error(entry.key.span, "`auth` is set, and a signature goes to the header `Authorization` too, where only one can be")
+            .help("give the signature another header: { scheme = \"…\", header = \"X-My-Signature\" }");
+    }
     if let (Some(secret), true) = (table.get("secret"), settings.signature.is_empty()) {
         report.warning(secret.key.span, "`secret` is not used: signature is \"none\"");
     }
