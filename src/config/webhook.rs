@@ -258,7 +258,7 @@ pub(super) fn webhook(
     let mut secrets = table.get("secret").and_then(|entry| secrets(&entry.node, report)).unwrap_or_default().into_iter();
     let description = table.get("description").and_then(|entry| line(&entry.node, "description", TEXT_CHARS_MAX, report));
     let tenant = table.get("tenant").and_then(|entry| line(&entry.node, "tenant", TENANT_CHARS_MAX, report));
-    let auth = table.get("auth").and_then(|entry| egress::webhook_auth(&entry.node, report));
+    let auth = table.get("auth").and_then(|entry| egress::webhook_auth(&entry.node, network.as_ref(), report));
     let (policy, transform_places) = merged(own, around.defaults, auth);
     let settings = WebhookSettings {
         id: id?,
