@@ -19,7 +19,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
-    // First of all: a signal during the start ends it.
+    // First of all: a signal during the start ends it, and none of the others ends the process.
+    let mut strays = super::Strays::install();
     let mut signals = std::pin::pin!(super::Signals::install().first());
     logs::init(if global.json { logs::Format::Json } else { logs::Format::detect() })?;
     if !global.config.exists() {
@@ -44,6 +45,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     tokio::select! {
         ended = app.run(shutdown) => Ok(ended?),
         never = manager.keep_alive() => match never {},
+        never = strays.told() => match never {},
     }
 }
 
