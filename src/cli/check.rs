@@ -28,7 +28,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         }
         Ok(report) => {
             for warning in &report.warnings {
-                anstream::eprint!("{}", warning.render(true));
+                note_part!("{}", warning.render(true));
             }
             let modules = if report.modules.is_empty() { "none".to_owned() } else { report.modules.join(", ") };
             anstream::println!("{} is good: {} webhooks, transformers: {modules}", path.display(), report.webhooks);
@@ -38,7 +38,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             if global.json {
                 writeln!(std::io::stdout(), "{}", serde_json::json!({ "ok": false, "problems": problems.problems }))?;
             } else {
-                anstream::eprint!("{}", problems.render(true));
+                note_part!("{}", problems.render(true));
             }
             Err(Failed.into())
         }

@@ -130,7 +130,7 @@ async fn act(global: &Global, several: Several, verb: &str) -> anyhow::Result<()
             Err(error) if several.ids.len() == 1 => return Err(error),
             Err(error) => {
                 failed = true;
-                anstream::eprintln!("{id}: {error:#}");
+                note!("{id}: {error:#}");
             }
         }
     }

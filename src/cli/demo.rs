@@ -80,8 +80,8 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         let base = format!("http://{}", app.address());
         let token = app.admin_token().map(crate::app::AdminToken::secret);
         if let Some(token) = &token {
-            anstream::eprintln!("The engine listens on {base}; its admin token is {}", token.expose());
-            anstream::eprintln!("Look on at {base}/#token={}\n", token.expose());
+            note!("The engine listens on {base}; its admin token is {}", token.expose());
+            note!("Look on at {base}/#token={}\n", token.expose());
         }
         let client = Client::with(base, token)?;
         let running = app.run(finished(&client, &args));
@@ -103,7 +103,7 @@ async fn finished(client: &Client, args: &Args) {
         for (kind, data) in SAMPLES {
             let event = format!(r#"{{"type":"{kind}","data":{data}}}"#);
             if let Err(e) = client.post("/v1/events", event.into_bytes()).await {
-                anstream::eprintln!("{e:#}");
+                note!("{e:#}");
             }
             tokio::time::sleep(PACE).await;
         }
@@ -118,7 +118,7 @@ async fn finished(client: &Client, args: &Args) {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
         if !args.once {
-            anstream::eprintln!("\nEvery sample is delivered. The engine goes on until Ctrl-C.");
+            note!("\nEvery sample is delivered. The engine goes on until Ctrl-C.");
             std::future::pending::<()>().await;
         }
     };

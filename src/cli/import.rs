@@ -107,7 +107,7 @@ pub(crate) fn import(global: &Global, args: ImportArgs) -> anyhow::Result<()> {
         None => output::print(&text),
         Some(path) => {
             write_new(path, &text)?;
-            anstream::eprintln!("{} webhooks written to {}", webhooks.len(), path.display());
+            note!("{} webhooks written to {}", webhooks.len(), path.display());
             Ok(())
         }
     }
@@ -157,10 +157,8 @@ fn warn(text: &str, any_variable: bool) {
     let variable = |_: &str| any_variable.then(|| "0123456789abcdef".to_owned());
     if let Err(problems) = config::load_str(text, &BTreeMap::new(), &variable) {
         let count = problems.problems.len();
-        anstream::eprint!("{}", problems.render(true));
-        anstream::eprintln!(
-            "the tables have {count} problem(s) to mend before they can be used: lines are those of the output\n"
-        );
+        note_part!("{}", problems.render(true));
+        note!("the tables have {count} problem(s) to mend before they can be used: lines are those of the output\n");
     }
 }
 
@@ -197,7 +195,7 @@ pub(crate) async fn export(global: &Global, args: ExportArgs) -> anyhow::Result<
         );
     }
     if webhooks.is_empty() {
-        anstream::eprintln!("no webhook was made over the API; --all has those of config.toml");
+        note!("no webhook was made over the API; --all has those of config.toml");
         return Err(Failed.into());
     }
     output::print(&render(&webhooks))

@@ -215,7 +215,7 @@ fn confirmed(preview: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
         bail!("say --yes: there is nobody to ask. What it is about:\n{}", preview.trim_end());
     }
-    anstream::eprint!("{preview}Go on? [y/N] ");
+    note_part!("{preview}Go on? [y/N] ");
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).context("no answer")?;
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
@@ -238,7 +238,7 @@ async fn watch(global: &Global, client: &Client, mut job: Value) -> anyhow::Resu
         result = follow => result?,
         () = super::shutdown_signal() => {
             bar.abandon();
-            anstream::eprintln!("{id} goes on without you: tenterhook jobs watch {id}, or tenterhook jobs cancel {id}");
+            note!("{id} goes on without you: tenterhook jobs watch {id}, or tenterhook jobs cancel {id}");
             return Ok(());
         }
     }

@@ -1,5 +1,8 @@
 //! The command line. Commands that talk to a running server do so over its HTTP API.
 
+#[macro_use]
+mod note;
+
 mod audit;
 mod check;
 mod client;
@@ -141,7 +144,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            anstream::eprintln!("error: cannot start the runtime: {e}");
+            note!("error: cannot start the runtime: {e}");
             return ExitCode::FAILURE;
         }
     };
@@ -158,7 +161,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(e) => {
-            anstream::eprintln!("{}error{}: {e:#}", ERROR.render(), ERROR.render_reset());
+            note!("{}error{}: {e:#}", ERROR.render(), ERROR.render_reset());
             ExitCode::FAILURE
         }
     }
@@ -237,12 +240,6 @@ impl Signals {
 
     #[cfg(unix)]
     async fn next(&mut self) {
-        async fn received(signal: Option<&mut tokio::signal::unix::Signal>) {
-            match signal {
-                Some(signal) => drop(signal.recv().await),
-                None => std::future::pending().await,
-            }
-        }
         tokio::select! {
             () = received(self.terminate.as_mut()) => {}
             () = received(self.interrupt.as_mut()) => {}
@@ -252,6 +249,52 @@ impl Signals {
     #[cfg(not(unix))]
     async fn next(&mut self) {
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// Signals that would end the process by themselves, and mean nothing to a server: logged, and that is all. SIGHUP is
+/// caught with them, so that one that comes before the configuration is first read ends nothing either.
+pub(crate) struct Strays {
+    #[cfg(unix)]
+    signals: [Option<tokio::signal::unix::Signal>; 2],
+}
+
+impl Strays {
+    pub(crate) fn install() -> Self {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            // Once caught, it stays so.
+            drop(signal(SignalKind::hangup()));
+            Self { signals: [SignalKind::user_defined1(), SignalKind::user_defined2()].map(|kind| signal(kind).ok()) }
+        }
+        #[cfg(not(unix))]
+        Self {}
+    }
+
+    /// Says so for each one that comes; never ends.
+    pub(crate) async fn told(&mut self) -> std::convert::Infallible {
+        #[cfg(unix)]
+        {
+            let [first, second] = &mut self.signals;
+            loop {
+                let name = tokio::select! {
+                    () = received(first.as_mut()) => "SIGUSR1",
+                    () = received(second.as_mut()) => "SIGUSR2",
+                };
+                tracing::info!("{name} means nothing here, and is ignored: SIGHUP reads the configuration again");
+            }
+        }
+        #[cfg(not(unix))]
+        std::future::pending().await
+    }
+}
+
+#[cfg(unix)]
+async fn received(signal: Option<&mut tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 

@@ -70,8 +70,8 @@ async fn draw(path: &std::path::Path) -> anyhow::Result<Picture> {
     match app::picture(path).await {
         Ok(picture) => Ok(picture),
         Err(ReloadError::Refused(problems)) => {
-            anstream::eprint!("{}", problems.render(true));
-            anstream::eprintln!("{} would be refused, and the running configuration would go on", path.display());
+            note_part!("{}", problems.render(true));
+            note!("{} would be refused, and the running configuration would go on", path.display());
             Err(Failed.into())
         }
         Err(error) => Err(error.into()),

@@ -14,9 +14,9 @@ pub(crate) async fn command(global: &Global, args: Args) -> anyhow::Result<()> {
     let secrets = options.secrets.len();
     let ready = |address| {
         if secrets == 0 {
-            anstream::eprintln!("listening on http://{address}; no secret known, signatures are not checked (give --secret)");
+            note!("listening on http://{address}; no secret known, signatures are not checked (give --secret)");
         } else {
-            anstream::eprintln!("listening on http://{address}; {secrets} secret(s) known");
+            note!("listening on http://{address}; {secrets} secret(s) known");
         }
     };
     listen::run(options, shutdown, ready).await

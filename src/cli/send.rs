@@ -54,7 +54,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         } else {
             anstream::println!("{id}  {deliveries} deliveries");
             if deliveries == 0 {
-                anstream::eprintln!("no webhook wants it: `tenterhook events show {id}` says why");
+                note!("no webhook wants it: `tenterhook events show {id}` says why");
             }
         }
         return Ok(());

@@ -19,7 +19,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
-    // First of all: a signal during the start ends it.
+    // First of all: a signal during the start ends it, and none of the others ends the process.
+    let mut strays = super::Strays::install();
     let mut signals = std::pin::pin!(super::Signals::install().first());
     logs::init(if global.json { logs::Format::Json } else { logs::Format::detect() })?;
     if !global.config.exists() {
@@ -44,6 +45,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     tokio::select! {
         ended = app.run(shutdown) => Ok(ended?),
         never = manager.keep_alive() => match never {},
+        never = strays.told() => match never {},
     }
 }
 
@@ -51,7 +53,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
 pub(crate) fn explain(error: StartError) -> anyhow::Error {
     match error {
         StartError::Config(problems) => {
-            anstream::eprint!("{}", problems.render(true));
+            note_part!("{}", problems.render(true));
             super::Failed.into()
         }
         other => other.into(),
@@ -67,17 +69,17 @@ fn greet(global: &Global, app: &App) {
     if global.json {
         return;
     }
-    anstream::eprintln!("\nTenterhook {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
-    anstream::eprintln!("  config    {} ({} webhooks; save it and it is live)", global.config.display(), webhooks.len());
+    note!("\nTenterhook {} listens on http://{address}", env!("CARGO_PKG_VERSION"));
+    note!("  config    {} ({} webhooks; save it and it is live)", global.config.display(), webhooks.len());
     let fragment = app.admin_token().filter(|token| token.is_new()).map(|token| format!("#token={}", token.secret().expose()));
-    anstream::eprintln!("  web UI    http://{address}/{}", fragment.unwrap_or_default());
+    note!("  web UI    http://{address}/{}", fragment.unwrap_or_default());
     if let Some(token) = app.admin_token() {
         if token.is_new() {
-            anstream::eprintln!("  token     {}  (an admin's; printed this once)", token.secret().expose());
+            note!("  token     {}  (an admin's; printed this once)", token.secret().expose());
         }
-        anstream::eprintln!("  token in  {} (commands on this machine find it there)", token.path().display());
+        note!("  token in  {} (commands on this machine find it there)", token.path().display());
     }
-    anstream::eprintln!("\nNext, in two other terminals:");
-    anstream::eprintln!("  tenterhook listen                                        see deliveries arrive, verified");
-    anstream::eprintln!("  tenterhook send circuit_breaker.opened --data '{{\"routeId\":\"api\",\"errorRate\":0.75}}'\n");
+    note!("\nNext, in two other terminals:");
+    note!("  tenterhook listen                                        see deliveries arrive, verified");
+    note!("  tenterhook send circuit_breaker.opened --data '{{\"routeId\":\"api\",\"errorRate\":0.75}}'\n");
 }

@@ -55,7 +55,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             anstream::println!("{}: {}", directory.display(), show(counts));
         }
         for problem in &checked.problems {
-            anstream::eprintln!("problem: {problem}");
+            note!("problem: {problem}");
         }
         if let Some(advice) = &checked.advice {
             anstream::eprintln!("what to do: {advice}");

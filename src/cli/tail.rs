@@ -151,7 +151,7 @@ impl Outage {
             return Err(error);
         }
         if self.failed == 0 {
-            anstream::eprintln!("{}", styled(DIM, &format!("{error:#}: waiting for it")));
+            note!("{}", styled(DIM, &format!("{error:#}: waiting for it")));
         }
         self.failed += 1;
         Ok(())
@@ -159,7 +159,7 @@ impl Outage {
 
     fn end(&mut self) {
         if self.failed > 0 {
-            anstream::eprintln!("{}", styled(DIM, "the server is back"));
+            note!("{}", styled(DIM, "the server is back"));
         }
         self.failed = 0;
     }

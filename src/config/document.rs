@@ -5,13 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
-
 use super::catalogue;
 use super::egress;
 use super::event_types::EventTypeSettings;
 use super::gather::Pems;
 use super::protection::{ProtectionSettings, protection};
+use super::ranges;
 use super::read::{self, Keys, check_keys};
 use super::report::{Report, quote};
 use super::settings::{RetentionSettings, ServerSettings, StorageSettings, TokenSettings};
@@ -229,16 +228,7 @@ impl<'t> Document<'t> {
             let ranges = read::strings(&entry.node, "allow", "10.2.0.0/16", report);
             let count = if let Value::Array(nodes) = &entry.node.value { nodes.len() } else { 0 };
             for (text, node) in ranges.unwrap_or_default() {
-                match parse_range(text.value()) {
-                    Ok(range) => policy.allow.push(range),
-                    Err(help) => {
-                        let problem = format!("{} is not an address range", quote(text.value()));
-                        let draft = report.error_about(node.span, [node], "`allow`:", &problem);
-                        if text.expanded.is_none() {
-                            draft.help(help);
-                        }
-                    }
-                }
+                policy.allow.extend(ranges::opened("`allow`:", text, node, report));
             }
             whole &= policy.allow.len() == count && matches!(entry.node.value, Value::Array(_));
             whole &= read::at_most(count, ALLOW_MAX, "ranges", &entry.node, report);
@@ -279,18 +269,6 @@ fn storage_key(node: &Node, key: &str, report: &mut Report) -> Option<StorageKey
             report.error(node.span, format!("`{key}`: {error}"));
             None
         }
-    }
-}
-
-/// `Err` with what to write instead.
-pub(super) fn parse_range(text: &str) -> Result<IpNet, String> {
-    match text.parse::<IpNet>() {
-        Ok(range) if range.addr() == range.network() => Ok(range),
-        Ok(range) => Err(format!("{} lies within a range of that size: write \"{}\"", range.addr(), range.trunc())),
-        Err(_) => Err(match text.parse::<IpAddr>() {
-            Ok(address) => format!("for this address alone write \"{}\"", IpNet::from(address)),
-            Err(_) => "write a network and its prefix length, as in \"10.2.0.0/16\" or \"fd00::/8\"".to_owned(),
-        }),
     }
 }
 

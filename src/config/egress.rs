@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use url::{Host, Url};
 
-use super::document::{parse_range, path};
+use super::document::path;
 use super::mask::show_url;
+use super::ranges;
 use super::read::{self, Keys, check_keys, list, nearest};
 use super::report::{Report, quote};
 use super::tree::{Entry, Node, Table, Value};
 use crate::model::{
-    Credential, EndpointAuth, EndpointUrl, NetworkEgress, NoProxy, OAuth2, Proxy, ProxyKind, ProxyPolicy, SendClient, TlsVersion,
-    WebhookTls,
+    Credential, EndpointAuth, EndpointUrl, NetworkEgress, NetworkPolicy, NoProxy, OAuth2, Proxy, ProxyKind, ProxyPolicy,
+    SendClient, TlsVersion, WebhookTls,
 };
 
 pub(super) const WEBHOOK_NETWORK: Keys = Keys {
@@ -179,6 +180,10 @@ fn no_proxy(node: &Node, report: &mut Report) -> Vec<NoProxy> {
     let mut except = Vec::new();
     for (text, node) in texts {
         match NoProxy::parse(text.value()) {
+            // A range is written as everywhere: what looks like one and would never fit anything is refused.
+            Some(NoProxy::Range(_)) if text.value().contains('/') => {
+                except.extend(ranges::range("`no_proxy`:", text, node, report).map(NoProxy::Range));
+            }
             Some(one) => except.push(one),
             None => {
                 let problem = format!("{} is neither a name nor an address range", quote(text.value()));
@@ -210,19 +215,8 @@ pub(super) fn webhook_network(node: &Node, report: &mut Report) -> Option<Vec<Ip
     let entry = table.get("allow")?;
     let texts = read::strings(&entry.node, "network.allow", "10.2.0.0/16", report)?;
     let count = texts.len();
-    let mut ranges = Vec::with_capacity(count);
-    for (text, node) in texts {
-        match parse_range(text.value()) {
-            Ok(range) => ranges.push(range),
-            Err(help) => {
-                let problem = format!("{} is not an address range", quote(text.value()));
-                let draft = report.error_about(node.span, [node], "`network.allow`:", &problem);
-                if text.expanded.is_none() {
-                    draft.help(help);
-                }
-            }
-        }
-    }
+    let opened = |(text, node)| ranges::opened("`network.allow`:", text, node, report);
+    let ranges: Vec<IpNet> = texts.into_iter().filter_map(opened).collect();
     (ranges.len() == count).then_some(ranges)
 }
 
@@ -258,7 +252,7 @@ fn server_name(node: &Node, report: &mut Report) -> Option<String> {
 }
 
 /// A webhook's `auth = { … }`.
-pub(super) fn webhook_auth(node: &Node, report: &mut Report) -> Option<EndpointAuth> {
+pub(super) fn webhook_auth(node: &Node, network: Option<&NetworkPolicy>, report: &mut Report) -> Option<EndpointAuth> {
     let table = read::table(node, "auth", AUTH_EXAMPLE, report)?;
     let meant = check_keys(table, &AUTH, report);
     let mut known = table.entries().iter().filter(|entry| AUTH.known.contains(&entry.key.name.as_str()));
@@ -277,7 +271,7 @@ pub(super) fn webhook_auth(node: &Node, report: &mut Report) -> Option<EndpointA
     match first.key.name.as_str() {
         "bearer" => Some(EndpointAuth::Bearer { token: credential(&first.node, "auth.bearer", report)? }),
         "basic" => basic(&first.node, report),
-        _ => oauth2(&first.node, report).map(EndpointAuth::OAuth2),
+        _ => oauth2(&first.node, network, report).map(EndpointAuth::OAuth2),
     }
 }
 
@@ -297,12 +291,13 @@ fn basic(node: &Node, report: &mut Report) -> Option<EndpointAuth> {
     Some(EndpointAuth::Basic { username: username.to_owned(), password: password? })
 }
 
-fn oauth2(node: &Node, report: &mut Report) -> Option<OAuth2> {
+fn oauth2(node: &Node, network: Option<&NetworkPolicy>, report: &mut Report) -> Option<OAuth2> {
     const TABLE: &str = "`auth.oauth2`";
     let example = "{ token_url = \"https://…/token\", client_id = \"me\", client_secret = \"${SECRET}\" }";
     let table = read::table(node, "auth.oauth2", example, report)?;
     let meant = check_keys(table, &OAUTH2, report);
-    let token_url = required(table, "token_url", &meant, TABLE, node, report).and_then(|entry| token_url(&entry.node, report));
+    let token_url =
+        required(table, "token_url", &meant, TABLE, node, report).and_then(|entry| token_url(&entry.node, network, report));
     let client_id = required(table, "client_id", &meant, TABLE, node, report)
         .and_then(|entry| read::string(&entry.node, "auth.oauth2.client_id", "me", report));
     let client_secret = required(table, "client_secret", &meant, TABLE, node, report)
@@ -323,20 +318,22 @@ fn oauth2(node: &Node, report: &mut Report) -> Option<OAuth2> {
     })
 }
 
-/// An `http` one is judged when it is dialled, like every other URL.
-fn token_url(node: &Node, report: &mut Report) -> Option<EndpointUrl> {
+/// Judged like the endpoint's own URL: what is asked for a token is dialled by the same rules.
+fn token_url(node: &Node, network: Option<&NetworkPolicy>, report: &mut Report) -> Option<EndpointUrl> {
     let text = read::string(node, "auth.oauth2.token_url", "https://login.example.com/token", report)?;
-    match Url::parse(text.value()) {
-        Ok(url) if matches!(url.scheme(), "https" | "http") && url.username().is_empty() && url.password().is_none() => {
-            Some(EndpointUrl::new(url))
-        }
-        _ => {
-            report
-                .error(node.span, "`auth.oauth2.token_url` is not an absolute https URL without user name and password")
-                .help("write it as in \"https://login.example.com/token\"");
-            None
-        }
+    let url = Url::parse(text.value());
+    let good = |url: &Url| matches!(url.scheme(), "https" | "http") && url.username().is_empty() && url.password().is_none();
+    let Some(url) = url.ok().filter(good) else {
+        report
+            .error(node.span, "`auth.oauth2.token_url` is not an absolute https URL without user name and password")
+            .help("write it as in \"https://login.example.com/token\"");
+        return None;
+    };
+    if let Some(Err(refused)) = network.map(|network| network.check_url(&url)) {
+        report.error(node.span, format!("`auth.oauth2.token_url` is refused: {refused}"));
+        return None;
     }
+    Some(EndpointUrl::new(url))
 }
 
 fn scopes(node: &Node, report: &mut Report) -> Option<Vec<String>> {

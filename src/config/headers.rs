@@ -145,9 +145,12 @@ pub(super) fn signature(node: &Node, report: &mut Report) -> Option<Vec<Signatur
     let mut whole = true;
     for node in nodes {
         match spec(node, report) {
-            Some(Some(spec)) => match specs.iter().find(|(other, _)| other.signature_header() == spec.signature_header()) {
-                Some((_, first)) => {
-                    let message = format!("two signatures would be written to `{}`", spec.signature_header());
+            Some(Some(spec)) => match specs.iter().find(|(other, _)| collide(other, &spec)) {
+                Some((other, first)) => {
+                    let header = spec.signature_header();
+                    let why =
+                        if other.signature_header() == header { "" } else { " when a rotation moves one to `…-previous`" };
+                    let message = format!("two signatures would be written to `{header}`{why}");
                     report.error(node.span, message).also(*first, "the other one is").help("give one of them another `header`");
                     whole = false;
                 }
@@ -163,6 +166,13 @@ pub(super) fn signature(node: &Node, report: &mut Report) -> Option<Vec<Signatur
         }
     }
     whole.then(|| specs.into_iter().map(|(spec, _)| spec).collect())
+}
+
+/// Whether both go to one header, now or during a rotation, when the older signatures go to `HEADER-previous`.
+fn collide(one: &SignatureSpec, other: &SignatureSpec) -> bool {
+    let (one, other) = (one.signature_header(), other.signature_header());
+    let moves_to = |from: &HeaderName, to: &HeaderName| to.as_str().strip_suffix("-previous") == Some(from.as_str());
+    one == other || moves_to(&one, &other) || moves_to(&other, &one)
 }
 
 /// `Some(None)` is `"none"`.

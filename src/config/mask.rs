@@ -23,18 +23,71 @@ pub(super) struct Mask {
 }
 
 /// Keys whose values are credentials, by a part of their name: ours, and those of transformers' options.
-const SECRET_WORDS: [&str; 10] =
-    ["secret", "token", "bearer", "password", "passwd", "authorization", "api_key", "api-key", "apikey", "routing_key"];
+const SECRET_WORDS: [&str; 13] = [
+    "secret",
+    "token",
+    "bearer",
+    "pass",
+    "pwd",
+    "credential",
+    "cookie",
+    "authorization",
+    "private_key",
+    "api_key",
+    "api-key",
+    "apikey",
+    "routing_key",
+];
+
+/// What may be shown within `auth`: names, and a URL as far as URLs are shown.
+const OPEN_IN_AUTH: &[&str] =
+    &["token_url", "token_endpoint", "url", "username", "user", "name", "client_id", "scopes", "scope", "send_client"];
+
+/// What may be shown of a token.
+const OPEN_IN_TOKENS: &[&str] = &["scopes", "tenant"];
+
+/// Tables whose keys are names that the user gave.
+const NAMED_TABLES: [&str; 5] = ["webhooks", "tokens", "transformers", "event_types", "sources"];
+
+/// Keys whose value is a URL, which may stand there without its scheme.
+const URL_KEYS: [&str; 6] = ["url", "proxy", "proxy_url", "token_url", "token_endpoint", "endpoint"];
+
+/// How much of what stands under a key is hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shade {
+    /// All of it.
+    Hidden,
+    /// All but these keys: a table of credentials, or one of them where the table should be.
+    But(&'static [&'static str]),
+    /// Nothing, although it stands among credentials.
+    Open,
+}
 
 /// Whether the values under this key are hidden; a near miss (`secert`) counts, because its line will be shown.
 pub(super) fn is_secret_key(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    is_container(&name) || is_key(&name) || !matches!(name.as_str(), "tokens" | "token_url") && is_secret_word(&name)
+    is_container(&name) || is_auth(&name) || name == "tokens" || is_secret_value(&name)
+}
+
+/// One whose value is a credential itself.
+fn is_secret_value(name: &str) -> bool {
+    is_key(name) || !matches!(name, "tokens" | "token_url" | "token_endpoint") && is_secret_word(name)
 }
 
 /// A table whose every value is hidden.
 fn is_container(name: &str) -> bool {
-    strsim::damerau_levenshtein("headers", name) <= 2
+    strsim::damerau_levenshtein("headers", name) <= 2 || strsim::damerau_levenshtein("params", name) <= 1
+}
+
+/// `auth`, and the tables in it.
+fn is_auth(name: &str) -> bool {
+    matches!(name, "basic" | "authentication" | "basic_auth" | "client_credentials")
+        || ["auth", "oauth", "oauth2"].iter().any(|word| strsim::damerau_levenshtein(word, name) <= 1)
+}
+
+/// A table that holds a credential; what stands there instead of a table may be it.
+fn is_table_of_secret(name: &str) -> bool {
+    matches!(name, "storage" | "tls")
 }
 
 /// `key` and `previous_keys` of `[storage]`, `key` of a certificate.
@@ -57,8 +110,10 @@ pub(super) fn show_url(text: &str) -> String {
     if shows_key(text) {
         return HIDDEN.to_owned();
     }
+    // Of what is no endpoint nothing is known, not even which part of it is the credential.
     if let Ok(url) = Url::parse(text)
         && url.has_host()
+        && matches!(url.scheme(), "http" | "https")
     {
         let credentials = !url.username().is_empty() || url.password().is_some();
         let masked = EndpointUrl::new(url).masked();
@@ -66,7 +121,7 @@ pub(super) fn show_url(text: &str) -> String {
     }
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (&text[..scheme.len() + 3], rest));
     let host_end = rest.find(['/', '?', '#', '@']).unwrap_or(rest.len());
-    if host_end == rest.len() {
+    if matches!(&rest[host_end..], "" | "/") {
         return text.to_owned();
     }
     let host = if rest.contains('@') { "" } else { &rest[..host_end] };
@@ -76,7 +131,7 @@ pub(super) fn show_url(text: &str) -> String {
 /// In the order of the file, none overlapping another.
 pub(super) fn masks(text: &str) -> Vec<Mask> {
     let tokens: Vec<Token> = Source::new(text).lex().into_vec();
-    let mut scan = Scan { text, tokens: &tokens, masks: Vec::new(), secret_section: false };
+    let mut scan = Scan { text, tokens: &tokens, masks: Vec::new(), section: None };
     let mut next = 0;
     while next < tokens.len() {
         next = scan.line(next);
@@ -88,8 +143,46 @@ struct Scan<'a> {
     text: &'a str,
     tokens: &'a [Token],
     masks: Vec<Mask>,
-    /// Within `[….headers]` and the like.
-    secret_section: bool,
+    /// Within `[….headers]`, `[….auth]` and the like.
+    section: Option<Shade>,
+}
+
+/// The keys that decide what is shown, innermost last, each with the depth of brackets at which it stood: it holds until
+/// its value ends.
+#[derive(Default)]
+struct Shades(Vec<(usize, Shade)>);
+
+impl Shades {
+    fn add(&mut self, depth: usize, name: &str, is_table: bool, section: Option<Shade>) {
+        let around = self.0.last().map(|(_, shade)| *shade).or(section);
+        let shade = match around {
+            Some(Shade::Hidden) => return,
+            Some(Shade::But(open)) if open.contains(&name) => Shade::Open,
+            _ => match Shade::of(name, is_table) {
+                Some(shade) => shade,
+                None => return,
+            },
+        };
+        self.0.push((depth, shade));
+    }
+
+    fn hides(&self, section: Option<Shade>) -> bool {
+        matches!(self.0.last().map(|(_, shade)| *shade).or(section), Some(Shade::Hidden | Shade::But(_)))
+    }
+}
+
+impl Shade {
+    fn of(name: &str, is_table: bool) -> Option<Self> {
+        if is_secret_value(name) || is_table_of_secret(name) && !is_table { Some(Self::Hidden) } else { Self::of_table(name) }
+    }
+
+    fn of_table(name: &str) -> Option<Self> {
+        match name {
+            _ if is_container(name) => Some(Self::Hidden),
+            "tokens" => Some(Self::But(OPEN_IN_TOKENS)),
+            _ => is_auth(name).then_some(Self::But(OPEN_IN_AUTH)),
+        }
+    }
 }
 
 impl Scan<'_> {
@@ -97,27 +190,20 @@ impl Scan<'_> {
     fn line(&mut self, start: usize) -> usize {
         let first = self.skip_whitespace(start);
         if self.kind(first) == TokenKind::LeftSquareBracket {
-            let end = self.line_end(first);
-            self.secret_section = (first..end).any(|position| self.name(position).is_some_and(|name| is_container(&name)));
-            // A header has no `=`: what follows one is a line that lost its beginning, or its newline.
-            let assigned = (first..end).find(|position| self.kind(*position) == TokenKind::Equals).unwrap_or(end);
-            for position in first..end {
-                self.scalar(position, position > assigned);
-            }
-            return end + 1;
+            return self.header(first);
         }
         let mut depth = 0_usize;
-        // The depth at which a secret key stood: everything until its value ends is hidden.
-        let mut hiding = self.secret_section.then_some(0_usize);
+        let mut shades = Shades::default();
         let mut position = first;
         while position < self.tokens.len() {
             match self.kind(position) {
                 TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => depth += 1,
                 TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
                     depth = depth.saturating_sub(1);
-                    hiding = hiding.filter(|at| self.secret_section || depth >= *at);
+                    shades.0.retain(|(at, _)| depth >= *at);
                 }
-                TokenKind::Comma => hiding = hiding.filter(|at| self.secret_section || depth > *at || depth == 0),
+                // At no depth a comma is a mistake, and what follows it may be more of the same.
+                TokenKind::Comma => shades.0.retain(|(at, _)| depth > *at || depth == 0),
                 // A new header ends a value whose brackets were never closed.
                 TokenKind::Newline if depth == 0 || self.opens_header(position + 1) => return position + 1,
                 TokenKind::Eof => break,
@@ -125,15 +211,34 @@ impl Scan<'_> {
                 _ if self.is_name(position) => {
                     self.scalar(position, false);
                     // Of `headers.x` and `tokens.a.token`, any part that holds secrets counts.
-                    if hiding.is_none() && self.name(position).is_some_and(|name| is_secret_key(&name)) {
-                        hiding = Some(depth);
+                    if let Some(name) = self.name(position) {
+                        shades.add(depth, &name, self.has_table(position), self.section);
                     }
                 }
-                _ => self.scalar(position, hiding.is_some()),
+                _ => self.scalar(position, shades.hides(self.section)),
             }
             position += 1;
         }
         position + 1
+    }
+
+    /// `[….headers]`, `[tokens.a]`: each part of it counts.
+    fn header(&mut self, first: usize) -> usize {
+        let end = self.line_end(first);
+        // A header has no `=`: what follows one is a line that lost its beginning, or its newline.
+        let assigned = (first..end).find(|position| self.kind(*position) == TokenKind::Equals).unwrap_or(end);
+        let mut parts: Vec<String> = (first..assigned).filter_map(|position| self.name(position)).collect();
+        if parts.first().is_some_and(|table| NAMED_TABLES.contains(&table.as_str())) && parts.len() > 1 {
+            // The user's own name, whatever it is.
+            parts.remove(1);
+        }
+        // Of `[webhooks.a.auth.oauth2.params]` the darkest part.
+        let shades = parts.iter().filter_map(|part| Shade::of_table(part));
+        self.section = shades.fold(None, |darkest, shade| if darkest == Some(Shade::Hidden) { darkest } else { Some(shade) });
+        for position in first..end {
+            self.scalar(position, position > assigned);
+        }
+        end + 1
     }
 
     fn scalar(&mut self, position: usize, secret: bool) {
@@ -152,7 +257,7 @@ impl Scan<'_> {
             None
         } else if plain.contains("://") {
             Some(show_url(plain)).filter(|shown| shown.contains(HIDDEN))
-        } else if self.key_before(position) == Some("url") {
+        } else if self.key_before(position).is_some_and(|key| URL_KEYS.contains(&key)) {
             Some(show_url(plain)).filter(|shown| shown.contains(HIDDEN))
         } else {
             None
@@ -167,7 +272,14 @@ impl Scan<'_> {
         let mut before = self.tokens[..position].iter().rev().filter(|token| token.kind() != TokenKind::Whitespace);
         before.next().filter(|token| token.kind() == TokenKind::Equals)?;
         let span = before.next()?.span();
-        self.text.get(span.start()..span.end())
+        Some(self.text.get(span.start()..span.end())?.trim_matches(['"', '\'']))
+    }
+
+    /// Whether what is assigned to this key, or this part of one, is a table: in braces, or by more parts of the key.
+    fn has_table(&self, position: usize) -> bool {
+        let next = self.skip_whitespace(position + 1);
+        self.kind(next) == TokenKind::Dot
+            || self.kind(next) == TokenKind::Equals && self.kind(self.skip_whitespace(next + 1)) == TokenKind::LeftCurlyBracket
     }
 
     /// Whether the token is a key: `=` follows, maybe after more parts of it.
@@ -259,7 +371,8 @@ mod tests {
                 "headers = { \"X-A\" = \"hunter22\", b = [\"y\"] }\nc = \"z\"",
                 "headers = { \"X-A\" = \"…\", b = [\"…\"] }\nc = \"z\"",
             ),
-            ("[tokens.a]\nscopes = [\"read\"]\ntokens.b = 1", "[tokens.a]\nscopes = [\"read\"]\ntokens.b = 1"),
+            ("[tokens.a]\nscopes = [\"read\"]\nb = 1", "[tokens.a]\nscopes = [\"read\"]\nb = …"),
+            ("[webhooks.auth]\nid = 1", "[webhooks.auth]\nid = 1"),
             ("[webhooks.a.headers]\nx = \"hunter22\"\n[b]\nc = \"z\"", "[webhooks.a.headers]\nx = \"…\"\n[b]\nc = \"z\""),
             ("[{= \"http:[x = \"whsec_hunter22\"", "[{= \"…\"…"),
             ("[webhooks.a] secret = \"hunter22\"", "[webhooks.a] secret = \"…\""),
@@ -274,12 +387,46 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_where_a_table_of_credentials_should_is_hidden_and_so_are_keys_nobody_knows() {
+        for (text, shown) in [
+            ("auth = \"Bearer hunter22\"", "auth = \"…\""),
+            ("auth = Bearer hunter22", "auth = … …"),
+            ("ahth = 12345678", "ahth = …"),
+            ("auth = { basic = \"me:hunter22\" }", "auth = { basic = \"…\" }"),
+            (
+                "auth = { basic = { user = \"me\", p = \"hunter22\" } }\nb = \"x\"",
+                "auth = { basic = { user = \"me\", p = \"…\" } }\nb = \"x\"",
+            ),
+            ("auth.api = [\"hunter22\"]", "auth.api = [\"…\"]"),
+            (
+                "auth = { oauth2 = { client_id = \"me\", params = { user = \"hunter22\" }, scopes = [\"a\"], client_secret = \"hunter22\" } }",
+                "auth = { oauth2 = { client_id = \"me\", params = { user = \"…\" }, scopes = [\"a\"], client_secret = \"…\" } }",
+            ),
+            ("auth.oauth2.params = { k = \"hunter22\" } oops", "auth.oauth2.params = { k = \"…\" } …"),
+            ("auth.oauth2.token_url = \"https://login.example/t\"", "auth.oauth2.token_url = \"https://login.example/t\""),
+            ("[webhooks.a.auth.oauth2.params]\nuser = \"hunter22\"", "[webhooks.a.auth.oauth2.params]\nuser = \"…\""),
+            (
+                "[webhooks.a.auth.basic]\nusername = \"me\"\npw = \"hunter22\"",
+                "[webhooks.a.auth.basic]\nusername = \"me\"\npw = \"…\"",
+            ),
+            ("tokens.user = \"hunter22\"", "tokens.user = \"…\""),
+            ("storage = \"hunter22\"", "storage = \"…\""),
+            ("storage = { path = \"data\", key = \"hunter22\" }", "storage = { path = \"data\", key = \"…\" }"),
+            ("[network]\nproxy = \"u:hunter22@h:1\"", "[network]\nproxy = \"/…\""),
+            ("[network]\n\"proxy\" = \"h/hunter22\"", "[network]\n\"proxy\" = \"h/…\""),
+        ] {
+            assert_eq!(masked(text), shown);
+        }
+    }
+
+    #[test]
     fn credentials_within_urls_are_hidden() {
         for (text, shown) in [
             ("url = \"https://hooks.slack.com/services/T0/B0/XXXX3f2a\"", "url = \"https://hooks.slack.com/services/…3f2a\""),
             ("url = \"hooks.slack.com/services/T0/B0/XXXX3f2a\"", "url = \"hooks.slack.com/…\""),
             ("url = \"https://example.com/in?key=hunter22\"", "url = \"https://example.com/in?…\""),
             ("url = \"https://user:hunter22@example.com/in\"", "url = \"https://…@example.com/in\""),
+            ("url = \"ftp://h/hunter22\"", "url = \"ftp://h/…\""),
             ("url = \"https://example.com/in\"", "url = \"https://example.com/in\""),
             ("url = \"invalid-url\"", "url = \"invalid-url\""),
         ] {

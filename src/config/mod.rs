@@ -20,6 +20,7 @@ mod mask;
 mod parse;
 mod problem;
 mod protection;
+mod ranges;
 mod read;
 mod report;
 mod retry;

@@ -258,7 +258,7 @@ pub(super) fn webhook(
     let mut secrets = table.get("secret").and_then(|entry| secrets(&entry.node, report)).unwrap_or_default().into_iter();
     let description = table.get("description").and_then(|entry| line(&entry.node, "description", TEXT_CHARS_MAX, report));
     let tenant = table.get("tenant").and_then(|entry| line(&entry.node, "tenant", TENANT_CHARS_MAX, report));
-    let auth = table.get("auth").and_then(|entry| egress::webhook_auth(&entry.node, report));
+    let auth = table.get("auth").and_then(|entry| egress::webhook_auth(&entry.node, network.as_ref(), report));
     let (policy, transform_places) = merged(own, around.defaults, auth);
     let settings = WebhookSettings {
         id: id?,
@@ -332,6 +332,13 @@ fn check_together(settings: &WebhookSettings, table: &Table, entry: &Entry, repo
         && settings.headers.iter().any(|(name, _)| *name == http::header::AUTHORIZATION)
     {
         report.error(entry.key.span, "`auth` and the header `Authorization` are both set").help("remove one of them");
+    }
+    if let Some(entry) = table.get("auth")
+        && signed(&http::header::AUTHORIZATION)
+    {
+        report
+            .error(entry.key.span, "`auth` is set, and a signature goes to the header `Authorization` too, where only one can be")
+            .help("give the signature another header: { scheme = \"…\", header = \"X-My-Signature\" }");
     }
     if let (Some(secret), true) = (table.get("secret"), settings.signature.is_empty()) {
         report.warning(secret.key.span, "`secret` is not used: signature is \"none\"");

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::classify::{self, Verdict};
+use super::conceal;
 use super::health::News;
 use super::record::{record, release};
 use super::request::{self, Made as MadeNow, Prepared};
@@ -71,6 +72,8 @@ struct Place {
     delivery: DeliveryId,
     sent: bool,
     settled: bool,
+    /// Of the repair of one that broke: if that breaks too, the delivery is looked for again then.
+    repaired: Option<Timestamp>,
 }
 
 impl Place {
@@ -92,8 +95,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if !self.settled {
-            self.tell(Event::Broke { webhook: self.webhook, delivery: self.delivery, sent: self.sent });
+        let (webhook, delivery) = (self.webhook, self.delivery);
+        match self.repaired {
+            _ if self.settled => {}
+            Some(_) => self.tell(Event::Settled { webhook, delivery, again: self.repaired }),
+            None => self.tell(Event::Broke { webhook, delivery, sent: self.sent }),
         }
     }
 }
@@ -110,7 +116,7 @@ pub(super) fn left(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Option<D
 
 pub(super) async fn run(context: Arc<Context>, mut lease: Lease) {
     let (webhook, delivery) = (lease.webhook, lease.delivery);
-    let mut place = Place { context: Arc::clone(&context), webhook, delivery, sent: false, settled: false };
+    let mut place = Place { context: Arc::clone(&context), webhook, delivery, sent: false, settled: false, repaired: None };
     // Given back with the lease, when the attempt is recorded.
     lease.slot.iter_mut().for_each(Slot::begin);
     let snapshot = context.live.snapshot();
@@ -156,13 +162,14 @@ fn is_end(notice: &Notice) -> bool {
 /// After a panic: the delivery is ours no longer, and is tried again later.
 pub(super) fn spawn_repair(context: &Arc<Context>, running: &mut JoinSet<()>, delivery: DeliveryId, webhook: WebhookKey) {
     let context = Arc::clone(context);
+    let at = context.clock.now().after(REPAIR_DELAY);
+    // Before anything that could break in its turn.
+    let place = Place { context: Arc::clone(&context), webhook, delivery, sent: true, settled: false, repaired: Some(at) };
     running.spawn(async move {
         tracing::error!(%delivery, "an attempt broke on a fault of tenterhook's own; it is made again in a minute");
-        let at = context.clock.now().after(REPAIR_DELAY);
         let reason = Some("an attempt broke on a fault of tenterhook's own; see its log".to_owned());
         let settle = Settle::untried(delivery, webhook, Settlement::RetryAt(at));
         record(&context, Settle { reason, ..settle }).await;
-        let place = Place { context, webhook, delivery, sent: true, settled: false };
         place.settled(Some(at));
     });
 }
@@ -230,7 +237,9 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
                 Some(simulation) => (simulation.endpoints)(*request, limits).await,
                 None => snapshot.client.send_with(&webhook.egress, *request, limits).await,
             };
-            (classify::answer(&webhook.settings.retry, answer, context.clock.now()), Some(sent), kept)
+            let mut verdict = classify::answer(&webhook.settings.retry, answer, context.clock.now());
+            conceal::conceal(webhook, &mut verdict);
+            (verdict, Some(sent), kept)
         }
         MadeNow::Drop { reason } => (Verdict::dropped(reason), None, None),
         MadeNow::Failed { error } => (Verdict::failed(Cause::Transform, error), None, None),

@@ -3,6 +3,7 @@
 
 mod attempt;
 mod classify;
+mod conceal;
 mod due;
 mod health;
 mod lane;

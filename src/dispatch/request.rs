@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
+use super::conceal::{MASKED, is_credential};
 use crate::model::{Event, LogLine, SentRequest, Timestamp, Timings};
 use crate::signing::{Message, SignatureSpec};
 use crate::snapshot::Webhook;
@@ -17,9 +18,6 @@ use crate::transform::{Output, RequestParts, same_origin};
 static AGENT: HeaderValue = HeaderValue::from_static(concat!("tenterhook/", env!("CARGO_PKG_VERSION")));
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 static WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-
-/// What stands in for the value of a header that carries a credential.
-const MASKED: &str = "…";
 
 pub(super) struct Prepared {
     pub(super) made: Made,
@@ -165,7 +163,7 @@ pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentReques
     // Whoever set them, the configuration or a transformer. Signatures are no secrets, whatever their header is called.
     let signatures: Vec<HeaderName> = webhook.settings.signature.iter().map(SignatureSpec::signature_header).collect();
     let headers = request.headers().iter().map(|(name, value)| {
-        let shown = if is_credential(name) && !signatures.contains(name) {
+        let shown = if is_credential(webhook, name) && !signatures.contains(name) {
             MASKED.to_owned()
         } else {
             String::from_utf8_lossy(value.as_bytes()).into_owned()
@@ -185,8 +183,4 @@ pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentReques
         _ => webhook.settings.url.masked(),
     };
     SentRequest { method: request.method().to_string(), url, headers: headers.collect() }
-}
-
-fn is_credential(name: &HeaderName) -> bool {
-    ["auth", "token", "key", "secret", "cookie", "password"].iter().any(|part| name.as_str().contains(part))
 }

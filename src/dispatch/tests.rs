@@ -162,3 +162,22 @@ async fn lanes_that_wait_for_a_look_are_asked_when_there_is_one_and_not_before()
     }
     assert!(dispatcher.lanes.is_empty(), "none is left behind");
 }
+
+/// Whatever broke the attempt may break what comes after it as well: a log that cannot be written did.
+#[tokio::test]
+async fn a_repair_that_breaks_gives_its_place_back_and_the_delivery_is_looked_for_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut dispatcher, hook) = still(directory.path()).await;
+    let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
+    store.append(vec![published("evt_1", hook, now)]).await.unwrap();
+    let ready = store.ready().await;
+    dispatcher.take(ready);
+    let lease = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap();
+    dispatcher.places.take(false);
+    dispatcher.note(Event::Broke { webhook: hook, delivery: lease.delivery, sent: false });
+    dispatcher.running.shutdown().await;
+    assert_eq!(dispatcher.places.taken(), 1);
+    dispatcher.take_up();
+    assert_eq!(dispatcher.places.taken(), 0, "others may start");
+    assert!(dispatcher.due.first().is_some_and(|at| at > now), "and it is not forgotten");
+}

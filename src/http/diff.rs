@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Picture;
 
 /// Keys that a reload does not touch: they take effect at the next start.
-const AT_START: [&str; 2] = ["server.listen", "storage."];
+const AT_START: [&str; 2] = ["server.listen", "storage.path"];
 
 #[derive(Debug, Default, PartialEq)]
 pub struct Diff {
@@ -58,7 +58,12 @@ impl Diff {
         let names: std::collections::BTreeSet<&String> = before.tables.keys().chain(after.tables.keys()).collect();
         for name in names {
             let of = |picture: &Picture| picture.tables.get(name).cloned().unwrap_or(Value::Null);
-            let changes = changes("", &of(before), &of(after));
+            let mut changes = changes("", &of(before), &of(after));
+            for key in before.hidden_table_changes(after, name) {
+                if !changes.iter().any(|change| change.key == key) {
+                    changes.push(Change { key: key.to_owned(), before: json!("…"), after: json!("…"), hidden: true });
+                }
+            }
             if !changes.is_empty() {
                 diff.tables.insert(name.clone(), changes);
             }
@@ -201,6 +206,44 @@ mod tests {
         let json = diff.to_json("a", "b");
         assert_eq!(json["tables"]["server"][0]["restart"], true);
         assert_eq!(json["changes"], true);
+    }
+
+    #[test]
+    fn network_and_storage_are_compared_whole_and_what_is_secret_only_as_another() {
+        let of = |text: &str| {
+            let loaded = crate::config::load_str(text, &BTreeMap::new(), &|_| None).unwrap();
+            Picture::of(&loaded.settings, text.len().to_string())
+        };
+        let before = of("");
+        let all = "[network]\nproxy = \"http://u:hunter22@h:1\"\nno_proxy = [\"a.example\", \"10.0.0.0/8\"]\nca_file = \"ca.pem\"\nmin_tls_version = \"1.3\"\n\
+                   [storage]\nkey = \"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\"\n";
+        let diff = Diff::between(&before, &of(all));
+        assert_eq!(
+            shown(&diff.tables["network"]),
+            [
+                "ca_file: null → \"ca.pem\"",
+                "min_tls_version: \"1.2\" → \"1.3\"",
+                "no_proxy: [] → [\"a.example\",\"10.0.0.0/8\"]",
+                "proxy: null → \"http://…@h:1\"",
+            ]
+        );
+        let key = &diff.tables["storage"][0];
+        assert_eq!((key.key.as_str(), &key.before, needs_restart("storage", key)), ("key", &Value::Null, false));
+        let text = diff.to_json("", "").to_string();
+        assert!(!text.contains("hunter22") && !text.contains("AAEC"), "{text}");
+
+        let tokens = "[tokens.a]\ntoken = \"0123456789abcdef\"\nscopes = [\"read\"]\n[webhooks.w]\nurl = \"https://a.example/\"\nevents = [\"*\"]\nauth.basic = { username = \"me\", password = \"hunter22\" }\n";
+        let before = of(&(all.to_owned() + tokens));
+        let other = (all.to_owned() + tokens).replace("hunter22", "hunter33").replace("cdef", "cdee").replace("AAEC", "HwEC");
+        let diff = Diff::between(&before, &of(&other));
+        let hidden = |changes: &[Change]| {
+            changes.iter().filter(|change| change.hidden).map(|change| change.key.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(hidden(&diff.tables["network"]), ["proxy"]);
+        assert_eq!(hidden(&diff.tables["tokens"]), ["a.token"]);
+        assert_eq!(hidden(&diff.changed["w"]), ["auth"]);
+        assert_eq!(diff.tables["storage"].len(), 1, "the key's id is another");
+        assert!(Diff::between(&before, &before).is_empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{settings_shape, webhook_shape};
 use crate::config::{Origin, Settings, WebhookSettings};
+use crate::model::{EndpointAuth, OAuth2};
 use crate::signing::Secret;
 
 /// What is shown of a configuration: nothing that a thief could use.
@@ -19,6 +20,8 @@ pub struct Picture {
     pub webhooks: BTreeMap<String, Map<String, Value>>,
     /// Of each webhook, its hidden parts by key: equal when they are, whatever is shown of them.
     pub(crate) hidden: BTreeMap<String, Vec<(&'static str, Vec<u8>)>>,
+    /// As `hidden`, of the tables: table, key, and what is hidden there.
+    pub(crate) hidden_in_tables: Vec<(&'static str, String, Vec<u8>)>,
 }
 
 impl Picture {
@@ -27,13 +30,22 @@ impl Picture {
         let declared = || settings.webhooks.iter().filter(|(_, webhook)| webhook.origin == Origin::Config);
         let webhooks = declared().map(|(id, webhook)| (id.to_string(), shown(webhook))).collect();
         let hidden = declared().map(|(id, webhook)| (id.to_string(), hidden(webhook))).collect();
-        Self { fingerprint, tables: settings_shape(settings), webhooks, hidden }
+        let hidden_in_tables = super::settings_shape::hidden(settings);
+        Self { fingerprint, tables: settings_shape(settings), webhooks, hidden, hidden_in_tables }
     }
 
     /// Keys whose shown values are equal, while what is hidden of them is not. `None` in `other` means unknown.
     pub fn hidden_changes(&self, other: &Self, webhook: &str) -> Vec<&'static str> {
         let (Some(ours), Some(theirs)) = (self.hidden.get(webhook), other.hidden.get(webhook)) else { return Vec::new() };
         ours.iter().zip(theirs).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0).collect()
+    }
+
+    /// Keys of a table that are in both, shown as equal and not so.
+    pub fn hidden_table_changes(&self, other: &Self, table: &str) -> Vec<&str> {
+        let ours = self.hidden_in_tables.iter().filter(|(name, ..)| *name == table);
+        let theirs = |key: &String| other.hidden_in_tables.iter().find(|(name, at, _)| *name == table && at == key);
+        let differs = |(_, key, value): &&(_, String, Vec<u8>)| theirs(key).is_some_and(|(.., other)| other != value);
+        ours.filter(differs).map(|(_, key, _)| key.as_str()).collect()
     }
 }
 
@@ -52,10 +64,23 @@ fn hidden(webhook: &WebhookSettings) -> Vec<(&'static str, Vec<u8>)> {
         .flat_map(|(name, value)| [name.as_str().as_bytes(), b"\0", value.as_bytes(), b"\0"].concat())
         .collect();
     let options: Vec<u8> = webhook.transform.iter().flat_map(|step| [step.options.as_bytes(), b"\0"].concat()).collect();
+    let secrets = webhook.secret.iter().chain(&webhook.previous_secrets);
+    let secrets: Vec<u8> = secrets.flat_map(|secret| [secret.expose().as_bytes(), b"\0"].concat()).collect();
     vec![
         ("url", webhook.url.expose().as_str().as_bytes().to_vec()),
         ("headers", headers),
         ("transform", options),
-        ("secret", webhook.secret.as_ref().map(|secret| secret.expose().as_bytes().to_vec()).unwrap_or_default()),
+        ("secret", secrets),
+        ("auth", webhook.egress.auth.as_ref().map(auth).unwrap_or_default()),
     ]
+}
+
+fn auth(auth: &EndpointAuth) -> Vec<u8> {
+    match auth {
+        EndpointAuth::Bearer { token } => token.expose().as_bytes().to_vec(),
+        EndpointAuth::Basic { password, .. } => password.expose().as_bytes().to_vec(),
+        EndpointAuth::OAuth2(OAuth2 { token_url, client_secret, params, send, .. }) => {
+            format!("{}\0{}\0{params:?}\0{send:?}", token_url.expose(), client_secret.expose()).into_bytes()
+        }
+    }
 }

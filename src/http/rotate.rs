@@ -18,7 +18,7 @@ use crate::config::parse_duration;
 use crate::model::Timestamp;
 use crate::signing::{LiveSecret, Secret, Signer};
 use crate::snapshot::Webhook;
-use crate::store::StoreError;
+use crate::store::{KeptSecret, StoreError};
 
 /// Time for every receiver to learn the new secret, a night's sleep included.
 const OVERLAP_DEFAULT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -61,11 +61,21 @@ pub(super) async fn rotate(
     let until: Option<Timestamp> = kept.get(1).and_then(|previous| previous.until);
     let mut shown = json!({
         "id": webhook.settings.id, "secret": secret.expose(), "secret_preview": secret.preview(), "previous_until": until,
+        "previous": previous(&kept),
     });
     if let Some(key) = secret.public_key() {
         shown["public_key"] = key.into();
     }
     Ok(([(CACHE_CONTROL, "no-store")], Json(shown)))
+}
+
+/// Those that sign beside the new one, and how long: all the others sign no more.
+fn previous(kept: &[KeptSecret]) -> Vec<Value> {
+    let shown = |kept: &KeptSecret| {
+        let secret = Secret::parse(&kept.text).ok()?;
+        Some(json!({"secret_preview": secret.preview(), "until": kept.until}))
+    };
+    kept.iter().skip(1).filter_map(shown).collect()
 }
 
 /// The secret of the moment, when it is ours to replace.

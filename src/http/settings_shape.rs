@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::webhook_shape::duration;
 use crate::config::{CorsSettings, EventTypeSettings, Quota, RateLimits, Scope, Settings, TransformerSettings};
+use crate::model::{NoProxy, Proxy, ProxyKind, StorageKey};
 
 /// `server`, `tokens`, `storage`, `retention`, `network`, `transformers`, `event_types`.
 pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
@@ -23,7 +24,9 @@ pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
     let event_type = |declared: &EventTypeSettings| json!({"description": declared.description, "schema": declared.schema.as_ref().map(|schema| &schema.json)});
     let event_types: Map<String, Value> =
         settings.event_types.iter().map(|(name, declared)| (name.to_string(), event_type(declared))).collect();
-    let allow: Vec<String> = settings.network.allow.iter().map(ToString::to_string).collect();
+    // A key's id says which one it is, and nothing of it.
+    let keys = &settings.storage.keys;
+    let previous: Vec<String> = keys.previous.iter().map(StorageKey::id).collect();
     let tables = [
         (
             "server",
@@ -34,7 +37,12 @@ pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
             }),
         ),
         ("tokens", tokens.into()),
-        ("storage", json!({"path": shown(&settings.storage.path)})),
+        (
+            "storage",
+            json!({
+                "path": shown(&settings.storage.path), "key": keys.current.as_ref().map(StorageKey::id), "previous_keys": previous,
+            }),
+        ),
         (
             "retention",
             json!({
@@ -42,11 +50,58 @@ pub fn settings_shape(settings: &Settings) -> Map<String, Value> {
                 "audit": duration(settings.retention.audit),
             }),
         ),
-        ("network", json!({"allow": allow, "https_only": settings.network.https_only})),
+        ("network", network(settings, shown)),
         ("transformers", transformers.into()),
         ("event_types", event_types.into()),
     ];
     tables.into_iter().map(|(name, table)| (name.to_owned(), table)).collect()
+}
+
+fn network(settings: &Settings, shown: impl Fn(&Path) -> String) -> Value {
+    let egress = &settings.network_egress;
+    let allow: Vec<String> = settings.network.allow.iter().map(ToString::to_string).collect();
+    let except = egress.proxy.iter().flat_map(|policy| &policy.except);
+    let except: Vec<String> = except
+        .map(|except| match except {
+            NoProxy::Domain(name) => name.clone(),
+            NoProxy::Range(range) => range.to_string(),
+        })
+        .collect();
+    json!({
+        "allow": allow, "https_only": settings.network.https_only,
+        "proxy": egress.proxy.as_ref().map(|policy| proxy(&policy.proxy)), "no_proxy": except,
+        "ca_file": egress.ca_file.as_deref().map(shown), "min_tls_version": egress.min_tls.name(),
+    })
+}
+
+/// As it is written, without its credentials.
+fn proxy(proxy: &Proxy) -> String {
+    let scheme = match proxy.kind {
+        ProxyKind::Http => "http",
+        ProxyKind::Https => "https",
+        ProxyKind::Socks5 => "socks5",
+        ProxyKind::Socks5h => "socks5h",
+    };
+    let credentials = if proxy.password.is_some() { "…@" } else { "" };
+    let host = if proxy.host.contains(':') { format!("[{}]", proxy.host) } else { proxy.host.clone() };
+    format!("{scheme}://{credentials}{host}:{}", proxy.port)
+}
+
+/// What is not shown of the tables, by table and key: equal when they are.
+pub(super) fn hidden(settings: &Settings) -> Vec<(&'static str, String, Vec<u8>)> {
+    let tokens = settings.tokens.iter();
+    let mut hidden: Vec<_> =
+        tokens.map(|token| ("tokens", format!("{}.token", token.name), token.token.expose().as_bytes().to_vec())).collect();
+    if let Some(Proxy { username, password: Some(password), .. }) =
+        settings.network_egress.proxy.as_ref().map(|policy| &policy.proxy)
+    {
+        hidden.push(("network", "proxy".to_owned(), format!("{username}:{}", password.expose()).into_bytes()));
+    }
+    if let Some(tls) = &settings.server.protection.tls {
+        hidden.push(("server", "tls.cert".to_owned(), tls.cert.as_bytes().to_vec()));
+        hidden.push(("server", "tls.key".to_owned(), tls.key.as_bytes().to_vec()));
+    }
+    hidden
 }
 
 fn scopes(scopes: &[Scope]) -> Vec<&'static str> {
@@ -72,7 +127,10 @@ fn transformer(settings: &TransformerSettings, shown: impl Fn(&Path) -> String) 
     json!({
         "path": settings.path.as_deref().map(shown),
         "sha256": settings.sha256.map(hex::encode),
-        "limits": {"memory": size(limits.memory), "cpu": duration(limits.cpu), "output": size(limits.output)},
+        "limits": {
+            "memory": size(limits.memory), "cpu": duration(limits.cpu), "output": size(limits.output), "log": size(limits.log),
+            "instances": limits.instances,
+        },
     })
 }
 
@@ -99,7 +157,10 @@ mod tests {
         assert_eq!(shape["tokens"], json!({"a": {"scopes": ["read"], "tenant": null}}));
         assert_eq!(shape["network"]["allow"], json!(["10.0.0.0/8"]));
         assert_eq!(shape["retention"]["events"], "7d");
-        assert_eq!(shape["transformers"]["x"]["limits"], json!({"memory": "64MiB", "cpu": "50ms", "output": "2MiB"}));
+        assert_eq!(
+            shape["transformers"]["x"]["limits"],
+            json!({"memory": "64MiB", "cpu": "50ms", "output": "2MiB", "log": "100KiB", "instances": null})
+        );
         assert!(!shape.to_string().contains("0123456789abcdef"));
     }
 }

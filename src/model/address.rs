@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{Ipv4Net, Ipv6Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 /// NAT64 (RFC 6052, `64:ff9b::/96`) is just the road to an IPv4 host: that host is what is judged.
 pub(super) fn judged_address(address: IpAddr) -> IpAddr {
@@ -36,6 +36,24 @@ fn is_6to4(address: Ipv6Addr) -> bool {
 pub(super) fn disguised(address: IpAddr) -> Option<(Ipv6Addr, Ipv4Addr)> {
     let IpAddr::V6(v6) = address else { return None };
     embedded_ipv4(v6).filter(|_| v6.segments()[0] == 0).map(|inner| (v6, inner))
+}
+
+/// The IPv4 range that an IPv6 one writes: its addresses are judged as IPv4, or refused, and never looked for in it.
+pub fn ipv4_behind(range: &IpNet) -> Option<Ipv4Net> {
+    let IpNet::V6(v6) = range else { return None };
+    let prefix = v6.prefix_len().checked_sub(96)?;
+    let network = v6.network();
+    // `::` and `::1` are addresses of their own.
+    let inner = embedded_ipv4(network).or((network.is_unspecified() && prefix < 31).then_some(Ipv4Addr::UNSPECIFIED))?;
+    if is_6to4(network) {
+        return None;
+    }
+    Ipv4Net::new(inner, prefix).ok()
+}
+
+/// Whether all of a range is metadata services.
+pub fn is_metadata_range(range: &IpNet) -> bool {
+    range.prefix_len() == range.max_prefix_len() && is_metadata(range.addr())
 }
 
 /// Metadata services of the clouds. Most are link-local, but not all.

@@ -176,7 +176,9 @@ impl NoProxy {
         }
         let name = text.strip_prefix("*.").or_else(|| text.strip_prefix('.')).unwrap_or(text).trim_end_matches('.');
         let good = |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-        name.split('.').all(good).then(|| Self::Domain(name.to_ascii_lowercase()))
+        // `010.0.0.1` is no name, and no address that anything is compared with.
+        let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+        (name.split('.').all(good) && !numeric).then(|| Self::Domain(name.to_ascii_lowercase()))
     }
 
     fn covers(&self, host: &str, literal: Option<IpAddr>) -> bool {
@@ -232,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_is_no_exception_is_refused_and_credentials_are_not_shown() {
-        for text in ["", ".", "a..b", "a/b", "http://a", "a b", "10.0.0.0/40"] {
+        for text in ["", ".", "a..b", "a/b", "http://a", "a b", "10.0.0.0/40", "010.0.0.1", "10"] {
             assert_eq!(NoProxy::parse(text), None, "{text}");
         }
         assert_eq!(format!("{:?}", Credential::new("hunter22")), "…");

@@ -18,6 +18,7 @@ mod storage_key;
 mod time;
 mod webhook;
 
+pub use address::{ipv4_behind, is_metadata_range};
 pub use batch::{BatchPolicy, Intake, OnGap};
 pub use breaker::{Admission, Breaker, BreakerPolicy, Evidence, Open, Turn};
 pub use delivery::{

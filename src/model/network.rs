@@ -131,6 +131,10 @@ impl NetworkPolicy {
         if name.is_empty() {
             return Err(Refused::NoHost);
         }
+        // A single label may well be a machine of one's own: what it resolves to is judged when it is dialled.
+        if is_metadata_name(name) && name.trim_end_matches('.').contains('.') {
+            return Err(Refused::MetadataName { name: name.to_owned() });
+        }
         if !self.allow.is_empty() {
             return Ok(());
         }
@@ -144,10 +148,11 @@ impl NetworkPolicy {
     }
 }
 
-/// Names that lead to metadata services within the networks of Google, Amazon and Tencent. All of them have others that
+/// Names that lead to metadata services within the networks of Google, Amazon, Azure and Tencent. All of them have others that
 /// lead there; those are for the proxy to refuse.
-const METADATA_NAMES: [&str; 6] = [
+const METADATA_NAMES: [&str; 7] = [
     "metadata.google.internal",
+    "metadata.azure.internal",
     "metadata.goog",
     "metadata",
     "instance-data",

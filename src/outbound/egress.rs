@@ -76,6 +76,14 @@ impl Egress {
         self.authorization().is_some()
     }
 
+    /// What the endpoint is told: for finding it in an answer. A token that is being asked for is not known yet.
+    pub fn authorization_sent(&self) -> Option<HeaderValue> {
+        match self.authorization()? {
+            Authorization::Fixed(value) => Some(value.clone()),
+            Authorization::OAuth2(source) => source.known(),
+        }
+    }
+
     pub(super) fn authorization(&self) -> Option<&Authorization> {
         self.0.as_ref()?.authorization.as_ref()
     }

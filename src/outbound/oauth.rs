@@ -118,6 +118,14 @@ impl TokenSource {
         }
     }
 
+    /// The token at hand, without asking for one.
+    pub(super) fn known(&self) -> Option<HeaderValue> {
+        match &*self.state.try_lock().ok()? {
+            State::Token { header, .. } => Some(header.clone()),
+            State::Nothing | State::Failed { .. } => None,
+        }
+    }
+
     async fn ask(&self, inner: &Inner, egress: &Egress, limits: &SendLimits) -> Result<(HeaderValue, Duration), String> {
         let place = self.settings.token_url.masked();
         let limits = SendLimits { response_bytes_max: ANSWER_BYTES_MAX, ..*limits };

@@ -47,7 +47,11 @@ impl Reloader {
         let changed = self.store.rekey(keys.clone()).await?;
         if changed > 0 {
             let key = keys.current.as_ref().map_or("none".to_owned(), StorageKey::id);
-            tracing::info!(rows = changed, key, "secrets, and webhooks made over the API, are sealed with another key now");
+            tracing::info!(
+                rows = changed,
+                key,
+                "secrets, webhooks made over the API and kept answers are sealed with another key now"
+            );
         }
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = Some(keys.clone());
         Ok(())

@@ -54,7 +54,9 @@ fn subscriber<W>(format: Format, filter: EnvFilter, writer: W) -> Box<dyn tracin
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // A line that cannot be written (a full disk, a closed pipe) is lost: to complain of it on the same standard error
+    // would panic whoever has something to log.
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     match format {
         Format::Terminal => Box::new(builder.with_target(false).compact().finish()),
         Format::Json => Box::new(builder.with_ansi(false).json().flatten_event(true).with_span_list(false).finish()),

@@ -175,7 +175,19 @@ async fn endpoints_learn_who_asks_and_the_record_does_not() {
     let config = head()
         + &webhook("bearer", &receiver.url("/bearer"), r#"["*"]"#, "auth = { bearer = \"hunter22hunter22\" }")
         + &webhook("basic", &receiver.url("/basic"), r#"["*"]"#, basic)
-        + &webhook("oauth2", &receiver.url("/oauth2"), r#"["*"]"#, &oauth2);
+        + &webhook("oauth2", &receiver.url("/oauth2"), r#"["*"]"#, &oauth2)
+        + &webhook(
+            "session",
+            &receiver.url("/session"),
+            r#"["*"]"#,
+            "headers = { X-Session = \"hunter22hunter22\", Accept = \"text/plain\" }",
+        );
+    // Endpoints that show the request that came.
+    let echo = "you sent Bearer hunter22hunter22, Basic bWU6aHVudGVyMjJodW50ZXIyMg==, Bearer the-token, text/plain".to_owned();
+    for path in ["/bearer", "/basic", "/oauth2", "/session"] {
+        let headers = vec![("x-echo", echo.clone())];
+        receiver.answer_always(path, Answer::With { status: 200, headers, body: echo.clone() });
+    }
     let server = Server::start(&config).await;
     server.publish("order.created", "1").await;
     for (path, expected) in [
@@ -188,12 +200,24 @@ async fn endpoints_learn_who_asks_and_the_record_does_not() {
     }
     let asked = receiver.received("/token").remove(0);
     assert_eq!(asked.header("authorization"), "Basic bWU6aHVudGVyMjJodW50ZXIyMg==");
-    server.eventually("all are recorded", async || server.http().get("/v1/stats").await.1["deliveries"]["succeeded"] == 3).await;
+    assert_eq!(receiver.wait_for("/session", 1).await[0].header("x-session"), "hunter22hunter22");
+    server.eventually("all are recorded", async || server.http().get("/v1/stats").await.1["deliveries"]["succeeded"] == 4).await;
     let (_, list) = server.http().get("/v1/deliveries").await;
     for delivery in list["data"].as_array().unwrap() {
         let (_, delivery) = server.http().get(&format!("/v1/deliveries/{}", delivery["id"].as_str().unwrap())).await;
-        assert_eq!(delivery["attempts"][0]["request"]["headers"]["authorization"], "…", "{delivery}");
-        assert!(!delivery.to_string().contains("hunter22") && !delivery.to_string().contains("the-token"));
+        let attempt = &delivery["attempts"][0];
+        // Each webhook's own credential, and nothing else of what is said.
+        let (own, header, masked) = match delivery["webhook"].as_str().unwrap() {
+            "bearer" => ("hunter22hunter22", "authorization", "you sent Bearer …, Basic bWU"),
+            "basic" => ("bWU6aHVudGVyMjJodW50ZXIyMg==", "authorization", "22, Basic …, Bearer the"),
+            "oauth2" => ("the-token", "authorization", "==, Bearer …, text/plain"),
+            _ => ("hunter22hunter22", "x-session", "you sent Bearer …, Basic bWU"),
+        };
+        assert_eq!(attempt["request"]["headers"][header], "…", "{delivery}");
+        assert!(!delivery.to_string().contains(own), "{delivery}");
+        for echoed in [&attempt["response"]["body"], &attempt["response"]["headers"]["x-echo"]] {
+            assert!(echoed.as_str().unwrap().contains(masked) && echoed.as_str().unwrap().ends_with("text/plain"), "{delivery}");
+        }
     }
     let (_, webhooks) = server.http().get("/v1/webhooks").await;
     assert!(!webhooks.to_string().contains("hunter22hunter") && !webhooks.to_string().contains(SECRET));

@@ -38,6 +38,7 @@ mod schema;
 mod sealed;
 mod shutdown;
 mod signing;
+mod stderr;
 mod store_contract;
 mod store_erase;
 mod store_jobs;

@@ -63,27 +63,31 @@ async fn webhooks_of_the_api_and_kept_answers_are_sealed_and_follow_the_key() {
     std::fs::write(directory.path().join("config.toml"), both).unwrap();
     let server = Server::start_in(directory).await;
     delivers(&server, &receiver, 3).await;
+    assert_eq!(make(&server, &receiver).await, secret, "the kept answer is sealed anew, and nothing is made twice");
     let directory = server.stop().await;
     std::fs::write(directory.path().join("config.toml"), sealed_by(KEYS[1])).unwrap();
     let server = Server::start_in(directory).await;
     delivers(&server, &receiver, 4).await;
+    assert_eq!(make(&server, &receiver).await, secret);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_kept_as_it_came_is_sealed_at_the_next_start_and_opened_again_when_asked() {
     let receiver = Receiver::start().await;
     let server = Server::start(&head()).await;
-    make(&server, &receiver).await;
+    let secret = make(&server, &receiver).await;
     let directory = server.stop().await;
     assert!(CREDENTIALS.iter().all(|text| on_disk(directory.path(), text)), "without a key it lies there");
     std::fs::write(directory.path().join("config.toml"), sealed_by(KEYS[0])).unwrap();
     let server = Server::start_in(directory).await;
     delivers(&server, &receiver, 1).await;
+    assert_eq!(make(&server, &receiver).await, secret, "the first key seals the kept answer, instead of forgetting it");
     let directory = server.stop().await;
     assert!(CREDENTIALS.iter().all(|text| !on_disk(directory.path(), text)), "with one it does not");
     std::fs::write(directory.path().join("config.toml"), config(&format!("previous_keys = [\"{}\"]", KEYS[0]))).unwrap();
     let server = Server::start_in(directory).await;
     delivers(&server, &receiver, 2).await;
+    assert_eq!(make(&server, &receiver).await, secret);
     let directory = server.stop().await;
     std::fs::write(directory.path().join("config.toml"), head() + &webhook("x", &receiver.url("/x"), "[\"*\"]", "")).unwrap();
     let server = Server::start_in(directory).await;

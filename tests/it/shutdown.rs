@@ -200,6 +200,23 @@ fn serve(directory: &Path) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_means_nothing_here_ends_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("config.toml"), head()).unwrap();
+    let mut child = serve(directory.path()).env("TENTERHOOK_LOG", "info").stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut line = async || timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().expect("it goes on");
+    while !line().await.contains("listens on") {}
+    for signal in ["USR1", "USR2"] {
+        kill(&format!("-{signal}"), child.id().unwrap());
+        while !line().await.contains(&format!("SIG{signal} means nothing here")) {}
+    }
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    kill("-TERM", child.id().unwrap());
+    assert_eq!(ends(&mut child).await.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn as_the_first_process_of_a_container_it_still_ends_when_it_is_told_to() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config.toml"), head()).unwrap();

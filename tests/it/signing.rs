@@ -68,7 +68,20 @@ async fn a_rotation_signs_with_both_secrets_and_survives_a_restart() {
     let directory = server.stop().await;
     let server = Server::start_in(directory).await;
     assert_eq!(shown(&server, "a").await, now);
+    // Five sign at a time: the answer says which, with the time of each, and those that are missing there do not.
+    let first = rotate(&server, "a", "{\"overlap\": \"1h\"}").await;
+    assert_eq!(first["previous"].as_array().unwrap().len(), 2, "{first}");
+    for _ in 0..3 {
+        rotate(&server, "a", "").await;
+    }
+    let fifth = rotate(&server, "a", "").await;
+    assert_eq!(fifth["previous"], shown(&server, "a").await["previous"], "all of them, and no others");
+    let previous = fifth["previous"].as_array().unwrap();
+    assert_eq!((previous.len(), &previous[0]["until"]), (4, &fifth["previous_until"]), "{fifth}");
+    assert!(previous.iter().all(|previous| previous["secret_preview"] != secret(&new).preview()), "{fifth}");
+    assert_eq!(previous[3]["secret_preview"], secret(first["secret"].as_str().unwrap()).preview(), "{fifth}");
     let last = rotate(&server, "a", "{\"secret\": \"one of my own\", \"overlap\": \"0s\"}").await;
+    assert_eq!(last["previous"], Value::Array(Vec::new()), "{last}");
     assert_eq!((&last["secret"], &last["previous_until"]), (&Value::from("one of my own"), &Value::Null));
     server.publish("order.created", "2").await;
     let request = receiver.wait_for("/a", 2).await.remove(1);

@@ -205,3 +205,24 @@ async fn what_is_asked_for_by_hand_meets_neither_a_lease_of_before_nor_the_end_o
     let ended = bench.store.settle(Arc::new(settle(&again, None, retry))).await.unwrap();
     assert_eq!((ended.state, ended.due, ended.kept), (Some(DeliveryState::Succeeded), None, false));
 }
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_stores_files_are_for_their_owner_alone_also_those_of_an_older_version() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let files = ["tenterhook.db", "tenterhook.db-wal", "tenterhook.db-shm", "lock"];
+    let mode = |file: &str| std::fs::metadata(directory.path().join(file)).unwrap().permissions().mode() & 0o777;
+    for round in ["new", "old"] {
+        let store = open(directory.path(), &clock).await;
+        webhook(&store, "a").await;
+        for file in files {
+            assert_eq!(mode(file), 0o600, "{round}: {file}");
+        }
+        store.close().await;
+        for file in ["tenterhook.db", "lock"] {
+            std::fs::set_permissions(directory.path().join(file), std::fs::Permissions::from_mode(0o644)).unwrap();
+        }
+    }
+}

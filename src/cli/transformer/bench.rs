@@ -49,7 +49,7 @@ impl Times {
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     if cfg!(debug_assertions) && !global.json {
-        anstream::eprintln!("this tenterhook is a development build: the host is slower than a released one");
+        note!("this tenterhook is a development build: the host is slower than a released one");
     }
     let (events, options) = (args.input.events()?, args.input.options()?);
     let started = Instant::now();

@@ -92,7 +92,7 @@ impl Modules {
                     // Only where a server has its data already.
                     cache_dir = Some(loaded.settings.storage.path).filter(|path| path.is_dir()).map(|path| path.join("modules"));
                 }
-                Err(_) => anstream::eprintln!(
+                Err(_) => note!(
                     "{} has problems (see `tenterhook check`): its [transformers] are not looked at",
                     global.config.display()
                 ),

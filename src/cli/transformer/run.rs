@@ -73,9 +73,9 @@ fn print(done: &Transformed) {
         Err(error) => anstream::println!("{bad}failed{bad:#}: {error}"),
     }
     for line in &done.log {
-        anstream::eprintln!("{}: {}", level(line), line.message);
+        note!("{}: {}", level(line), line.message);
     }
-    anstream::eprintln!("in {:.3} ms, {} KiB of memory", done.duration.as_secs_f64() * 1e3, done.memory >> 10);
+    note!("in {:.3} ms, {} KiB of memory", done.duration.as_secs_f64() * 1e3, done.memory >> 10);
 }
 
 fn body(bytes: &[u8]) -> String {

@@ -53,7 +53,7 @@ fn the_networks_mistakes_are_named() {
     const HELP: &str = "write \"http://host:port\", \"https://host:port\" (TLS to the proxy), \"socks5://host:port\" (names are resolved here) or \"socks5h://host:port\" (the proxy resolves them), with user:password@ before the host if it wants them";
     for (url, message) in [
         ("egress:3128", "is not the URL of a proxy: `egress:3128`"),
-        ("ftp://egress:3128", "is not the URL of a proxy: `ftp://egress:3128/`"),
+        ("ftp://egress:3128", "is not the URL of a proxy: `ftp://egress:3128`"),
         ("http://egress:3128/path", "must be scheme, host and port alone: `http://egress:3128/path`"),
     ] {
         assert_eq!(one(&format!("[network]\nproxy = \"{url}\"")), format!("2:9 `proxy` {message} | {HELP}"));
@@ -68,6 +68,18 @@ fn the_networks_mistakes_are_named() {
         (
             "[network]\nmin_tls_version = \"1.1\"",
             "2:19 `min_tls_version` must be \"1.2\" or \"1.3\", found `1.1` | older versions are broken, and not spoken here",
+        ),
+        (
+            "[network]\nproxy = \"http://a\"\nno_proxy = [\"10.1.1.1/8\"]",
+            "3:13 `no_proxy`: `10.1.1.1/8` is not an address range | 10.1.1.1 lies within a range of that size: write \"10.0.0.0/8\"",
+        ),
+        (
+            "[network]\nallow = [\"::ffff:10.0.0.0/104\"]",
+            "2:10 `allow`: `::ffff:10.0.0.0/104` writes an IPv4 range as IPv6, which is never what is judged | write \"10.0.0.0/8\"",
+        ),
+        (
+            "[network]\nallow = [\"169.254.169.254/32\"]",
+            "2:10 `allow`: `169.254.169.254/32` is a cloud metadata service, which hands out credentials and is never delivered to | remove it",
         ),
         ("[network]\nca_file = \"\"", "2:11 `ca_file` must be a path such as \"ca.pem\""),
     ]);
@@ -116,6 +128,25 @@ fn a_webhooks_mistakes_are_named() {
         one("[defaults]\nauth = { bearer = \"x\" }"),
         "2:1 `auth` cannot stand in [defaults]: each endpoint would learn what the others' credentials are"
     );
+    let asked = |url: &str| {
+        let auth = format!("auth.oauth2 = {{ token_url = \"{url}\", client_id = \"a\", client_secret = \"${{TOKEN}}\" }}");
+        one(&webhook(&auth))
+    };
+    for (url, why) in [
+        ("https://10.1.2.3/token", "10.1.2.3 is in a blocked range (private, 10.0.0.0/8)"),
+        ("https://169.254.169.254/token", "169.254.169.254 is a cloud metadata service"),
+        ("https://metadata.azure.internal./token", "`metadata.azure.internal.` is the name of a cloud metadata service"),
+        ("http://login.example/token", "HTTPS required"),
+    ] {
+        assert!(asked(url).starts_with(&format!("4:29 `auth.oauth2.token_url` is refused: {why}")), "{}", asked(url));
+    }
+    load(&webhook(
+        "network.allow = [\"10.1.0.0/16\"]\nauth.oauth2 = { token_url = \"http://10.1.2.3/t\", client_id = \"a\", client_secret = \"b\" }",
+    ));
+    for allow in ["", "[network]\nallow = [\"10.0.0.0/8\"]\n"] {
+        let refused = problems(&format!("{allow}[webhooks.a]\nurl = \"https://metadata.google.internal/x\"\nevents = [\"*\"]"));
+        assert!(lines(&refused)[0].contains("is the name of a cloud metadata service"), "{refused}");
+    }
     let hidden = problems(&webhook("auth = { bearer = \"hunter22\", oauht2 = {} }"));
     assert!(!hidden.render(false).contains("hunter22"), "{}", hidden.render(false));
 }

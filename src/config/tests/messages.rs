@@ -315,6 +315,37 @@ listen = "${TOKEN}"
 }
 
 #[test]
+fn no_secret_of_the_wrong_shape_is_ever_shown() {
+    let hook = |lines: &str| webhook(lines);
+    for text in [
+        hook("auth = \"Bearer hunter22\""),
+        hook("auth = [\"Bearer hunter22\"]"),
+        hook("auth = { basic = \"me:hunter22\" }"),
+        hook("auth = { api_token = \"hunter22\" }"),
+        hook("auth = { basic = { username = \"me\", pw = \"hunter22\" } }"),
+        hook("auth.oauth2.params = {k = \"hunter22\"}"),
+        hook("auth = { oauth2 = { params = {k = \"hunter22\"}, token_url = \"login.example/hunter22\" } }"),
+        hook("[webhooks.a.auth.oauth2]\nclientsecret = \"hunter22\"\nparams = \"hunter22\""),
+        hook("headers = \"hunter22\""),
+        hook("secret = { a = \"hunter22\" }"),
+        hook("tls = \"hunter22\""),
+        "[network]\nproxy = \"u:hunter22@h:1\"".to_owned(),
+        "[network]\nproxy = \"ftp://u:hunter22@h:1\"".to_owned(),
+        "[webhooks.a]\nurl = \"ftp://h/hunter22\"\nevents = [\"*\"]".to_owned(),
+        "[storage]\nkey = [\"hunter22\"]".to_owned(),
+        "storage = \"hunter22\"".to_owned(),
+        "[tokens]\nurl = \"hunter22\"".to_owned(),
+        "tokens = \"hunter22\"".to_owned(),
+    ] {
+        let problems = problems(&text);
+        let json = serde_json::to_string(&problems.problems).unwrap();
+        for shown in [problems.render(false), json, problems.to_string()] {
+            assert!(!shown.contains("hunter22"), "{text}\n{shown}");
+        }
+    }
+}
+
+#[test]
 fn the_column_is_the_files_even_when_something_before_it_is_hidden() {
     let text = webhook("transform = { use = \"x\", options = { token = \"hunter22-hunter22\", a = nan } }");
     let rendered = problems(&text).render(false);

@@ -88,6 +88,39 @@ fn dialects_that_are_none_say_why() {
 }
 
 #[test]
+fn a_signature_has_its_header_to_itself() {
+    const AUTH: &str = "auth = { bearer = \"${TOKEN}\" }\n";
+    for more in [
+        "signature = { scheme = \"sha256\", header = \"Authorization\" }",
+        "signature = [\"standard\", { scheme = \"sha256\", header = \"AUTHORIZATION\" }]",
+    ] {
+        assert_eq!(
+            one(&webhook(&format!("{AUTH}{more}"))),
+            "4:1 `auth` is set, and a signature goes to the header `Authorization` too, where only one can be | give the signature another header: { scheme = \"…\", header = \"X-My-Signature\" }"
+        );
+        load(&webhook(more));
+    }
+    let inherited = format!("[defaults]\nsignature = {{ scheme = \"sha256\", header = \"Authorization\" }}\n{}", webhook(AUTH));
+    assert!(one(&inherited).contains("`auth` is set, and a signature goes to the header `Authorization` too"));
+    assert_eq!(
+        one(&webhook(
+            "signature = [{ scheme = \"sha256\", header = \"X-S\" }, { scheme = \"github\", header = \"X-S-Previous\" }]"
+        )),
+        "4:53 two signatures would be written to `x-s-previous` when a rotation moves one to `…-previous` (the other one is at config.toml:4:14) | give one of them another `header`"
+    );
+    assert!(
+        one(&webhook(
+            "signature = [{ scheme = \"sha256\", header = \"X-S-Previous\" }, { scheme = \"github\", header = \"X-S\" }]"
+        ))
+        .contains("two signatures would be written to `x-s`")
+    );
+    assert!(
+        one(&webhook("signature = { scheme = \"sha256\", header = \"X-S\" }\nheaders = { x-s = \"a\" }"))
+            .contains("the header `x-s` is set, and the signature goes there too")
+    );
+}
+
+#[test]
 fn several_secrets_sign_and_the_first_is_the_newest() {
     let loaded = load(&webhook("secret = [\"the new one\", \"the old one\"]"));
     let webhook = only(&loaded);

@@ -231,15 +231,26 @@ pub(super) struct Rotation {
     overlap: Option<String>,
 }
 
+/// A secret that signs until then, and no more.
+#[derive(ToSchema)]
+pub(super) struct Previous {
+    secret_preview: String,
+    #[schema(required, format = DateTime)]
+    until: Option<String>,
+}
+
 #[derive(ToSchema)]
 #[schema(example = json!({"id": "ops-slack", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "secret_preview": "whsec_…LaSw",
-    "previous_until": "2026-01-29T10:30:45.000Z"}))]
+    "previous_until": "2026-01-29T10:30:45.000Z",
+    "previous": [{"secret_preview": "whsec_…3f2a", "until": "2026-01-29T10:30:45.000Z"}]}))]
 pub(super) struct Rotated {
     id: String,
     secret: String,
     secret_preview: String,
     #[schema(required, format = DateTime)]
     previous_until: Option<String>,
+    /// Those that sign beside the new one, newest first, and how long; at most four. All others sign no more.
+    previous: Vec<Previous>,
     /// Of a `whsk_` key.
     public_key: Option<String>,
 }

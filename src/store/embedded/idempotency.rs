@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::Embedded;
-use super::secrets::Bound;
+use super::secrets::{Bound, Keyring};
 use super::writer::{Command, Writer};
 use crate::model::Timestamp;
 use crate::store::{Begun, KeptAnswer, StoreError};
@@ -22,6 +22,9 @@ CREATE INDEX idempotency_at ON idempotency(at);
 
 /// Old rows that go with each new one: they cannot pile up.
 const REMOVED_AT_ONCE: u32 = 16;
+
+/// Answers opened at once when another key takes over: each may be as large as an answer can be.
+const SEALED_AT_ONCE: u32 = 64;
 
 /// No request takes so long: what is under way since then lost its end (a full disk), and is as good as never begun.
 const UNDER_WAY_MAX: Duration = Duration::from_secs(10 * 60);
@@ -109,6 +112,36 @@ impl Writer {
                 Ok(Begun::Done(KeptAnswer { status, headers, body }))
             })
             .optional()
+    }
+}
+
+/// The kept answers that are sealed otherwise than these keys would; answers how many those were. One that cannot be
+/// opened any more goes: whoever asks for it again is served.
+pub(super) fn sealed_anew(connection: &Connection, keys: &Keyring) -> Result<u64, rusqlite::Error> {
+    let (mut changed, mut after) = (0, Vec::new());
+    loop {
+        let mut statement = connection.prepare_cached(
+            "SELECT key, sealed_by, body FROM idempotency
+             WHERE key > ?1 AND status IS NOT NULL AND sealed_by IS NOT ?2 ORDER BY key LIMIT ?3",
+        )?;
+        let row = |row: &Row<'_>| {
+            let (key, sealed_by) = (row.get::<_, Vec<u8>>(0)?, row.get::<_, Option<String>>(1)?);
+            Ok((key, keys.open(Bound::Answer, sealed_by.as_deref(), row.get_ref(2)?.as_blob()?).ok()))
+        };
+        let page: Vec<_> = statement.query_map(params![after, keys.current(), SEALED_AT_ONCE], row)?.collect::<Result<_, _>>()?;
+        let Some((last, _)) = page.last() else { return Ok(changed) };
+        after.clone_from(last);
+        for (key, text) in &page {
+            let Some(text) = text else {
+                connection.prepare_cached("DELETE FROM idempotency WHERE key = ?1")?.execute([key])?;
+                continue;
+            };
+            let (sealed_by, body) = keys.seal(Bound::Answer, text)?;
+            connection
+                .prepare_cached("UPDATE idempotency SET sealed_by = ?2, body = ?3 WHERE key = ?1")?
+                .execute(params![key, sealed_by, body])?;
+            changed += 1;
+        }
     }
 }
 

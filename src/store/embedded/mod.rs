@@ -114,6 +114,7 @@ impl Embedded {
             .map_err(|e| unavailable(format!("cannot make the data directory {}: {e}", directory.display())))?;
         let lock = lock_directory(&directory).map_err(unavailable)?;
         let path = directory.join(FILE_NAME);
+        keep_private(&path).map_err(|e| unavailable(format!("cannot make {}: {e}", path.display())))?;
         let failed_to_open = |e: rusqlite::Error| unavailable(format!("cannot open {}: {e}", path.display()));
         let writer_connection = schema::open_writer(&path).map_err(failed_to_open)?;
         let checkpointer = schema::open_checkpointer(&path).map_err(failed_to_open)?;
@@ -372,14 +373,42 @@ fn make_directory(path: &std::path::Path) -> std::io::Result<()> {
     builder.create(path)
 }
 
+/// The file for its owner alone, whatever the umask: SQLite gives what it makes beside it the same mode. Mends what an
+/// older version, or a copy, has left open.
+#[cfg(unix)]
+fn keep_private(path: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    File::options().create(true).truncate(false).append(true).mode(0o600).open(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let name = std::path::Path::new(&name);
+        let Ok(found) = name.metadata() else { continue };
+        let mode = found.permissions().mode();
+        if mode & 0o077 != 0
+            && let Err(error) = std::fs::set_permissions(name, std::fs::Permissions::from_mode(mode & !0o077))
+        {
+            tracing::warn!(file = %name.display(), %error, "others may read the store, and that cannot be changed: make it the server's own");
+        }
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn keep_private(_: &std::path::Path) -> std::io::Result<()> {
+    Ok(())
+}
+
 fn lock_directory(directory: &std::path::Path) -> Result<File, String> {
     let path = directory.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&path).map_err(|e| format!("cannot open {}: {e}", path.display()))?;
+    // Whoever may open it may hold it. Whether it can be changed says the store's own file.
+    #[cfg(unix)]
+    let _ = file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(format!(

@@ -153,8 +153,8 @@ impl Writer {
         self.live_secrets(webhook)
     }
 
-    /// Seals every kept secret, and every webhook made over the API, with the current key, or opens them for good when
-    /// there is none.
+    /// Seals every kept secret, every webhook made over the API and every kept answer with the current key, or opens them
+    /// for good when there is none.
     pub(super) fn rekey(&mut self, keys: &StorageKeys) -> Result<u64, rusqlite::Error> {
         let ring = Keyring::new(keys)?;
         let mut statement = self.connection.prepare("SELECT webhook, n, sealed_by, secret FROM secrets")?;
@@ -180,8 +180,7 @@ impl Writer {
             changed += 1;
         }
         changed += super::api_webhooks::sealed_anew(&self.connection, &ring, &webhooks)?;
-        // Kept answers are for a day, not worth sealing anew; those sealed otherwise could not be read any more.
-        self.connection.execute("DELETE FROM idempotency WHERE status IS NOT NULL AND sealed_by IS NOT ?1", [&ring.current])?;
+        changed += super::idempotency::sealed_anew(&self.connection, &ring)?;
         self.connection.pragma_update(None, "secure_delete", false)?;
         self.keyring = ring;
         Ok(changed)
