@@ -58,7 +58,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             note!("problem: {problem}");
         }
         if let Some(advice) = &checked.advice {
-            anstream::eprintln!("what to do: {advice}");
+            note!("what to do: {advice}");
         }
         if whole {
             anstream::println!("The store is whole.");

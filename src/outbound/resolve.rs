@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -120,6 +120,9 @@ impl State {
     }
 }
 
+/// The operating system's resolver is one, and so are the process's threads, whatever clients come and go with reloads.
+static SYSTEM: LazyLock<Arc<Desk>> = LazyLock::new(Desk::new);
+
 impl Desk {
     fn new() -> Arc<Self> {
         let places = |count| Arc::new(Semaphore::new(count));
@@ -175,7 +178,11 @@ impl Desk {
 
 impl Lookups {
     pub(super) fn new(resolver: Resolver) -> Self {
-        Self { resolver, desk: Desk::new() }
+        let desk = match &resolver {
+            Resolver::System => SYSTEM.clone(),
+            Resolver::Custom(_) => Desk::new(),
+        };
+        Self { resolver, desk }
     }
 
     /// The addresses of `name`, in the resolver's order; the error in words.
@@ -189,7 +196,8 @@ impl Lookups {
     #[expect(clippy::disallowed_methods, reason = "those who wait hear of its end, a panic's too, by its channel")]
     fn join_or_start(&self, name: &str) -> watch::Receiver<Option<Answer>> {
         let mut state = self.desk.lock();
-        if let Some(answer) = state.flights.get(name) {
+        // One whose runtime ended before it is not joined.
+        if let Some(answer) = state.flights.get(name).filter(|answer| answer.has_changed().is_ok()) {
             return answer.clone();
         }
         let name: Arc<str> = name.into();
@@ -374,6 +382,22 @@ mod tests {
         }
         assert!(state.recent.len() + state.older.len() <= 2 * NAMES_MAX);
         assert_eq!((state.pace("0.test"), state.pace(&name(3 * NAMES_MAX - 1))), (None, Some(Pace::Quick)));
+    }
+
+    #[test]
+    fn a_lookup_that_ended_with_its_runtime_is_begun_anew() {
+        let lookups = Lookups::new(Resolver::Custom(Arc::new(|_| Ok(vec![[192, 0, 2, 1].into()]))));
+        for asks in [false, true] {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            runtime.block_on(async {
+                // Its task has no turn before the first runtime ends.
+                let answer = lookups.join_or_start("a.test");
+                if asks {
+                    resolves(&lookups, "a.test").await;
+                }
+                drop(answer);
+            });
+        }
     }
 
     #[tokio::test]
