@@ -49,7 +49,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             Some(oldest) => format!("{} of them due, the oldest since {oldest}", checked.due),
             None => "none of them due".to_owned(),
         };
-        anstream::println!(
+        say!(
             "{}: {} events, {} deliveries ({} open, {waits}), {} attempts",
             directory.display(),
             checked.events,
@@ -61,7 +61,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             note!("problem: {problem}");
         }
         if whole {
-            anstream::println!("The store is whole.");
+            say!("The store is whole.");
         }
     }
     if whole { Ok(()) } else { Err(Failed.into()) }
