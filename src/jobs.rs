@@ -3,10 +3,12 @@
 //! matter of the store alone (the webhooks of an erased tenant) is asked of the configuration's owner before the first
 //! step, and asked again when a crash comes in between. Refuses to know of HTTP: a job is a row in the store.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -31,10 +33,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// After a round that could only wait for deliveries to be made.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// After the store said no.
+/// After the store said no, to the job alone that it was about if it was about one.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
-/// Jobs that take turns.
+/// Jobs that take a step in one round; with more of them running, the next round goes on with those after them.
 const AT_ONCE: usize = 16;
 
 pub struct Worker {
@@ -44,11 +46,23 @@ pub struct Worker {
     control: Control,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Round {
+    #[default]
     Idle,
     Waited,
     Worked,
+}
+
+/// Whose turn it is among the running jobs.
+#[derive(Default)]
+struct Turns {
+    /// Those after this one; `None`: from the newest on.
+    after: Option<Cursor>,
+    /// What came of it since the newest had its turn.
+    lap: Round,
+    /// Jobs that broke, and until when they are let alone.
+    broken: HashMap<i64, Instant>,
 }
 
 impl Worker {
@@ -58,8 +72,9 @@ impl Worker {
 
     /// Does the jobs of the store until `shutdown`; `news` is rung when there is a new one.
     pub async fn run(self, news: Arc<Notify>, shutdown: CancellationToken) {
+        let mut turns = Turns::default();
         loop {
-            let pause = match self.round().await {
+            let pause = match self.round(&mut turns).await {
                 Ok(Round::Idle) => None,
                 Ok(Round::Worked) => Some(PAUSE),
                 Ok(Round::Waited) => Some(WAIT),
@@ -81,13 +96,43 @@ impl Worker {
         }
     }
 
-    /// A step of every running job.
-    async fn round(&self) -> Result<Round, StoreError> {
-        let mut round = Round::Idle;
-        for job in self.store.jobs(Some(JobState::Running), None, AT_ONCE).await?.rows {
-            round = round.max(self.step(&job).await?);
+    /// A step of some of the running jobs, each in its turn: neither those that wait nor one that breaks keep the others
+    /// from theirs.
+    async fn round(&self, turns: &mut Turns) -> Result<Round, StoreError> {
+        let page = self.store.jobs(Some(JobState::Running), turns.after, AT_ONCE).await?;
+        turns.after = page.next;
+        for job in &page.rows {
+            turns.lap = turns.lap.max(self.turn(job, &mut turns.broken).await);
         }
-        Ok(round)
+        if page.next.is_some() {
+            return Ok(Round::Worked);
+        }
+        if turns.lap == Round::Idle {
+            turns.broken.clear();
+        }
+        Ok(std::mem::take(&mut turns.lap))
+    }
+
+    /// What breaks a job concerns that job: it is told once, and tried again until it goes on.
+    async fn turn(&self, job: &Job, broken: &mut HashMap<i64, Instant>) -> Round {
+        if broken.get(&job.number).is_some_and(|until| Instant::now() < *until) {
+            return Round::Waited;
+        }
+        match self.step(job).await {
+            Ok(round) => {
+                broken.remove(&job.number);
+                round
+            }
+            Err(error) => {
+                let told = broken.insert(job.number, Instant::now() + STORE_PAUSE).is_some();
+                if told {
+                    tracing::debug!(job = job.number, %error, "still, the job does not get on");
+                } else {
+                    tracing::warn!(job = job.number, %error, "a job does not get on, it is tried again until it does");
+                }
+                Round::Waited
+            }
+        }
     }
 
     async fn step(&self, job: &Job) -> Result<Round, StoreError> {

@@ -32,7 +32,7 @@ use crate::transform::{Host, HostError, HostOptions};
 
 pub use crate::http::document as openapi;
 pub use crate::http::{Change, Diff, Picture, needs_restart};
-pub use crate::store::StoreCheck;
+pub use crate::store::{StoreCheck, StoreCounts};
 pub use check::{CheckReport, check};
 pub use local::{LocalServer, data_directory, local_server};
 pub use picture::picture;

@@ -134,7 +134,12 @@ impl Client {
             request = request.header(CONTENT_TYPE, "application/json");
         }
         let request = request.body(Bytes::from(body.unwrap_or_default())).with_context(|| format!("{url} is not a URL"))?;
-        let limits = SendLimits { timeout: TIMEOUT, connect_timeout: TIMEOUT, response_bytes_max: ANSWER_BYTES_MAX };
+        let limits = SendLimits {
+            timeout: TIMEOUT,
+            spent: Duration::ZERO,
+            connect_timeout: TIMEOUT,
+            response_bytes_max: ANSWER_BYTES_MAX,
+        };
         let answer = self.http.send(request, limits).await.map_err(|e| {
             anyhow::anyhow!("cannot reach the server at {}: {}: is it running? start it with `tenterhook`", self.base, e.detail)
         })?;

@@ -161,16 +161,21 @@ pub(super) fn table(rows: &[Value]) -> String {
 
 fn show(delivery: &Value) -> String {
     let field = |key: &str| text(&delivery[key]);
+    let batch: Vec<String> = delivery["batch"].as_array().into_iter().flatten().map(text).collect();
+    let more = if batch.len() > 1 { format!(" +{}", batch.len() - 1) } else { String::new() };
     let mut out = output::fields(&[
         ("id", field("id")),
         ("state", state(&delivery["state"])),
         ("webhook", field("webhook")),
-        ("event", format!("{} {}", field("event_type"), field("event_id"))),
+        ("event", format!("{} {}{more}", field("event_type"), field("event_id"))),
         ("tenant", field("tenant")),
         ("created", field("created_at")),
         ("next attempt", field("next_attempt_at")),
         ("reason", field("reason")),
     ]);
+    if !batch.is_empty() {
+        out.push_str(&format!("{}         {}\n", styled(DIM, "batch"), batch.join(&format!("\n{:14}", ""))));
+    }
     for attempt in delivery["attempts"].as_array().into_iter().flatten() {
         out.push('\n');
         out.push_str(&show_attempt(attempt));
@@ -273,6 +278,15 @@ mod tests {
             "(the rest was not kept)",
             "connect 1.5ms",
         ] {
+            assert!(text.contains(part), "no {part:?} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_batch_is_shown_with_all_its_events() {
+        let delivery = json!({"id": "dlv_1", "event_id": "evt_1", "event_type": "a.b", "batch": ["evt_1", "evt_2", "evt_3"]});
+        let text = plain(&show(&delivery));
+        for part in ["event         a.b evt_1 +2\n", "batch         evt_1\n              evt_2\n              evt_3\n"] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }
     }

@@ -3,8 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use anyhow::anyhow;
+use serde_json::{Value, json};
+
 use super::{Failed, Global};
-use crate::app;
+use crate::app::{self, StoreCheck, StoreCounts};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,7 +22,9 @@ enum Command {
 }
 
 #[derive(clap::Args)]
-#[command(after_help = "Reads the file as it is, also while a server runs on it, and changes nothing.
+#[command(after_help = "Reads the file as it is, also while a server runs on it, and changes nothing. It proves that every
+delivery that is open will be attempted or waits for what is there, that counts equal the rows,
+and that SQLite finds the file sound.
 
 Examples:
   tenterhook store check
@@ -34,35 +39,79 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let Command::Check(args) = args.command;
     let directory = match args.data {
         Some(directory) => directory,
-        None => app::data_directory(&global.config)?,
+        None => app::data_directory(&global.config)
+            .map_err(|error| anyhow!("{error}; to check a store without it, name the data directory with --data DIR"))?,
     };
-    let checked = app::check_store(directory.clone()).await?;
+    let checked = match app::check_store(directory.clone()).await {
+        Ok(checked) => checked,
+        Err(error) if global.json => StoreCheck { problems: vec![error.to_string()], ..StoreCheck::default() },
+        Err(error) => return Err(error.into()),
+    };
     let whole = checked.problems.is_empty();
     if global.json {
-        let answer = serde_json::json!({
-            "ok": whole, "events": checked.events, "deliveries": checked.deliveries, "attempts": checked.attempts,
-            "open": checked.open, "due": checked.due, "oldest_due": checked.oldest_due, "problems": checked.problems,
-        });
-        writeln!(std::io::stdout(), "{answer}")?;
+        writeln!(std::io::stdout(), "{}", shape(&checked))?;
     } else {
-        let waits = match checked.oldest_due {
-            Some(oldest) => format!("{} of them due, the oldest since {oldest}", checked.due),
-            None => "none of them due".to_owned(),
-        };
-        say!(
-            "{}: {} events, {} deliveries ({} open, {waits}), {} attempts",
-            directory.display(),
-            checked.events,
-            checked.deliveries,
-            checked.open,
-            checked.attempts
-        );
+        if let Some(counts) = &checked.counts {
+            say!("{}: {}", directory.display(), show(counts));
+        }
         for problem in &checked.problems {
             note!("problem: {problem}");
+        }
+        if let Some(advice) = &checked.advice {
+            note!("what to do: {advice}");
         }
         if whole {
             say!("The store is whole.");
         }
     }
     if whole { Ok(()) } else { Err(Failed.into()) }
+}
+
+fn shape(checked: &StoreCheck) -> Value {
+    let of = |what: fn(&StoreCounts) -> u64| checked.counts.as_ref().map(what);
+    json!({
+        "ok": checked.problems.is_empty(), "events": of(|it| it.events), "deliveries": of(|it| it.deliveries),
+        "attempts": of(|it| it.attempts), "open": of(|it| it.open), "due": of(|it| it.due), "in_memory": of(|it| it.in_memory),
+        "oldest_due": checked.counts.as_ref().and_then(|counts| counts.oldest_due),
+        "problems": checked.problems, "advice": checked.advice,
+    })
+}
+
+fn show(counts: &StoreCounts) -> String {
+    let StoreCounts { events, deliveries, attempts, open, due, in_memory, oldest_due } = counts;
+    let mut waits = match oldest_due {
+        Some(oldest) => format!("{due} of them due, the oldest since {oldest}"),
+        None => "none of them due".to_owned(),
+    };
+    if *in_memory > 0 {
+        waits.push_str(&format!("; {in_memory} handed over in memory, taken up at the next start if no server runs"));
+    }
+    format!("{events} events, {deliveries} deliveries ({open} open, {waits}), {attempts} attempts")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn what_is_in_memory_is_due_and_said_to_be_there() {
+        let oldest_due = Some(Timestamp::from_millis(0));
+        let counts = StoreCounts { events: 3, deliveries: 3, attempts: 1, open: 2, due: 2, in_memory: 1, oldest_due };
+        assert_eq!(
+            show(&counts),
+            "3 events, 3 deliveries (2 open, 2 of them due, the oldest since 1970-01-01T00:00:00.000Z; 1 handed over in memory, \
+             taken up at the next start if no server runs), 1 attempts"
+        );
+    }
+
+    #[test]
+    fn json_has_its_keys_also_when_nothing_can_be_read() {
+        let checked = StoreCheck { problems: vec!["the file is damaged".to_owned()], ..StoreCheck::default() };
+        let shape = shape(&checked);
+        assert_eq!(
+            (&shape["ok"], &shape["events"], shape["problems"].as_array().unwrap().len()),
+            (&false.into(), &Value::Null, 1)
+        );
+    }
 }

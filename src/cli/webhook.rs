@@ -76,7 +76,7 @@ struct Create {
     id: Option<String>,
     #[command(flatten)]
     keys: Keys,
-    /// Disabled at first: deliveries wait
+    /// Disabled at first: it gets nothing
     #[arg(long)]
     disabled: bool,
     #[command(flatten)]

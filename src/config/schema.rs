@@ -230,7 +230,9 @@ fn webhook(key: &str) -> Value {
             "type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 64,
             "description": "Sent with every request",
         }),
-        "enabled" => boolean("A disabled webhook's deliveries wait [default: true]"),
+        "enabled" => {
+            boolean("What waits for a disabled webhook is held, and events published meanwhile pass it by [default: true]")
+        }
         "description" => a("text", "In your own words"),
         "tenant" => a("text", "Receives only this tenant's events; absent: events without one"),
         "retry" => described("When failures are tried again", table(&RETRY, &[], retry)),

@@ -228,7 +228,8 @@ async fn attempt(context: &Context, snapshot: &Snapshot, webhook: &Webhook, leas
         MadeNow::Request { request, kept } => {
             let sent = request::as_sent(webhook, &request);
             let limits = SendLimits {
-                timeout: webhook.settings.timeout.saturating_sub(spent),
+                timeout: webhook.settings.timeout,
+                spent,
                 connect_timeout: webhook.settings.connect_timeout,
                 response_bytes_max: RESPONSE_BYTES_MAX,
             };

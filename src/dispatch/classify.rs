@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
+use url::{Position, Url};
 
 use crate::model::{Asked, Cause, Failure, Outcome, RETRY_AFTER_MAX, ReceivedResponse, RetryPolicy, Timestamp, Timings};
 use crate::outbound::{Response, SendError};
@@ -60,7 +61,8 @@ pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, 
     let (outcome, error) = if policy.success.contains(status) {
         (Outcome::Delivered { status }, None)
     } else {
-        let retry_after = retry_after(&response.headers, now).or_else(|| retry_after_in_body(status, &response.body));
+        // Whoever says several things means the longest at least.
+        let retry_after = retry_after(&response.headers, now).max(retry_after_in_body(status, &response.body));
         (Outcome::Failed(Failure { cause: Cause::Status(status), retry_after, asked }), Some(explain(status, &response)))
     };
     let kept = ReceivedResponse { headers: keep(&response.headers), body: response.body, truncated: response.truncated };
@@ -71,10 +73,16 @@ fn explain(status: u16, response: &Response) -> String {
     let name = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason()).unwrap_or("an unknown status");
     let hint = match status {
         300..=399 => {
-            let target = response.headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
-            let target: String = target.chars().filter(|c| !c.is_control()).take(200).collect();
+            let target = response.headers.get(http::header::LOCATION).and_then(|value| value.to_str().ok());
+            let target = target.map_or_else(|| "nowhere".to_owned(), masked);
             return format!(
                 "the endpoint answered {status} {name} to `{target}`: redirects are not followed, set the webhook's `url` to where it leads"
+            );
+        }
+        502..=504 if response.via.is_some() => {
+            let proxy = response.via.as_deref().unwrap_or_default();
+            return format!(
+                "the endpoint answered {status} {name}, or the proxy {proxy} in its place: does that reach the endpoint?"
             );
         }
         401 | 403 => ": does the endpoint expect credentials in `headers`, or check the signature with another secret?",
@@ -87,10 +95,28 @@ fn explain(status: u16, response: &Response) -> String {
     format!("the endpoint answered {status} {name}{hint}")
 }
 
+/// Where a redirect leads, without path and query: sign-in pages and the like get tokens there.
+fn masked(location: &str) -> String {
+    const REST: &str = "…";
+    match Url::parse(location) {
+        Ok(url) if url.has_host() => {
+            let origin = format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]);
+            let origin: String = origin.chars().take(200).collect();
+            let rest = if url[Position::AfterPath..].is_empty() && url.path() == "/" { "" } else { REST };
+            format!("{origin}/{rest}")
+        }
+        _ if location.starts_with('/') && !location.starts_with("//") => format!("/{REST}"),
+        _ => REST.to_owned(),
+    }
+}
+
 /// RFC 9110 section 10.2.3: seconds or a date; Discord sends fractions of seconds. Whatever a peer sends, the answer
-/// is at most [`RETRY_AFTER_MAX`].
+/// is at most [`RETRY_AFTER_MAX`]; of several headers the longest counts.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    headers.get_all(RETRY_AFTER).iter().filter_map(|value| delay(value.to_str().ok()?.trim(), now)).max()
+}
+
+fn delay(text: &str, now: Timestamp) -> Option<Duration> {
     if text.starts_with(|c: char| c.is_ascii_digit())
         && let Ok(seconds) = text.parse::<f64>()
     {
@@ -144,6 +170,16 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_of_several_retry_afters_counts() {
+        let mut headers = HeaderMap::new();
+        for text in ["2", "soon", "Wed, 28 Jan 2026 10:31:45 GMT", "30"] {
+            headers.append(RETRY_AFTER, HeaderValue::from_static(text));
+        }
+        let now = Timestamp::parse("2026-01-28T10:30:45Z").unwrap();
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(60)));
+    }
+
+    #[test]
     fn what_a_peer_sends_is_clamped_or_ignored() {
         assert_eq!(parsed("1e300"), Some(RETRY_AFTER_MAX));
         assert_eq!(parsed("99999999999999999999"), Some(RETRY_AFTER_MAX));
@@ -157,18 +193,56 @@ mod tests {
     fn a_redirect_says_where_it_leads_and_that_it_is_not_followed() {
         let mut headers = HeaderMap::new();
         headers.insert(http::header::LOCATION, HeaderValue::from_static("https://new.example/"));
-        let response =
-            Response { status: 301, headers, body: bytes::Bytes::new(), truncated: false, timings: Timings::default() };
+        let response = Response {
+            status: 301,
+            headers,
+            body: bytes::Bytes::new(),
+            truncated: false,
+            timings: Timings::default(),
+            via: None,
+        };
         let verdict = answer(&RetryPolicy::default(), Ok(response), Timestamp::default());
         assert_eq!(verdict.outcome, Outcome::Failed(Failure::new(Cause::Status(301))));
         let error = verdict.error.unwrap();
         assert!(error.contains("https://new.example/") && error.contains("not followed"), "{error}");
     }
 
+    #[test]
+    fn a_redirects_tokens_are_not_told() {
+        for (location, shown) in [
+            ("https://user:s3cr@login.example:8443/sso/s3cr?token=s3cr#s3cr", "`https://login.example:8443/…`"),
+            ("https://new.example/?s3cr", "`https://new.example/…`"),
+            ("http://[2001:db8::1]/s3cr", "`http://[2001:db8::1]/…`"),
+            ("/in?token=s3cr", "`/…`"),
+            ("//new.example/s3cr", "`…`"),
+            ("s3cr", "`…`"),
+            ("mailto:s3cr", "`…`"),
+        ] {
+            let error = answered(307, &[("location", location)], b"").error.unwrap();
+            assert!(error.contains(shown) && !error.contains("s3cr"), "{error}");
+        }
+        assert!(answered(307, &[], b"").error.unwrap().contains("to `nowhere`"));
+    }
+
+    #[test]
+    fn a_gateways_error_may_be_the_proxys() {
+        let error = |status| {
+            let via = Some("egress:3128".into());
+            let (headers, body) = (HeaderMap::new(), bytes::Bytes::new());
+            let response = Response { status, headers, body, truncated: false, timings: Timings::default(), via };
+            answer(&RetryPolicy::default(), Ok(response), Timestamp::default()).error.unwrap()
+        };
+        for status in [502, 503, 504] {
+            assert!(error(status).contains("or the proxy egress:3128 in its place"), "{}", error(status));
+        }
+        assert!(!error(500).contains("proxy"));
+        assert!(!answered(502, &[], b"").error.unwrap().contains("proxy"));
+    }
+
     fn answered(status: u16, headers: &[(&'static str, &'static str)], body: &'static [u8]) -> Verdict {
         let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value))).collect();
         let body = bytes::Bytes::from_static(body);
-        let response = Response { status, headers, body, truncated: false, timings: Timings::default() };
+        let response = Response { status, headers, body, truncated: false, timings: Timings::default(), via: None };
         answer(&RetryPolicy::default(), Ok(response), Timestamp::default())
     }
 
@@ -180,6 +254,7 @@ mod tests {
         };
         assert_eq!(hint(429, &[], br#"{"message":"rate limited","retry_after":0.65}"#), Some(Duration::from_millis(650)));
         assert_eq!(hint(429, &[("retry-after", "2")], br#"{"retry_after":0.65}"#), Some(Duration::from_secs(2)));
+        assert_eq!(hint(429, &[("retry-after", "2")], br#"{"retry_after":64.57}"#), Some(Duration::from_millis(64_570)));
         assert_eq!(hint(429, &[], br#"{"retry_after":-1e300}"#), Some(Duration::ZERO));
         assert_eq!(hint(429, &[], br#"{"retry_after":1e300}"#), Some(RETRY_AFTER_MAX));
         assert_eq!(hint(500, &[], br#"{"retry_after":0.65}"#), None);

@@ -74,10 +74,10 @@ pub(super) struct Health {
 
 impl Health {
     /// As it was when the last process ended.
-    pub(super) fn restored(board: &Switchboard) -> Self {
+    pub(super) fn restored(board: &Switchboard, now: Timestamp) -> Self {
         let entry = |condition: Condition| Entry {
             breaker: Breaker::restored(condition.open),
-            failing: Failing::restored(condition.failing_since),
+            failing: Failing::restored(condition.failing_since, now),
             kept: condition,
         };
         let all = board.all().into_iter();

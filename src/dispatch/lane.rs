@@ -279,6 +279,7 @@ mod tests {
             attempt_count: 0,
             trigger: Trigger::Scheduled,
             asks: 0,
+            edition: 0,
             made: None,
             slot: None,
         }

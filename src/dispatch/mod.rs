@@ -100,7 +100,7 @@ impl Dispatcher {
         // Each attempt sends two events at the most, so a send never waits; nobody else sends there.
         let (sender, events) = mpsc::channel(2 * ATTEMPTS_MAX);
         let (others, others_inbox) = mpsc::channel(OTHERS_MAX);
-        let health = Health::restored(&live.snapshot().switchboard);
+        let health = Health::restored(&live.snapshot().switchboard, clock.now());
         let operational = Operational::new(store.clone(), Arc::clone(&live), clock.clone());
         Self {
             context: Arc::new(Context { store, live, clock, metrics, events: sender, others, operational, simulation }),

@@ -67,15 +67,15 @@ impl Places {
 
     /// How many attempts one of `lanes` may have: all it wants while there is plenty of room.
     pub(super) fn allowance(&self, lanes: usize, proven: bool) -> usize {
-        match self.taken {
-            ..UNPROVEN_FROM => ATTEMPTS_MAX,
-            ..SHARED_FROM if proven => ATTEMPTS_MAX,
-            ..SHARED_FROM => UNPROVEN_MAX,
-            taken if proven => {
-                let even = (ATTEMPTS_MAX - SHARED_FROM) / lanes.max(1);
-                even.min(ATTEMPTS_MAX.saturating_sub(taken) / PARTS).max(1)
-            }
-            _ => 1,
+        if self.taken < UNPROVEN_FROM || (proven && self.taken < SHARED_FROM) {
+            ATTEMPTS_MAX
+        } else if self.taken < SHARED_FROM {
+            UNPROVEN_MAX
+        } else if proven {
+            let even = (ATTEMPTS_MAX - SHARED_FROM) / lanes.max(1);
+            even.min(ATTEMPTS_MAX.saturating_sub(self.taken) / PARTS).max(1)
+        } else {
+            1
         }
     }
 

@@ -1,5 +1,6 @@
 //! The request of a delivery: its bytes made once, its headers, its signature.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -110,7 +111,7 @@ fn array(lease: &Lease) -> Bytes {
 
 fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Result<Request<Bytes>, String> {
     let settings = &webhook.settings;
-    let mut url = std::borrow::Cow::Borrowed(settings.url.expose());
+    let mut url = Cow::Borrowed(settings.url.expose());
     let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
     let mut method = Method::POST;
     headers.insert(CONTENT_TYPE, JSON.clone());
@@ -133,15 +134,17 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
                     .map_err(|e| format!("the transformer's method `{made}` is not valid: {e}"))?;
             }
             if let Some(made) = &made.url {
-                url = std::borrow::Cow::Owned(same_origin(settings.url.expose(), made)?);
+                url = Cow::Owned(same_origin(settings.url.expose(), made)?);
             }
             made.body.clone()
         }
     };
-    // Of a batch, the delivery's own: no event's stands for the others.
-    let id = match lease.batch {
-        None => std::borrow::Cow::Borrowed(lease.event.id.as_str()),
-        Some(_) => std::borrow::Cow::Owned(lease.delivery.to_string()),
+    // Of a batch, the delivery's own: no event's stands for the others. One that was halved, or lost an event, is something
+    // else than what was sent under its id before.
+    let id = match (&lease.batch, lease.edition) {
+        (None, _) => Cow::Borrowed(lease.event.id.as_str()),
+        (Some(_), 0) => Cow::Owned(lease.delivery.to_string()),
+        (Some(_), edition) => Cow::Owned(format!("{}-{edition}", lease.delivery)),
     };
     let id = &*id;
     headers.insert(&WEBHOOK_ID, HeaderValue::from_str(id).map_err(|e| format!("the event's id is no header value: {e}"))?);

@@ -11,7 +11,7 @@ use super::fields::{self, Fields};
 use super::problem::{Kind, Problem};
 use super::query::Query;
 use super::shape::{DeliveryShape, List};
-use super::{PathId, Shared};
+use super::{PathId, Shared, switch};
 use crate::model::{DeliveryId, DeliveryState, EventId, EventType, WebhookId};
 use crate::store::{DeliveryDetail, DeliveryFilter};
 
@@ -48,7 +48,7 @@ pub(super) async fn show(
     Ok(Json(DeliveryShape::detailed(&detail)))
 }
 
-/// 202: it is due now, whatever became of it before. With `{"retransform": true}` its bytes are made anew.
+/// 202: it is due now, whatever became of it before; 409 while its webhook is disabled. With `{"retransform": true}` its bytes are made anew.
 pub(super) async fn retry(
     TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
@@ -83,12 +83,12 @@ pub(super) async fn cancel(
     Ok(Json(json!({"id": delivery, "state": state})))
 }
 
-/// A retry for a webhook that is gone would only be cancelled again.
+/// A retry for a webhook that is gone would only be cancelled again, one for a disabled webhook only be held.
 async fn check_webhook(shared: &Shared, caller: &Caller, delivery: DeliveryId, id: &str) -> Result<(), Problem> {
     let detail = find(shared, caller, delivery, id).await?;
     let webhook = &detail.record.webhook;
-    if caller.snapshot.webhook(webhook).is_some() {
-        return Ok(());
+    if let Some(webhook) = caller.snapshot.webhook(webhook) {
+        return switch::check_enabled(caller, webhook, "retry");
     }
     let detail = format!("the webhook `{webhook}` is not declared any more: declare it again, then retry");
     Err(Problem::new(Kind::Conflict, detail).with("webhook", webhook.as_str()))

@@ -10,18 +10,30 @@ use serde_json::{Map, Value, json};
 use super::auth::TenantReader;
 use super::problem::Problem;
 use super::shape::millis;
-use super::{PathId, Shared};
+use super::{PathId, Shared, status};
 use crate::model::DeliveryState;
 use crate::store::{FailureClass, Histogram, HourStats, Stats, Waiting};
 
 pub(super) async fn all(TenantReader(caller): TenantReader, State(shared): State<Shared>) -> Result<Json<Value>, Problem> {
+    let board = &caller.snapshot.switchboard;
     if caller.tenant.is_none() {
-        let (stats, waiting) = (shared.api.store.stats(None).await?, shared.api.store.waiting(None).await?);
+        let (mut stats, waiting) = (shared.api.store.stats(None).await?, shared.api.store.waiting(None).await?);
+        if board.all().iter().any(|(_, standing)| standing.condition.open.is_some()) {
+            // What is due waits behind those: which is the next is to be asked of each webhook.
+            let counts = shared.api.store.webhook_counts().await?;
+            let due = counts.iter().filter_map(|counts| {
+                let standing = caller.snapshot.webhook(&counts.id).map(|webhook| board.standing(webhook.key));
+                status::next_due(counts.next_due, &standing.unwrap_or_default())
+            });
+            stats.next_due = due.min();
+        }
         return Ok(Json(shape(&stats, &waiting)));
     }
     let (mut sum, mut waits) = (Stats::default(), Waiting::default());
     for webhook in super::webhooks::own(&caller) {
-        merge(&mut sum, shared.api.store.stats(Some(webhook.settings.id.clone())).await?);
+        let mut stats = shared.api.store.stats(Some(webhook.settings.id.clone())).await?;
+        stats.next_due = status::next_due(stats.next_due, &board.standing(webhook.key));
+        merge(&mut sum, stats);
         let one = shared.api.store.waiting(Some(webhook.settings.id.clone())).await?;
         waits.open += one.open;
         waits.oldest = waits.oldest.into_iter().chain(one.oldest).min();
@@ -60,7 +72,9 @@ pub(super) async fn webhook(
     let id = webhook.settings.id.clone();
     let waiting = shared.api.store.waiting(Some(id.clone())).await?;
     let failures = shared.api.store.failures(Some(id.clone())).await?;
-    let mut body = shape(&shared.api.store.stats(Some(id.clone())).await?, &waiting);
+    let mut stats = shared.api.store.stats(Some(id.clone())).await?;
+    stats.next_due = status::next_due(stats.next_due, &caller.snapshot.switchboard.standing(webhook.key));
+    let mut body = shape(&stats, &waiting);
     body["webhook"] = json!(id);
     body["status"] = super::webhook_shape::shape(webhook, &caller.snapshot)["status"].take();
     body["failures_24h"] = tally(&failures, |failure| &failure.class);

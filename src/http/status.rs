@@ -18,7 +18,7 @@ use super::query::{Names, Query};
 use super::stats::{quantile, tally};
 use super::webhook_shape;
 use crate::config::Origin;
-use crate::model::{DeliveryState, WebhookId};
+use crate::model::{DeliveryState, Standing, Timestamp, WebhookId};
 use crate::snapshot::{Snapshot, Webhook};
 use crate::store::{FailureClass, Histogram, WebhookCounts};
 
@@ -76,7 +76,6 @@ pub(super) async fn all(Reader(caller): Reader, State(shared): State<Shared>, ur
         ("size_rejections".to_owned(), json!(shared.api.metrics.size_rejections())),
         ("backlog".to_owned(), json!(waiting.open)),
         ("oldest_pending_at".to_owned(), json!(waiting.oldest)),
-        ("next_due".to_owned(), json!(waiting.next_due)),
     ]);
     Ok(Json(json!({"data": page.rows, "next": page.next, "totals": page.totals})))
 }
@@ -95,10 +94,16 @@ fn choice(uri: &Uri) -> Result<Choice, Problem> {
     Ok(Choice { failing, sort: sort.unwrap_or(Sort::Id), window })
 }
 
+/// When a webhook's next attempt may go: what is due waits behind an open breaker for its probe.
+pub(super) fn next_due(due: Option<Timestamp>, standing: &Standing) -> Option<Timestamp> {
+    due.map(|due| standing.condition.open.map_or(due, |open| due.max(open.until)))
+}
+
 /// One webhook, and what is known of it.
 struct Row<'l> {
     webhook: &'l Webhook,
     status: &'static str,
+    next_due: Option<Timestamp>,
     counts: Option<&'l WebhookCounts>,
     failures: &'l [&'l FailureClass],
 }
@@ -110,11 +115,16 @@ impl Look {
         for failure in &self.failures {
             failures.entry(&failure.webhook).or_default().push(failure);
         }
-        let rows = self.snapshot.webhooks().iter().map(|webhook| Row {
-            webhook,
-            status: webhook_shape::status(&webhook.settings, &self.snapshot.switchboard.standing(webhook.key)),
-            counts: counts.get(&webhook.settings.id).copied(),
-            failures: failures.get(&webhook.settings.id).map_or(&[], Vec::as_slice),
+        let rows = self.snapshot.webhooks().iter().map(|webhook| {
+            let standing = self.snapshot.switchboard.standing(webhook.key);
+            let counts = counts.get(&webhook.settings.id).copied();
+            Row {
+                webhook,
+                status: webhook_shape::status(&webhook.settings, &standing),
+                next_due: next_due(counts.and_then(|counts| counts.next_due), &standing),
+                counts,
+                failures: failures.get(&webhook.settings.id).map_or(&[], Vec::as_slice),
+            }
         });
         let mut totals = Totals::default();
         let rows = rows.inspect(|row| totals.add(row));
@@ -156,10 +166,12 @@ struct Totals {
     breaker_open: u64,
     disabled: u64,
     transform_failures: u64,
+    next_due: Option<Timestamp>,
 }
 
 impl Totals {
     fn add(&mut self, row: &Row<'_>) {
+        self.next_due = self.next_due.into_iter().chain(row.next_due).min();
         self.failing += u64::from(row.failing());
         self.retrying += row.in_state(DeliveryState::Retrying);
         self.held += row.in_state(DeliveryState::Held);
@@ -175,7 +187,7 @@ impl Totals {
             "webhooks": look.snapshot.webhooks().len(), "failing": self.failing, "retrying": self.retrying,
             "held": self.held, "failed": self.failed, "skipped": self.skipped,
             "breaker_open": self.breaker_open, "disabled": self.disabled,
-            "transform_failures": self.transform_failures,
+            "transform_failures": self.transform_failures, "next_due": self.next_due,
             "failures_24h": tally(&look.failures, |failure| &failure.class),
             "causes_24h": tally(&look.failures, |failure| &failure.cause),
         });
@@ -227,7 +239,7 @@ impl Row<'_> {
             "last_failure": last.map(|last| json!({
                 "at": last.at, "class": last.class, "status": last.status, "error": last.error,
             })),
-            "next_due": self.counts.and_then(|counts| counts.next_due),
+            "next_due": self.next_due,
         })
     }
 }

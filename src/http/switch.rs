@@ -1,5 +1,6 @@
 //! `POST /v1/webhooks/{id}/enable` and `/disable`: an operator's switch beside what config.toml says. It outlives
-//! restarts and reloads; what waits for a disabled webhook is held, and goes on when it is enabled again.
+//! restarts and reloads; what waits for a disabled webhook is held, and goes on when it is enabled again. Enabling one
+//! whose breaker is open closes that.
 
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use super::auth::{Caller, TenantManager};
 use super::body::{self, Cap};
 use super::problem::{Kind, Problem};
 use super::{PathId, Shared, webhook_shape, webhooks};
-use crate::model::{Disabled, DisabledBy};
+use crate::config::Origin;
+use crate::model::{Condition, Disabled, DisabledBy, Standing};
 use crate::operational::{Notice, Operational};
 use crate::snapshot::Webhook;
 use crate::store::StandingChange;
@@ -22,26 +24,67 @@ use crate::store::StandingChange;
 const REASON_CHARS_MAX: usize = 500;
 const BODY_BYTES_MAX: usize = 4096;
 
-/// Again is no error: it is enabled then.
+/// Again is no error: it is enabled then, and begins anew.
 pub(super) async fn enable(
     TenantManager(caller): TenantManager,
     State(shared): State<Shared>,
     PathId(id): PathId,
 ) -> Result<Json<Value>, Problem> {
     let webhook = webhooks::find(&caller, &id)?;
-    let settings = &webhook.settings;
-    if !settings.enabled {
-        let (file, line) = (settings.place.file.display(), settings.place.line);
-        let detail = format!("`{}` has enabled = false in {file} (line {line}): change it there", settings.id);
-        return Err(Problem::new(Kind::Conflict, detail).with("file", file.to_string()).with("line", line));
-    }
+    check_declared(webhook, "")?;
     let board = &caller.snapshot.switchboard;
-    if board.is_disabled(webhook.key) {
+    let Standing { disabled, condition } = board.standing(webhook.key);
+    if disabled.is_some() || condition.open.is_some() {
         switch(&shared, &caller, webhook, None).await?;
+    }
+    if condition.open.is_some() {
+        // As it is in a moment: the dispatcher, which owns breakers, closes it, keeps that and tells of it.
+        board.set_condition(webhook.key, Condition::default());
+    }
+    if disabled.is_some() {
         let reason = format!("by the token `{}`", caller.token);
-        raise(&shared, Notice::Enabled { webhook: settings.id.clone(), reason }).await;
+        raise(&shared, Notice::Enabled { webhook: webhook.settings.id.clone(), reason }).await;
     }
     Ok(Json(webhook_shape::shape(webhook, &caller.snapshot)))
+}
+
+/// What is asked for by hand goes nowhere while the webhook is disabled: says so, and how to enable it. `then` is what
+/// was asked for.
+pub(super) fn check_enabled(caller: &Caller, webhook: &Webhook, then: &str) -> Result<(), Problem> {
+    check_declared(webhook, then)?;
+    let Some(disabled) = caller.snapshot.switchboard.standing(webhook.key).disabled else { return Ok(()) };
+    let (id, reason) = (&webhook.settings.id, disabled.reason);
+    let detail = format!(
+        "the webhook `{id}` is disabled ({reason}): enable it (`POST /v1/webhooks/{id}/enable`, `tenterhook webhook enable {id}`), then {then}"
+    );
+    Err(Problem::new(Kind::Conflict, detail).with("webhook", id.as_str()))
+}
+
+/// What a switch cannot enable: it is declared so.
+fn check_declared(webhook: &Webhook, then: &str) -> Result<(), Problem> {
+    let settings = &webhook.settings;
+    if settings.enabled {
+        return Ok(());
+    }
+    let id = &settings.id;
+    let then = if then.is_empty() { String::new() } else { format!(", then {then}") };
+    let (file, line) = (settings.place.file.display(), settings.place.line);
+    Err(match &settings.origin {
+        Origin::Config => {
+            let detail = format!("`{id}` has enabled = false in {file} (line {line}): change it there{then}");
+            Problem::new(Kind::Conflict, detail).with("file", file.to_string()).with("line", line)
+        }
+        Origin::Api { suspended: Some(why), .. } => {
+            let detail = format!("the webhook `{id}` is suspended until it fits the configuration again: {why}");
+            Problem::new(Kind::Conflict, detail).with("webhook", id.as_str())
+        }
+        Origin::Api { suspended: None, .. } => {
+            let detail = format!(
+                "`{id}` was made with `enabled` false: change that (`PATCH /v1/webhooks/{id}` with {{\"enabled\": true}}){then}"
+            );
+            Problem::new(Kind::Conflict, detail).with("webhook", id.as_str())
+        }
+    })
 }
 
 /// `{"reason": "…"}` is optional. What is disabled already keeps its first reason, unless a new one is given.

@@ -15,9 +15,9 @@ use super::auth::TenantManager;
 use super::fields::{self, Fields};
 use super::problem::{Kind, Problem};
 use super::shape::{AttemptShape, DeliveryShape};
-use super::{PathId, Shared, webhooks};
-use crate::model::{DeliveryState, Event, EventId, EventType};
-use crate::snapshot::Webhook;
+use super::{PathId, Shared, switch, webhooks};
+use crate::model::{DeliveryState, Event, EventId, EventType, Timestamp};
+use crate::snapshot::{Snapshot, Webhook};
 use crate::store::NewEvent;
 
 const FIELDS: [&str; 3] = ["type", "data", "metadata"];
@@ -37,10 +37,7 @@ pub(super) async fn test(
     let event = sample(&shared, webhook, &mut fields);
     fields.finish()?;
     let Some(event) = event else { return Err(Problem::new(Kind::Invalid, "the event cannot be read")) };
-    if !webhook.settings.enabled || caller.snapshot.switchboard.is_disabled(webhook.key) {
-        let detail = format!("the webhook `{}` is disabled: enable it, then test it", webhook.settings.id);
-        return Err(Problem::new(Kind::Conflict, detail));
-    }
+    switch::check_enabled(&caller, webhook, "test it")?;
     let refusal = caller.snapshot.explain(webhook, &event);
     let event = Arc::new(event);
     let new = NewEvent {
@@ -56,7 +53,7 @@ pub(super) async fn test(
     let Some((delivery, ..)) = stored.and_then(|record| record.deliveries.into_iter().next()) else {
         return Err(Problem::new(Kind::Internal, "the sample event was stored, but its delivery is not there"));
     };
-    let patience = webhook.settings.timeout + PATIENCE;
+    let patience = patience(&caller.snapshot, webhook, shared.api.clock.now());
     let attempted = tokio::time::timeout(patience, store.attempted(delivery)).await;
     let mut body = json!({
         "webhook": webhook.settings.id, "event_id": event.id, "event_type": event.kind, "delivery_id": delivery,
@@ -65,7 +62,7 @@ pub(super) async fn test(
     let detail = match attempted {
         Ok(detail) => detail?,
         Err(_) => {
-            body["detail"] = "it waits behind others of this webhook: look at the delivery later".into();
+            body["detail"] = why_it_waits(&caller.snapshot, webhook).into();
             return Ok((StatusCode::ACCEPTED, Json(body)));
         }
     };
@@ -77,6 +74,32 @@ pub(super) async fn test(
     body["attempt"] = json!(detail.attempts.first().map(AttemptShape::of));
     body["delivery"] = json!(DeliveryShape::of(&detail.record));
     Ok((StatusCode::OK, Json(body)))
+}
+
+/// How long an answer may wait for the attempt: not at all while an open breaker lets nothing go in that time.
+fn patience(snapshot: &Snapshot, webhook: &Webhook, now: Timestamp) -> Duration {
+    let patience = webhook.settings.timeout + PATIENCE;
+    let open = snapshot.switchboard.standing(webhook.key).condition.open;
+    if open.is_some_and(|open| open.until > now.after(patience)) { Duration::ZERO } else { patience }
+}
+
+/// What keeps it from being attempted, as far as the webhook's state and settings tell.
+fn why_it_waits(snapshot: &Snapshot, webhook: &Webhook) -> String {
+    let (id, lane) = (&webhook.settings.id, &webhook.settings.lane);
+    if let Some(open) = snapshot.switchboard.standing(webhook.key).condition.open {
+        let until = open.until;
+        return format!(
+            "the webhook's breaker is open, its next attempt goes at {until}: look at the delivery then, or close the breaker (`tenterhook webhook enable {id}`)"
+        );
+    }
+    match lane.rate_limit {
+        Some(rate) => {
+            format!(
+                "it waits for its turn at the webhook's `rate_limit` of {rate}, behind others of this webhook: look at the delivery later"
+            )
+        }
+        None => "it waits behind others of this webhook: look at the delivery later".to_owned(),
+    }
 }
 
 /// What is not given is made up: a type that the webhook's patterns match.

@@ -98,6 +98,7 @@ pub struct Next<'a> {
     pub state: DeliveryState,
     /// When it may be attempted: for those that wait, and for no others.
     pub due: Option<Timestamp>,
+    /// `None`: none, but that what was cancelled and stays so keeps the one that it has.
     pub reason: Option<&'a str>,
 }
 
@@ -116,8 +117,9 @@ pub fn next<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Op
             }
             Settlement::Succeed => rests(Succeeded, None),
             Settlement::Drop { reason } => rests(Dropped, Some(reason.as_str())),
-            // What an operator did while the attempt was under way wins over another try, not over one that arrived.
-            _ if before == Cancelled => rests(Cancelled, reason),
+            // What an operator did while the attempt was under way wins over another try, not over one that arrived; what
+            // is wrong with the attempt stands with the attempt.
+            _ if before == Cancelled => rests(Cancelled, None),
             // What has ended otherwise was settled before, by the same attempt.
             _ if !before.is_open() => return None,
             Settlement::Cancel { reason } => rests(Cancelled, Some(reason.as_str())),

@@ -24,9 +24,11 @@ const PRESETS: [(&str, Rate); 1] = [
 const COUNT_MAX: u32 = 1_000_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a rate: write a number per s, m, h or d, as in \"50/s\" or \"600/m\", or the name \"slack\" (1/s)")]
-pub struct InvalidRate {
-    text: String,
+pub enum InvalidRate {
+    #[error("`{text}` is not a rate: write a number per s, m, h or d, as in \"50/s\" or \"600/m\", or the name \"slack\" (1/s)")]
+    Form { text: String },
+    #[error("`{text}` is out of range: from 1 to {COUNT_MAX} per s, m, h or d")]
+    Range { text: String },
 }
 
 impl Rate {
@@ -37,14 +39,19 @@ impl Rate {
 
     /// `50/s`, `600/m`, `10/h`, `100/d`, or a preset's name.
     pub fn parse(text: &str) -> Result<Self, InvalidRate> {
-        let preset = PRESETS.iter().find(|(name, _)| *name == text).map(|(_, rate)| *rate);
+        if let Some((_, rate)) = PRESETS.iter().find(|(name, _)| *name == text) {
+            return Ok(*rate);
+        }
+        let shown = || text.chars().take(40).collect();
         let written = || {
             let (count, unit) = text.split_once('/')?;
             let digits = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit());
             let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
-            Self::new(count.parse().ok().filter(|_| digits)?, Duration::from_secs(*seconds))
+            digits.then_some((count, Duration::from_secs(*seconds)))
         };
-        preset.or_else(written).ok_or_else(|| InvalidRate { text: text.chars().take(40).collect() })
+        let (count, per) = written().ok_or_else(|| InvalidRate::Form { text: shown() })?;
+        // More than fits a number is as much out of range.
+        count.parse().ok().and_then(|count| Self::new(count, per)).ok_or_else(|| InvalidRate::Range { text: shown() })
     }
 
     /// From one to the next.

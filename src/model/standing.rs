@@ -62,12 +62,24 @@ pub struct Standing {
 /// How long a webhook has had nothing but failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failing {
+    /// Later than it was, by the pauses that do not count.
     since: Option<Timestamp>,
+    last: Option<Timestamp>,
 }
 
+/// Of a time in which nothing was attempted no more than this counts as failing: while the machine was off, or nothing was
+/// published, the endpoint was not asked.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 impl Failing {
-    pub fn restored(since: Option<Timestamp>) -> Self {
-        Self { since }
+    /// As it was when the last process ended; the time until `now` is [counted](Failing::without_pause) already.
+    pub fn restored(since: Option<Timestamp>, now: Timestamp) -> Self {
+        Self { since, last: since.map(|_| now) }
+    }
+
+    /// Since when it has been failing, without what was too long a pause after the last failure.
+    pub fn without_pause(since: Timestamp, last: Timestamp, now: Timestamp) -> Timestamp {
+        since.after(last.until(now).saturating_sub(PAUSE_MAX))
     }
 
     pub fn since(self) -> Option<Timestamp> {
@@ -75,12 +87,16 @@ impl Failing {
     }
 
     pub fn succeeded(&mut self) {
-        self.since = None;
+        *self = Self::default();
     }
 
     /// `true` when it has been going on for `disable_after`.
     pub fn failed(&mut self, disable_after: Option<Duration>, now: Timestamp) -> bool {
-        let since = *self.since.get_or_insert(now);
+        let since = match (self.since, self.last) {
+            (Some(since), Some(last)) => Self::without_pause(since, last, now),
+            (since, _) => since.unwrap_or(now),
+        };
+        (self.since, self.last) = (Some(since), Some(now));
         disable_after.is_some_and(|limit| since.until(now) >= limit)
     }
 }
@@ -100,6 +116,22 @@ mod tests {
         assert!(!failing.failed(limit, start.after(Duration::from_secs(150))), "begins anew");
         assert!(failing.failed(limit, start.after(Duration::from_secs(250))));
         assert!(!failing.failed(None, start.after(Duration::from_secs(99_999))), "switched off");
+    }
+
+    #[test]
+    fn of_a_pause_a_day_counts_at_the_most() {
+        let day = |days: u64| Timestamp::from_millis(1_700_000_000_000).after(PAUSE_MAX * u32::try_from(days).unwrap());
+        let limit = Some(PAUSE_MAX * 5);
+        let mut failing = Failing::default();
+        assert!(!failing.failed(limit, day(0)));
+        assert!(!failing.failed(limit, day(6)), "the machine was off for six days");
+        for today in 7..10 {
+            assert!(!failing.failed(limit, day(today)));
+        }
+        assert_eq!(failing.since(), Some(day(5)));
+        let mut after_a_restart = Failing::restored(failing.since(), day(9));
+        assert!(after_a_restart.failed(limit, day(10)), "five days of trying");
+        assert!(failing.failed(limit, day(10)));
     }
 
     #[test]

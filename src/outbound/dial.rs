@@ -22,10 +22,11 @@ use super::egress::{Realm, Terms, basic};
 use super::fault::{Fault, Stage};
 use super::key::Key;
 use super::lease::{Form, H1, H2, Opened};
+use super::meter::{Meter, Metered};
 use super::proxy::{self, Target};
 use super::resolve::{Lookups, Resolver};
 use super::{Progress, micros, tls};
-use crate::model::{Cause, NetworkPolicy, Proxy, ProxyKind, ProxyPolicy};
+use crate::model::{Cause, NetworkPolicy, Proxy, ProxyKind, ProxyPolicy, Refused};
 
 /// Addresses of one name that are tried: more of them are no more likely to answer.
 const ADDRESSES_MAX: usize = 8;
@@ -79,7 +80,7 @@ impl Dialer {
             .max_header_list_size(HEAD_BYTES_MAX as u32)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PING_AFTER);
-        let proxy_tls = tls.as_deref().map(tls::proxy_config);
+        let proxy_tls = tls.as_deref().map(tls::http1_config);
         Self { policy, proxy, lookups: Lookups::new(resolver), tls, proxy_tls, h1, h2 }
     }
 
@@ -93,7 +94,13 @@ impl Dialer {
     }
 
     /// A new connection to the endpoint behind `key`, with the phases' times written into `progress`.
-    pub(super) async fn dial(&self, key: &Key, terms: Terms<'_>, progress: &mut Progress) -> Result<Opened, Fault> {
+    pub(super) async fn dial(
+        &self,
+        key: &Key,
+        terms: Terms<'_>,
+        only_http1: bool,
+        progress: &mut Progress,
+    ) -> Result<Opened, Fault> {
         let proxy = self.proxy.as_ref().and_then(|policy| policy.for_host(key.host()));
         let (stream, form) = match proxy {
             None => (Either::Left(self.reach(key, terms.policy, progress).await?), Form::Origin),
@@ -104,7 +111,7 @@ impl Dialer {
         }
         progress.stage = Stage::Tls;
         let started = Instant::now();
-        let stream = self.secure(stream, key, terms).await?;
+        let stream = self.secure(stream, key, terms, only_http1).await?;
         progress.timings.tls_us = Some(micros(started.elapsed()));
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             self.handshake_h2(stream).await
@@ -140,9 +147,7 @@ impl Dialer {
                 Target::Address(*addresses.first().ok_or_else(|| Fault::new(Cause::Resolve, "the name has no address"))?)
             }
             (ProxyKind::Http | ProxyKind::Https | ProxyKind::Socks5h, None) => {
-                policy
-                    .check_unresolved(key.host(), !key.is_tls())
-                    .map_err(|refused| Fault::new(Cause::BlockedAddress, refused.to_string()))?;
+                policy.check_unresolved(key.host(), !key.is_tls()).map_err(|refused| unproxied(proxy, &refused))?;
                 Target::Name(key.host(), key.port())
             }
         };
@@ -161,7 +166,9 @@ impl Dialer {
                 proxy::connect_http(&mut stream, proxy, &target).await?;
                 Form::Origin
             }
-            ProxyKind::Http | ProxyKind::Https => Form::Absolute(proxy_credentials(proxy)?),
+            ProxyKind::Http | ProxyKind::Https => {
+                Form::Absolute { proxy: proxy.to_string().into(), credentials: proxy_credentials(proxy)? }
+            }
             ProxyKind::Socks5 | ProxyKind::Socks5h => {
                 proxy::connect_socks5(&mut stream, proxy, &target).await?;
                 Form::Origin
@@ -231,8 +238,15 @@ impl Dialer {
         TlsConnector::from(config).connect(name, stream).await.map_err(|error| fault(tls_words(&error, "the proxy")))
     }
 
-    async fn secure(&self, stream: Transport, key: &Key, terms: Terms<'_>) -> Result<TlsStream<Transport>, Fault> {
-        let config = terms.tls.cloned().ok_or_else(no_roots)?;
+    async fn secure(
+        &self,
+        stream: Transport,
+        key: &Key,
+        terms: Terms<'_>,
+        only_http1: bool,
+    ) -> Result<TlsStream<Transport>, Fault> {
+        let config = terms.tls.ok_or_else(no_roots)?;
+        let config = if only_http1 { tls::http1_config(config) } else { config.clone() };
         let name = match terms.server_name {
             Some(name) => name.clone(),
             None => ServerName::try_from(key.host().to_owned())
@@ -248,23 +262,38 @@ impl Dialer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) =
-            self.h1.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
+        let meter = Meter::new();
+        let stream = TokioIo::new(Metered::new(stream, meter.clone()));
+        let (sender, connection) = self.h1.handshake(stream).await.map_err(|error| Fault::broken(&error, Stage::Head, false))?;
         let driver = drive(connection);
         let host =
             HeaderValue::from_str(key.authority()).map_err(|_| Fault::new(Cause::Resolve, "the URL's host is not ASCII"))?;
-        Ok(Opened::H1(H1 { sender, driver, host, form }))
+        Ok(Opened::H1(H1 { sender, driver, meter, host, form }))
     }
 
     async fn handshake_h2<S>(&self, stream: S) -> Result<Opened, Fault>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (sender, connection) =
-            self.h2.handshake(TokioIo::new(stream)).await.map_err(|error| Fault::broken(&error, Stage::Head, true))?;
+        let (sender, connection) = self
+            .h2
+            .handshake(TokioIo::new(Metered::shared(stream)))
+            .await
+            .map_err(|error| Fault::broken(&error, Stage::Head, true))?;
         let driver = drive(connection);
         Ok(Opened::H2(H2 { sender, driver }))
     }
+}
+
+/// What is not even asked of a proxy.
+fn unproxied(proxy: &Proxy, refused: &Refused) -> Fault {
+    let words = match refused {
+        Refused::LocalName { name } => format!(
+            "`{name}` means the machine of whoever resolves it, here that of the proxy {proxy}: if this endpoint is on this machine, have it reached without the proxy by `[network] no_proxy = [\"{name}\"]`; the address rules judge it then"
+        ),
+        other => other.to_string(),
+    };
+    Fault::new(Cause::BlockedAddress, words)
 }
 
 fn no_roots() -> Fault {

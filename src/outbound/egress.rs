@@ -135,7 +135,10 @@ fn own_tls(inner: &Inner, settings: &WebhookEgress) -> Result<OwnTls, OutboundEr
     let min_version = own.min_version.unwrap_or_default().max(inner.min_tls);
     digest.update(min_version.name());
     let trust = match &ca {
-        Some(pem) => tls::trust(&inner.roots.with(pem))?,
+        Some(pem) => {
+            tls::check_roots(pem, "tls.ca_file")?;
+            tls::trust(&inner.roots.with(pem))?
+        }
         None => inner.trust.clone(),
     };
     let trust =

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::model::Cause;
 
+use super::again::{REPEATS_MAX, unprocessed};
+use super::meter::FLOODED;
 use super::tls;
 
 /// The phase that a send is in.
@@ -112,6 +114,16 @@ impl Fault {
         if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
             return Self::closed(when);
         }
+        if unprocessed(error).is_some() {
+            return Self::new(
+                Cause::Protocol,
+                format!(
+                    "the endpoint turned the request away {} times over HTTP/2, before it looked at it ({}): is it shutting down, does it limit its streams?",
+                    REPEATS_MAX + 1,
+                    root(error)
+                ),
+            );
+        }
         if h2 {
             return Self::new(Cause::Protocol, format!("the endpoint broke the HTTP/2 exchange off {when}: {}", root(error)));
         }
@@ -124,6 +136,10 @@ impl Fault {
         }
         match io.kind() {
             io::ErrorKind::UnexpectedEof => Self::closed(when),
+            FLOODED => Self::new(
+                Cause::Protocol,
+                "the endpoint sent interim answers (1xx) without end and none that is final: it, or what stands before it, runs in a circle",
+            ),
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => Self::new(
                 Cause::Connection,
                 format!("the endpoint reset the connection {when}: its process may have crashed or refused the body's size"),
@@ -144,7 +160,7 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn 
     std::iter::successors(Some(error), |error| (*error).source())
 }
 
-fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+pub(super) fn source<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     chain(error).find_map(|error| error.downcast_ref())
 }
 

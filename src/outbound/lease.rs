@@ -10,6 +10,8 @@ use hyper::client::conn::{TrySendError, http1, http2};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::meter::Meter;
+
 type Body = Full<Bytes>;
 
 /// A connection as the dialler hands it over. Its driver, and with it the socket, ends when it is dropped.
@@ -21,6 +23,7 @@ pub(super) enum Opened {
 pub(super) struct H1 {
     pub(super) sender: http1::SendRequest<Body>,
     pub(super) driver: AbortOnDropHandle<()>,
+    pub(super) meter: Arc<Meter>,
     /// The `Host` header that all requests on it carry.
     pub(super) host: HeaderValue,
     pub(super) form: Form,
@@ -30,8 +33,8 @@ pub(super) struct H1 {
 pub(super) enum Form {
     /// RFC 9112 §3.2.1, to the endpoint itself.
     Origin,
-    /// RFC 9112 §3.2.2, to a proxy, with the credentials that it wants.
-    Absolute(Option<HeaderValue>),
+    /// RFC 9112 §3.2.2, to the proxy of this name, with the credentials that it wants.
+    Absolute { proxy: Arc<str>, credentials: Option<HeaderValue> },
 }
 
 impl H1 {
@@ -71,8 +74,8 @@ pub(super) enum Hold {
 
 /// A request that got no answer.
 pub(super) enum Unsent {
-    /// Not a byte of it was written; here it is again.
-    Untouched(Box<Request<Body>>, hyper::Error),
+    /// Not a byte of it was written.
+    Untouched(hyper::Error),
     /// The endpoint may have seen it.
     Lost(hyper::Error),
 }
@@ -80,7 +83,7 @@ pub(super) enum Unsent {
 impl Unsent {
     pub(super) fn into_error(self) -> hyper::Error {
         match self {
-            Self::Untouched(_, error) | Self::Lost(error) => error,
+            Self::Untouched(error) | Self::Lost(error) => error,
         }
     }
 }
@@ -92,8 +95,33 @@ impl Lease {
         Some(Self(Hold::H2 { shared: shared.clone(), _place: place }))
     }
 
+    /// All of an HTTP/2 connection.
+    pub(super) fn alone(h2: H2) -> Self {
+        let places = Arc::new(Semaphore::new(1));
+        let place = places.clone().try_acquire_owned().expect("a new semaphore has all its places free");
+        Self(Hold::H2 { shared: Arc::new(Shared { h2, places }), _place: place })
+    }
+
     pub(super) fn is_h2(&self) -> bool {
         matches!(self.0, Hold::H2 { .. })
+    }
+
+    /// The proxy that the requests themselves are handed to: what it says looks like the endpoint's word.
+    pub(super) fn via(&self) -> Option<&Arc<str>> {
+        match &self.0 {
+            Hold::H1(H1 { form: Form::Absolute { proxy, .. }, .. }) => Some(proxy),
+            _ => None,
+        }
+    }
+
+    /// Whether that proxy was given credentials.
+    pub(super) fn is_authorized(&self) -> bool {
+        matches!(&self.0, Hold::H1(H1 { form: Form::Absolute { credentials: Some(_), .. }, .. }))
+    }
+
+    /// Whether not a byte of an answer came; of HTTP/2 only the protocol itself can say.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(&self.0, Hold::H1(h1) if h1.meter.is_silent())
     }
 
     /// Sends a request with an absolute URI, in the form that the connection's protocol wants.
@@ -102,7 +130,7 @@ impl Lease {
             Hold::H1(h1) => h1.send(request).await,
             Hold::H2 { shared, .. } => {
                 let mut sender = shared.h2.sender.clone();
-                sender.try_send_request(request).await.map_err(|error| unsent(error, |request| request))
+                sender.try_send_request(request).await.map_err(unsent)
             }
         }
     }
@@ -111,28 +139,20 @@ impl Lease {
 impl H1 {
     /// In the form of the connection, with `Host`.
     async fn send(&mut self, mut request: Request<Body>) -> Result<Response<Incoming>, Unsent> {
-        let absolute = request.uri().clone();
-        let own_host = request.headers().contains_key(header::HOST);
-        if !own_host {
+        if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, self.host.clone());
         }
         match &self.form {
-            Form::Origin => *request.uri_mut() = origin_form(&absolute),
-            Form::Absolute(None) => {}
-            Form::Absolute(Some(credentials)) => {
+            Form::Origin => *request.uri_mut() = origin_form(request.uri()),
+            Form::Absolute { credentials: None, .. } => {}
+            Form::Absolute { credentials: Some(credentials), .. } => {
                 request.headers_mut().insert(header::PROXY_AUTHORIZATION, credentials.clone());
             }
         }
-        self.sender.try_send_request(request).await.map_err(|error| {
-            unsent(error, |mut request| {
-                *request.uri_mut() = absolute;
-                request.headers_mut().remove(header::PROXY_AUTHORIZATION);
-                if !own_host {
-                    request.headers_mut().remove(header::HOST);
-                }
-                request
-            })
-        })
+        self.meter.begin();
+        let answer = self.sender.try_send_request(request).await.map_err(unsent)?;
+        self.meter.answered();
+        Ok(answer)
     }
 }
 
@@ -140,9 +160,9 @@ fn origin_form(absolute: &Uri) -> Uri {
     absolute.path_and_query().map_or_else(Uri::default, |path| Uri::from(path.clone()))
 }
 
-fn unsent(mut error: TrySendError<Request<Body>>, restore: impl FnOnce(Request<Body>) -> Request<Body>) -> Unsent {
+fn unsent(mut error: TrySendError<Request<Body>>) -> Unsent {
     match error.take_message() {
-        Some(request) => Unsent::Untouched(Box::new(restore(request)), error.into_error()),
+        Some(_) => Unsent::Untouched(error.into_error()),
         None => Unsent::Lost(error.into_error()),
     }
 }

@@ -2,16 +2,18 @@
 //! over name, TCP, TLS, request and answer, an answer that is read up to a cap, and a small pool of connections; proxies,
 //! client certificates, and tokens for endpoints that want them.
 //!
-//! Refuses redirects, cookies, decompression, and to send a request twice once any of its bytes may have been seen:
-//! whether to try again is the retry policy's decision. Built on hyper's connections with a pool of our own, because
+//! Refuses redirects, cookies, decompression, and to send a request twice that may have been processed: whether to try
+//! again is the retry policy's decision. Built on hyper's connections with a pool of our own, because
 //! here an attempt owns everything that it opens: dropping its future at the deadline leaves nothing behind.
 
+mod again;
 mod body;
 mod dial;
 mod egress;
 mod fault;
 mod key;
 mod lease;
+mod meter;
 mod oauth;
 mod pool;
 mod proxy;
@@ -27,18 +29,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Request};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use crate::model::{Cause, NetworkEgress, NetworkPolicy, ProxyPolicy, Timings, TlsVersion, WebhookEgress};
 
+use again::{Tried, Way};
 use body::Kept;
 use dial::Dialer;
 use egress::{Authorization, Terms};
 use fault::{Fault, Stage};
 use key::Key;
-use lease::{Lease, Unsent};
+use lease::{Lease, Opened};
 use oauth::Tokens;
 use pool::Pool;
 use tls::Trust;
@@ -82,7 +85,10 @@ impl ClientOptions {
     pub fn read(network: NetworkPolicy, egress: &NetworkEgress) -> Result<Self, OutboundError> {
         let mut options = Self { proxy: egress.proxy.clone(), min_tls: egress.min_tls, ..Self::new(network) };
         if let Some(path) = &egress.ca_file {
-            options.roots = options.roots.with(&egress::read_pem(path, "[network] ca_file")?);
+            let key = "[network] ca_file";
+            let pem = egress::read_pem(path, key)?;
+            tls::check_roots(&pem, key)?;
+            options.roots = options.roots.with(&pem);
         }
         Ok(options)
     }
@@ -91,8 +97,10 @@ impl ClientOptions {
 /// The bounds of one attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct SendLimits {
-    /// Over everything, from the name's resolution to the answer's last byte.
+    /// Over everything, from the name's resolution to the answer's last byte, and what was spent before: as configured.
     pub timeout: Duration,
+    /// Of `timeout`, before the send began.
+    pub spent: Duration,
     /// Over what it takes to have a connection: name, TCP, TLS.
     pub connect_timeout: Duration,
     /// Bytes of the answer's body that are kept.
@@ -122,6 +130,8 @@ pub struct Response {
     /// Whether there was more.
     pub truncated: bool,
     pub timings: Timings,
+    /// The proxy that the request was handed to, which may have answered by itself. Not set for tunnels.
+    pub via: Option<Arc<str>>,
 }
 
 /// No whole answer came.
@@ -197,7 +207,7 @@ impl Client {
 
     /// Sends `request` (with an absolute URI) and reads the answer.
     ///
-    /// Must be called within a tokio runtime. Ends at `limits.timeout`; a whole answer may take some 60 ms longer to be
+    /// Must be called within a tokio runtime. Ends when `limits.timeout` is spent; a whole answer may take some 60 ms longer to be
     /// handed over, when its connection is made ready for the next request. `Host` and `Content-Length` are set here;
     /// all other headers are the caller's.
     pub async fn send(&self, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
@@ -208,7 +218,7 @@ impl Client {
     pub async fn send_with(&self, egress: &Egress, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
         let mut progress = Progress::default();
         let exchange = self.inner.exchange(request, egress, &limits, &mut progress);
-        let outcome = match tokio::time::timeout(limits.timeout, exchange).await {
+        let outcome = match tokio::time::timeout(limits.timeout.saturating_sub(limits.spent), exchange).await {
             Ok(outcome) => outcome,
             Err(_) => {
                 let fault = Fault::timed_out(progress.stage, limits.timeout, "timeout");
@@ -232,6 +242,8 @@ struct Progress {
     kept: Kept,
     /// Set when the request went out on a connection that had been used before.
     reused: Option<Key>,
+    /// The proxy that the request was handed to.
+    via: Option<Arc<str>>,
 }
 
 impl Progress {
@@ -240,7 +252,16 @@ impl Progress {
         (self.head, self.kept, self.reused) = (None, Kept::default(), None);
     }
 
+    /// Names the proxy in what may be its fault.
+    fn blame(&self, mut fault: Fault) -> Fault {
+        if let (Stage::Head | Stage::Body, Some(proxy)) = (self.stage, &self.via) {
+            fault.detail.push_str(&format!(" (by way of the proxy {proxy}, whose fault it may be)"));
+        }
+        fault
+    }
+
     fn into_error(self, fault: Fault) -> SendError {
+        let fault = self.blame(fault);
         let Self { timings, head, kept, .. } = self;
         let partial = head.map(|(status, headers)| Box::new(Partial { status, headers, body: kept.into_bytes() }));
         SendError { cause: fault.cause, detail: fault.detail, timings, partial }
@@ -298,28 +319,28 @@ impl Inner {
         let terms = egress.terms(self.dialer.terms());
         let key = Key::of(request.uri(), terms.realm)?;
         let request = request.map(Full::new);
-        let mut lease = match self.pool.checkout(&key) {
-            Some(lease) => {
-                progress.reused = Some(key.clone());
-                lease
-            }
-            None => self.open(&key, terms, limits, progress).await?,
+        let (mut way, mut repeats) = (Way::Kept, 0);
+        let (lease, answer, sent_at) = loop {
+            let mut lease = self.connection(&key, terms, way, limits, progress).await?;
+            progress.stage = Stage::Head;
+            progress.via = lease.via().cloned();
+            let sent_at = Instant::now();
+            let unsent = match lease.send(request.clone()).await {
+                Ok(answer) => break (lease, answer, sent_at),
+                Err(unsent) => unsent,
+            };
+            let tried = Tried { reused: progress.reused.is_some(), waited: sent_at.elapsed(), repeats };
+            way = match again::way(&unsent, &lease, &tried) {
+                Some(way) => way,
+                None => return Err(Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2())),
+            };
+            repeats += 1;
         };
-        progress.stage = Stage::Head;
-        let mut sent_at = Instant::now();
-        let answer = match lease.send(request).await {
-            Err(Unsent::Untouched(request, _)) if progress.reused.is_some() => {
-                // The endpoint had closed the kept connection before a byte of the request was written: once more,
-                // on a new one.
-                progress.reused = None;
-                lease = self.open(&key, terms, limits, progress).await?;
-                progress.stage = Stage::Head;
-                sent_at = Instant::now();
-                lease.send(*request).await
-            }
-            answer => answer,
-        };
-        let answer = answer.map_err(|unsent| Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2()))?;
+        if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+            && let Some(proxy) = progress.via.take()
+        {
+            return Err(proxy::unauthorized(&proxy, &key.authority_with_port(), lease.is_authorized()));
+        }
         let head_at = Instant::now();
         progress.timings.first_byte_us = Some(micros(head_at - sent_at));
         let (parts, mut body) = answer.into_parts();
@@ -331,19 +352,50 @@ impl Inner {
         Ok(Finished { key, lease, body, truncated })
     }
 
-    async fn open(&self, key: &Key, terms: Terms<'_>, limits: &SendLimits, progress: &mut Progress) -> Result<Lease, Fault> {
-        let dialled = tokio::time::timeout(limits.connect_timeout, self.dialer.dial(key, terms, progress)).await;
+    async fn connection(
+        &self,
+        key: &Key,
+        terms: Terms<'_>,
+        way: Way,
+        limits: &SendLimits,
+        progress: &mut Progress,
+    ) -> Result<Lease, Fault> {
+        progress.reused = None;
+        match way {
+            Way::Kept => {
+                if let Some(lease) = self.pool.checkout(key) {
+                    progress.reused = Some(key.clone());
+                    return Ok(lease);
+                }
+            }
+            Way::Alone => {}
+            // What is kept speaks HTTP/2: the next request would be turned away as well.
+            Way::Http1 => self.pool.forget(key),
+        }
+        let opened = self.open(key, terms, way, limits, progress).await?;
+        Ok(match (opened, way) {
+            (Opened::H2(h2), Way::Alone) => Lease::alone(h2),
+            (opened, _) => self.pool.admit(key, opened),
+        })
+    }
+
+    async fn open(
+        &self,
+        key: &Key,
+        terms: Terms<'_>,
+        way: Way,
+        limits: &SendLimits,
+        progress: &mut Progress,
+    ) -> Result<Opened, Fault> {
+        let dial = self.dialer.dial(key, terms, way == Way::Http1, progress);
+        let dialled = tokio::time::timeout(limits.connect_timeout, dial).await;
         let dialled =
             dialled.unwrap_or_else(|_| Err(Fault::timed_out(progress.stage, limits.connect_timeout, "connect_timeout")));
-        match dialled {
-            Ok(opened) => Ok(self.pool.admit(key, opened)),
-            Err(fault) => {
-                if fault.out_of_files {
-                    self.pool.clear();
-                }
-                Err(fault)
+        dialled.inspect_err(|fault| {
+            if fault.out_of_files {
+                self.pool.clear();
             }
-        }
+        })
     }
 
     /// A kept connection on which nothing came back may be dead without our being told (a firewall forgot it), and
@@ -356,14 +408,14 @@ impl Inner {
 
     async fn finish(&self, finished: Finished, progress: Progress) -> Response {
         let Finished { key, lease, mut body, truncated } = finished;
-        let Progress { timings, head, kept, .. } = progress;
+        let Progress { timings, head, kept, via, .. } = progress;
         let (status, headers) = head.unwrap_or_default();
         let whole = !truncated || (!lease.is_h2() && body::drain(&mut body).await);
         drop(body);
         if whole {
             self.pool.checkin(key, lease, &headers).await;
         }
-        Response { status, headers, body: kept.into_bytes(), truncated, timings }
+        Response { status, headers, body: kept.into_bytes(), truncated, timings, via }
     }
 }
 

@@ -131,7 +131,7 @@ impl TokenSource {
         let limits = SendLimits { response_bytes_max: ANSWER_BYTES_MAX, ..*limits };
         let mut progress = Progress::default();
         let sent = inner.exchange_once(self.request()?, egress, &limits, &mut progress).await;
-        let finished = sent.map_err(|fault| format!("no token from {place}: {}", fault.detail))?;
+        let finished = sent.map_err(|fault| format!("no token from {place}: {}", progress.blame(fault).detail))?;
         let answer = inner.finish(finished, progress).await;
         read_answer(answer.status, &answer.body).map_err(|what| format!("no token from {place}: {what}"))
     }
@@ -187,6 +187,9 @@ fn read_answer(status: u16, body: &[u8]) -> Result<(HeaderValue, Duration), Stri
         return Err(format!("it answered {status}{said}: are `client_id`, `client_secret` and `scopes` right?"));
     }
     let token = answer["access_token"].as_str().ok_or("its answer has no `access_token`: is `token_url` right?")?;
+    if token.trim().is_empty() {
+        return Err("its answer's `access_token` is empty: may this client have what it asks for?".to_owned());
+    }
     if let Some(kind) = text("token_type").filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
         return Err(format!("its tokens are of the type `{kind}`, and only bearer tokens are understood"));
     }
@@ -223,6 +226,8 @@ mod tests {
         );
         assert!(error(500, "<html>").starts_with("it answered 500: are"));
         assert!(error(200, "<html>").contains("no `access_token`"));
+        assert!(error(200, r#"{"access_token":""}"#).contains("`access_token` is empty"));
+        assert!(error(200, r#"{"access_token":" ","expires_in":3600}"#).contains("`access_token` is empty"));
         assert!(error(200, r#"{"access_token":"a","token_type":"mac"}"#).contains("`mac`"));
         assert!(error(200, "{\"access_token\":\"a\\n\"}").contains("cannot carry"));
     }

@@ -16,8 +16,12 @@ use super::lease::{H1, Hold, Lease, Opened, Shared};
 /// connection is opened, so that requests which hang on one path do not hold up another path of the same host.
 const STREAMS_MAX: usize = 64;
 
-/// Idle connections to all hosts: they cost a file descriptor and some 20 KiB each.
+/// Idle connections to all hosts, of HTTP/1.1 and of HTTP/2 each: they cost a file descriptor and some 20 KiB each.
 const IDLE_TOTAL_MAX: usize = 2048;
+
+/// With too many idle HTTP/2 connections, this part of the bound goes besides, so that not every new one has all the
+/// others looked through.
+const TRIM_PART: usize = 16;
 
 /// What a connection may take to be ready again after its answer; normally it is at once.
 const READY_GRACE: Duration = Duration::from_millis(10);
@@ -28,6 +32,7 @@ const HINT_MARGIN: Duration = Duration::from_secs(1);
 pub(super) struct Pool {
     hosts: Mutex<Hosts>,
     per_host_max: usize,
+    total_max: usize,
     idle_timeout: Duration,
 }
 
@@ -36,6 +41,8 @@ struct Hosts {
     by_key: HashMap<Key, Host>,
     /// Idle HTTP/1.1 connections of all hosts.
     idle: usize,
+    /// HTTP/2 connections of all hosts, idle or not.
+    shared: usize,
     sweeping: bool,
 }
 
@@ -55,9 +62,45 @@ struct InUse {
     last_used: Instant,
 }
 
+impl InUse {
+    /// Only who holds the pool's lock can change that it is.
+    fn is_idle(&self) -> bool {
+        self.shared.places.available_permits() == STREAMS_MAX
+    }
+
+    fn retire(self) {
+        if let Some(shared) = Arc::into_inner(self.shared) {
+            shared.h2.retire();
+        }
+    }
+}
+
+impl Hosts {
+    /// Retires idle HTTP/2 connections beyond the bound, the longest unused first.
+    fn trim(&mut self, total_max: usize) {
+        if self.shared <= total_max {
+            return;
+        }
+        let all = self.by_key.values().flat_map(|host| &host.shared);
+        let mut unused: Vec<Instant> = all.filter(|in_use| in_use.is_idle()).map(|in_use| in_use.last_used).collect();
+        if unused.len() <= total_max {
+            return;
+        }
+        let going = unused.len() - total_max + total_max / TRIM_PART;
+        let until = *unused.select_nth_unstable(going - 1).1;
+        for host in self.by_key.values_mut() {
+            for in_use in host.shared.extract_if(.., |in_use| in_use.is_idle() && in_use.last_used <= until) {
+                in_use.retire();
+                self.shared -= 1;
+            }
+        }
+        self.by_key.retain(|_, host| !host.idle.is_empty() || !host.shared.is_empty());
+    }
+}
+
 impl Pool {
     pub(super) fn new(per_host_max: usize, idle_timeout: Duration) -> Self {
-        Self { hosts: Mutex::default(), per_host_max, idle_timeout }
+        Self { hosts: Mutex::default(), per_host_max, total_max: IDLE_TOTAL_MAX, idle_timeout }
     }
 
     /// A connection that is ready now, if there is one.
@@ -66,7 +109,9 @@ impl Pool {
         let hosts = &mut *hosts;
         let host = hosts.by_key.get_mut(key)?;
         let now = Instant::now();
+        let before = host.shared.len();
         host.shared.retain(|in_use| !in_use.shared.h2.sender.is_closed());
+        hosts.shared -= before - host.shared.len();
         for in_use in &mut host.shared {
             if let Some(lease) = Lease::shared(&in_use.shared) {
                 in_use.last_used = now;
@@ -101,6 +146,8 @@ impl Pool {
         let shared = Arc::new(Shared { h2, places: Arc::new(Semaphore::new(STREAMS_MAX)) });
         let lease = Lease::shared(&shared).expect("a new semaphore has all its places free");
         host.shared.push(InUse { shared, last_used: Instant::now() });
+        hosts.shared += 1;
+        hosts.trim(self.total_max);
         self.start_sweeper(&mut hosts);
         lease
     }
@@ -113,7 +160,7 @@ impl Pool {
             return;
         }
         let mut hosts = self.lock();
-        if hosts.idle >= IDLE_TOTAL_MAX {
+        if hosts.idle >= self.total_max {
             return;
         }
         let host = hosts.by_key.entry(key).or_default();
@@ -130,6 +177,7 @@ impl Pool {
         let mut hosts = self.lock();
         if let Some(host) = hosts.by_key.remove(key) {
             hosts.idle -= host.idle.len();
+            hosts.shared -= host.shared.len();
         }
     }
 
@@ -137,7 +185,7 @@ impl Pool {
     pub(super) fn clear(&self) {
         let mut hosts = self.lock();
         hosts.by_key.clear();
-        hosts.idle = 0;
+        (hosts.idle, hosts.shared) = (0, 0);
     }
 
     fn lock(&self) -> MutexGuard<'_, Hosts> {
@@ -152,22 +200,24 @@ impl Pool {
         }
     }
 
-    /// Closes what has been idle for too long; says whether anything is left.
+    /// Closes what has been idle for too long, and what is too much; says whether anything is left.
     fn sweep_once(&self) -> bool {
         let now = Instant::now();
         let mut hosts = self.lock();
-        let Hosts { by_key, idle, sweeping } = &mut *hosts;
+        hosts.trim(self.total_max);
+        let Hosts { by_key, idle, shared, sweeping } = &mut *hosts;
         by_key.retain(|_, host| {
             let before = host.idle.len();
             for Idle { h1, .. } in host.idle.extract_if(.., |waiting| waiting.until <= now || waiting.h1.sender.is_closed()) {
                 h1.retire();
             }
             *idle -= before - host.idle.len();
+            let before = host.shared.len();
             host.shared.retain(|in_use| {
-                let in_hand = in_use.shared.places.available_permits() < STREAMS_MAX;
                 let fresh = now.duration_since(in_use.last_used) < self.idle_timeout;
-                !in_use.shared.h2.sender.is_closed() && (in_hand || fresh)
+                !in_use.shared.h2.sender.is_closed() && (!in_use.is_idle() || fresh)
             });
+            *shared -= before - host.shared.len();
             !host.idle.is_empty() || !host.shared.is_empty()
         });
         *sweeping = !by_key.is_empty();
@@ -207,7 +257,60 @@ fn keep_for(answer: &HeaderMap, idle_timeout: Duration) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::io::DuplexStream;
+    use tokio_util::task::AbortOnDropHandle;
+
     use super::*;
+    use crate::outbound::egress::Realm;
+    use crate::outbound::lease::H2;
+
+    fn key(host: usize) -> Key {
+        Key::of(&format!("http://host-{host}/").parse().unwrap(), Realm::default()).unwrap()
+    }
+
+    /// A connection, and the endpoint's end of it.
+    #[expect(clippy::disallowed_methods, reason = "it ends with its handle")]
+    async fn h2() -> (Opened, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(ours)).await.unwrap();
+        let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+        (Opened::H2(H2 { sender, driver }), theirs)
+    }
+
+    #[tokio::test]
+    async fn of_many_idle_h2_connections_the_longest_unused_are_retired() {
+        const MAX: usize = 4;
+        let pool = Arc::new(Pool { total_max: MAX, ..Pool::new(8, Duration::from_secs(60)) });
+        let mut endpoints = Vec::new();
+        let mut admit = async |host: usize| {
+            let (opened, endpoint) = h2().await;
+            endpoints.push(endpoint);
+            pool.admit(&key(host), opened)
+        };
+        let held = admit(0).await;
+        for host in 1..=20 {
+            drop(admit(host).await);
+            // Used again and again: not among the longest unused.
+            drop(pool.checkout(&key(1)).expect("it is kept"));
+        }
+        // The last one came back after the last look.
+        let known = |pool: &Pool| pool.lock().by_key.len();
+        assert!(known(&pool) <= 1 + MAX + 1, "{} are kept", known(&pool));
+        pool.sweep_once();
+        let kept: Vec<usize> = (0..=20).filter(|host| pool.checkout(&key(*host)).is_some()).collect();
+        assert_eq!(kept, [0, 1, 18, 19, 20], "one in use, and the last used of the others");
+        assert_eq!(known(&pool), 1 + MAX);
+        assert_eq!(pool.lock().shared, 1 + MAX);
+        // Retired in good order: the endpoint sees the end of its connection.
+        let mut seen = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut endpoints[2], &mut seen).await.unwrap();
+        drop(held);
+        for host in 0..=20 {
+            pool.forget(&key(host));
+        }
+        assert_eq!(pool.lock().shared, 0);
+    }
 
     #[test]
     fn an_endpoints_own_idle_time_is_kept_to_with_a_margin() {

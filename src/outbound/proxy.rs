@@ -33,6 +33,16 @@ fn refused(proxy: &Proxy, target: &Target<'_>, why: &str) -> Fault {
     Fault::new(Cause::Connect, format!("the proxy {proxy} does not connect to {}: {why}", target.authority()))
 }
 
+/// A 407, to `CONNECT` or to a request in the absolute form; `given` says whether there were credentials in it.
+pub(super) fn unauthorized(proxy: &str, authority: &str, given: bool) -> Fault {
+    let why = if given {
+        "it does not take the credentials in `[network] proxy` (407)"
+    } else {
+        "it wants credentials: proxy = \"http://user:password@host:port\" (407)"
+    };
+    Fault::new(Cause::Connect, format!("the proxy {proxy} does not connect to {authority}: {why}"))
+}
+
 fn broken(proxy: &Proxy, error: &std::io::Error) -> Fault {
     let why = match error.kind() {
         std::io::ErrorKind::UnexpectedEof => "it closed the connection: does it speak this protocol?".to_owned(),
@@ -60,10 +70,7 @@ pub(super) async fn connect_http(
     let is_http = words.next().is_some_and(|version| version.starts_with("HTTP/1."));
     match words.next().filter(|_| is_http).and_then(|status| status.parse::<u16>().ok()) {
         Some(200..=299) => Ok(()),
-        Some(407) if proxy.password.is_some() => {
-            Err(refused(proxy, target, "it does not take the credentials in `[network] proxy` (407)"))
-        }
-        Some(407) => Err(refused(proxy, target, "it wants credentials: proxy = \"http://user:password@host:port\" (407)")),
+        Some(407) => Err(unauthorized(&proxy.to_string(), &authority, proxy.password.is_some())),
         Some(status) => {
             let phrase: String = words.next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(60).collect();
             Err(refused(proxy, target, &format!("it answered {status} {phrase}")))

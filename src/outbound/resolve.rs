@@ -1,16 +1,43 @@
 //! Names to addresses. One lookup at a time for a name, a bounded number at once for all: the operating system's
-//! resolver blocks a thread for as long as a dead name server takes, and one such name must not starve the others.
+//! resolver blocks a thread for as long as a dead name server takes, and cannot be told to stop.
+//!
+//! So that names whose servers hang do not hold up the others, places are apart: a name that answered quickly the last
+//! time never waits behind one that did not, or that nobody has asked for yet.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 
-/// Lookups at once. Each holds one of tokio's 512 blocking threads; the rest are for the store and the modules.
-const LOOKUPS_MAX: usize = 64;
+/// Lookups at once of names that answered quickly the last time.
+const QUICK_PLACES: usize = 64;
+
+/// Of names that are not known.
+const NEW_PLACES: usize = 32;
+
+/// Of names that were slow the last time.
+const SLOW_PLACES: usize = 16;
+
+/// Of quick and unknown names whose lookups are late: they leave their places to others. Together with the above these
+/// are 304 of tokio's 512 blocking threads; the rest are for the store and the modules.
+const LATE_PLACES: usize = 192;
+
+/// A lookup is late after this: most end within 50 ms, and one lost packet costs seconds.
+const LATE_AFTER: Duration = Duration::from_millis(250);
+
+/// A name is quick that answers within this, whatever it answers: half of the default `connect_timeout`.
+const QUICK_WITHIN: Duration = Duration::from_secs(1);
+
+/// For how long a name is slow if nobody proves the contrary: a name server that recovers is noticed by then.
+const SLOW_REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Names remembered, twice: a hundred bytes each.
+const NAMES_MAX: usize = 8192;
 
 /// The addresses of a name. May block.
 pub type ResolveFn = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
@@ -43,19 +70,112 @@ impl fmt::Debug for Resolver {
 }
 
 type Answer = Result<Arc<[IpAddr]>, Arc<str>>;
-type Flights = Mutex<HashMap<Arc<str>, watch::Receiver<Option<Answer>>>>;
 
-/// Lookups under way. Nothing is cached: addresses are asked for when a connection is opened, which is seldom.
+/// Lookups under way, and how the last ones went. No address is kept: they are asked for when a connection is opened,
+/// which is seldom.
 #[derive(Debug)]
 pub(super) struct Lookups {
     resolver: Resolver,
-    flights: Arc<Flights>,
-    permits: Arc<Semaphore>,
+    desk: Arc<Desk>,
+}
+
+#[derive(Debug)]
+struct Desk {
+    state: Mutex<State>,
+    quick: Arc<Semaphore>,
+    new: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
+    late: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    flights: HashMap<Arc<str>, watch::Receiver<Option<Answer>>>,
+    recent: HashMap<Arc<str>, Pace>,
+    /// What was recent before that was full.
+    older: HashMap<Arc<str>, Pace>,
+}
+
+/// How the last lookup of a name went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Quick,
+    Slow { until: Instant },
+}
+
+impl State {
+    fn pace(&self, name: &str) -> Option<Pace> {
+        let pace = *self.recent.get(name).or_else(|| self.older.get(name))?;
+        match pace {
+            Pace::Slow { until } if until <= Instant::now() => None,
+            pace => Some(pace),
+        }
+    }
+
+    fn remember(&mut self, name: Arc<str>, pace: Pace) {
+        if self.recent.len() >= NAMES_MAX {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        self.recent.insert(name, pace);
+    }
+}
+
+impl Desk {
+    fn new() -> Arc<Self> {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Arc::new(Self {
+            state: Mutex::default(),
+            quick: places(QUICK_PLACES),
+            new: places(NEW_PLACES),
+            slow: places(SLOW_PLACES),
+            late: places(LATE_PLACES),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self, pace: Option<Pace>) -> Arc<Semaphore> {
+        match pace {
+            Some(Pace::Quick) => self.quick.clone(),
+            Some(Pace::Slow { .. }) => self.slow.clone(),
+            None => self.new.clone(),
+        }
+    }
+
+    /// Whether somebody still waits for the answer; if not, the lookup is over before it began.
+    fn is_wanted(&self, name: &str, sender: &watch::Sender<Option<Answer>>) -> bool {
+        let mut state = self.lock();
+        // One receiver is the state's own; nobody can take another while it is locked.
+        let wanted = sender.receiver_count() > 1;
+        if !wanted {
+            state.flights.remove(name);
+        }
+        wanted
+    }
+
+    /// To the lookup's end, which a late one reaches in another place, as soon as there is one.
+    async fn see_off<T>(&self, mut lookup: JoinHandle<T>, place: OwnedSemaphorePermit, pace: Option<Pace>) -> Option<T> {
+        if let Ok(ended) = tokio::time::timeout(LATE_AFTER, &mut lookup).await {
+            return ended.ok();
+        }
+        if matches!(pace, Some(Pace::Slow { .. })) {
+            return lookup.await.ok();
+        }
+        // Cancel-safe on both sides: a lookup goes on by itself, and a place that was not given is not lost.
+        let _late = tokio::select! {
+            ended = &mut lookup => return ended.ok(),
+            late = self.late.clone().acquire_owned() => late,
+        };
+        drop(place);
+        lookup.await.ok()
+    }
 }
 
 impl Lookups {
     pub(super) fn new(resolver: Resolver) -> Self {
-        Self { resolver, flights: Arc::default(), permits: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        Self { resolver, desk: Desk::new() }
     }
 
     /// The addresses of `name`, in the resolver's order; the error in words.
@@ -68,42 +188,40 @@ impl Lookups {
 
     #[expect(clippy::disallowed_methods, reason = "those who wait hear of its end, a panic's too, by its channel")]
     fn join_or_start(&self, name: &str) -> watch::Receiver<Option<Answer>> {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(answer) = flights.get(name) {
+        let mut state = self.desk.lock();
+        if let Some(answer) = state.flights.get(name) {
             return answer.clone();
         }
         let name: Arc<str> = name.into();
         let (sender, answer) = watch::channel(None);
-        flights.insert(name.clone(), answer.clone());
+        state.flights.insert(name.clone(), answer.clone());
+        let pace = state.pace(&name);
         // A task of its own: the attempt that asks first may end at its deadline while others still wait.
-        tokio::spawn(fly(name, self.resolver.clone(), self.permits.clone(), self.flights.clone(), sender));
+        tokio::spawn(fly(name, pace, self.resolver.clone(), self.desk.clone(), sender));
         answer
     }
 }
 
-async fn fly(
-    name: Arc<str>,
-    resolver: Resolver,
-    permits: Arc<Semaphore>,
-    flights: Arc<Flights>,
-    sender: watch::Sender<Option<Answer>>,
-) {
-    let asked = name.clone();
-    let answer = match permits.acquire_owned().await {
-        Err(_) => Err("the client is closed".into()),
-        Ok(permit) => {
-            let blocking = tokio::task::spawn_blocking(move || {
-                let _permit = permit;
-                resolver.lookup(&asked)
-            });
-            match blocking.await {
-                Ok(Ok(addresses)) => Ok(addresses.into()),
-                Ok(Err(error)) => Err(error.to_string().into()),
-                Err(_) => Err("the resolver panicked".into()),
-            }
-        }
+async fn fly(name: Arc<str>, pace: Option<Pace>, resolver: Resolver, desk: Arc<Desk>, sender: watch::Sender<Option<Answer>>) {
+    // The places are never closed.
+    let Ok(place) = desk.places(pace).acquire_owned().await else { return };
+    if !desk.is_wanted(&name, &sender) {
+        return;
+    }
+    let (asked, started) = (name.clone(), Instant::now());
+    let lookup = tokio::task::spawn_blocking(move || resolver.lookup(&asked));
+    let answer = match desk.see_off(lookup, place, pace).await {
+        Some(Ok(addresses)) => Ok(addresses.into()),
+        Some(Err(error)) => Err(error.to_string().into()),
+        None => Err("the resolver panicked".into()),
     };
-    flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&name);
+    let ended = Instant::now();
+    let slow = Pace::Slow { until: ended + SLOW_REMEMBERED };
+    let pace = if ended - started <= QUICK_WITHIN { Pace::Quick } else { slow };
+    let mut state = desk.lock();
+    state.flights.remove(&name);
+    state.remember(name, pace);
+    drop(state);
     // Nobody may be left to hear it.
     let _ = sender.send(Some(answer));
 }
@@ -112,7 +230,7 @@ async fn fly(
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
+    use std::sync::{Condvar, mpsc};
 
     #[tokio::test]
     async fn askers_of_one_name_share_one_lookup_and_the_next_one_asks_anew() {
@@ -144,6 +262,118 @@ mod tests {
         let lookups = Lookups::new(Resolver::Custom(Arc::new(|_| panic!("boom"))));
         assert_eq!(&*lookups.addresses("a.test").await.unwrap_err(), "the resolver panicked");
         assert_eq!(&*lookups.addresses("a.test").await.unwrap_err(), "the resolver panicked");
+    }
+
+    /// Holds up the lookups of names that begin with `hang` until it is dropped.
+    struct Gate {
+        open: Arc<(Mutex<bool>, Condvar)>,
+        running: Arc<AtomicUsize>,
+    }
+
+    impl Gate {
+        fn new() -> (Self, Lookups) {
+            let gate = Self { open: Arc::default(), running: Arc::default() };
+            let (open, running) = (gate.open.clone(), gate.running.clone());
+            let resolver = move |name: &str| {
+                if name.starts_with("hang") {
+                    running.fetch_add(1, Ordering::SeqCst);
+                    let shut = open.0.lock().unwrap();
+                    drop(open.1.wait_while(shut, |open| !*open).unwrap());
+                    running.fetch_sub(1, Ordering::SeqCst);
+                }
+                Ok(vec![[192, 0, 2, 1].into()])
+            };
+            (gate, Lookups::new(Resolver::Custom(Arc::new(resolver))))
+        }
+
+        fn set(&self, open: bool) {
+            *self.open.0.lock().unwrap() = open;
+            self.open.1.notify_all();
+        }
+
+        async fn until_running(&self, count: usize) {
+            while self.running.load(Ordering::SeqCst) != count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    impl Drop for Gate {
+        fn drop(&mut self) {
+            self.set(true);
+        }
+    }
+
+    async fn resolves(lookups: &Lookups, name: &str) {
+        let answer = tokio::time::timeout(Duration::from_secs(20), lookups.addresses(name)).await;
+        assert!(answer.unwrap_or_else(|_| panic!("{name} found no place")).is_ok());
+    }
+
+    #[tokio::test]
+    async fn two_hundred_names_that_hang_leave_places_to_those_that_answer() {
+        let (gate, lookups) = Gate::new();
+        resolves(&lookups, "known.test").await;
+        let hanging: Vec<_> = (0..200).map(|n| lookups.join_or_start(&format!("hang-{n}.test"))).collect();
+        gate.until_running(NEW_PLACES).await;
+        let started = Instant::now();
+        resolves(&lookups, "known.test").await;
+        assert!(started.elapsed() < LATE_AFTER, "what is known to be quick does not even wait for the others to be late");
+        gate.until_running(200).await;
+        for n in 0..100 {
+            resolves(&lookups, "known.test").await;
+            resolves(&lookups, &format!("never-asked-for-{n}.test")).await;
+        }
+        drop((gate, hanging));
+    }
+
+    #[tokio::test]
+    async fn quick_names_that_begin_to_hang_move_away_and_slow_ones_stay_among_themselves() {
+        let (gate, lookups) = Gate::new();
+        gate.set(true);
+        let names: Vec<String> = (0..100).map(|n| format!("hang-{n}.test")).collect();
+        for name in names.iter().map(String::as_str).chain(["known.test"]) {
+            resolves(&lookups, name).await;
+        }
+        gate.set(false);
+        let ask = || names.iter().map(|name| lookups.join_or_start(name)).collect::<Vec<_>>();
+        let asked = ask();
+        gate.until_running(names.len()).await;
+        resolves(&lookups, "known.test").await;
+        tokio::time::sleep(QUICK_WITHIN).await;
+        gate.set(true);
+        for mut answer in asked {
+            answer.wait_for(Option::is_some).await.unwrap();
+        }
+        gate.set(false);
+        // They were slow, and wait for each other from now on.
+        let asked = ask();
+        gate.until_running(SLOW_PLACES).await;
+        for _ in 0..10 {
+            resolves(&lookups, "known.test").await;
+            resolves(&lookups, "unknown.test").await;
+        }
+        tokio::time::sleep(2 * LATE_AFTER).await;
+        assert_eq!(gate.running.load(Ordering::SeqCst), SLOW_PLACES);
+        // Nobody waits for them any longer, so those that have no place yet are not looked up at all.
+        drop(asked);
+        gate.set(true);
+        gate.until_running(0).await;
+        resolves(&lookups, "hang-99.test").await;
+    }
+
+    #[test]
+    fn slowness_is_forgotten_after_a_while_and_names_that_nobody_asks_for_are_too() {
+        let mut state = State::default();
+        let (now, name) = (Instant::now(), |n: usize| Arc::<str>::from(format!("{n}.test")));
+        state.remember(name(0), Pace::Slow { until: now + SLOW_REMEMBERED });
+        assert!(matches!(state.pace("0.test"), Some(Pace::Slow { .. })));
+        state.remember(name(0), Pace::Slow { until: now });
+        assert_eq!(state.pace("0.test"), None);
+        for n in 0..3 * NAMES_MAX {
+            state.remember(name(n), Pace::Quick);
+        }
+        assert!(state.recent.len() + state.older.len() <= 2 * NAMES_MAX);
+        assert_eq!((state.pace("0.test"), state.pace(&name(3 * NAMES_MAX - 1))), (None, Some(Pace::Quick)));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{CertificateError, ClientConfig, RootCertStore, SupportedProtocolVersion};
+use rustls::{CertificateError, ClientConfig, OtherError, RootCertStore, SupportedProtocolVersion};
 use rustls_platform_verifier::Verifier;
 
 use super::OutboundError;
@@ -50,7 +50,7 @@ fn provider() -> Arc<CryptoProvider> {
 pub(super) fn trust(roots: &Roots) -> Result<Option<Trust>, OutboundError> {
     match roots {
         Roots::System { and } => {
-            let extra = if and.is_empty() { Vec::new() } else { certificates(and)? };
+            let extra = if and.is_empty() { Vec::new() } else { certificates(and).map_err(OutboundError::BadRoots)? };
             match Verifier::new_with_extra_roots(extra, provider()) {
                 Ok(verifier) => Ok(Some(Arc::new(verifier))),
                 Err(error) if and.is_empty() => {
@@ -69,7 +69,7 @@ pub(super) fn trust(roots: &Roots) -> Result<Option<Trust>, OutboundError> {
 
 fn only(pem: &[u8]) -> Result<Trust, OutboundError> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(pem)? {
+    for certificate in certificates(pem).map_err(OutboundError::BadRoots)? {
         store.add(certificate).map_err(|error| OutboundError::BadRoots(error.to_string()))?;
     }
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider()).build();
@@ -93,9 +93,9 @@ pub(super) fn client_config(
         None => builder.with_no_client_auth(),
         Some(Identity { chain, key }) => {
             let bad = |what: String| OutboundError::BadIdentity(what);
-            let chain = certificates(chain).map_err(|error| bad(error.to_string()))?;
+            let chain = certificates(chain).map_err(|what| bad(format!("the certificate of `tls.cert_file`: {what}")))?;
             let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| {
-                bad("the key file holds no private key in PEM (it begins with `-----BEGIN PRIVATE KEY-----`)".into())
+                bad("`tls.key_file` holds no private key in PEM (it begins with `-----BEGIN PRIVATE KEY-----`)".into())
             })?;
             builder.with_client_auth_cert(chain, key).map_err(|error| bad(identity_words(&error)))?
         }
@@ -111,22 +111,36 @@ fn identity_words(error: &rustls::Error) -> String {
     }
 }
 
-fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, OutboundError> {
+/// Refuses what is no certificate authority's, named by its setting, before it is joined with others.
+pub(super) fn check_roots(pem: &[u8], key: &str) -> Result<(), OutboundError> {
+    certificates(pem).map(drop).map_err(|what| OutboundError::BadRoots(format!("`{key}`: {what}")))
+}
+
+/// The error says what is wrong with them.
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let certificates = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
-    let certificates = certificates.map_err(|error| OutboundError::BadRoots(error.to_string()))?;
+    let certificates = certificates.map_err(|error| format!("it is not PEM ({error})"))?;
     if certificates.is_empty() {
-        return Err(OutboundError::BadRoots("there is no certificate in it".to_owned()));
+        let what = if pem.trim_ascii().is_empty() {
+            "the file is empty"
+        } else if PrivateKeyDer::from_pem_slice(pem).is_ok() {
+            "there is no certificate in it, but a private key (which belongs into a `key_file`)"
+        } else {
+            "there is no certificate in it (one begins with `-----BEGIN CERTIFICATE-----`)"
+        };
+        return Err(what.to_owned());
     }
     // The verifiers take over what they can and would only log the rest.
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
-        store.add(certificate.clone()).map_err(|error| OutboundError::BadRoots(error.to_string()))?;
+        let unreadable = |_| "one of its blocks is no X.509 certificate: was it copied as a whole?".to_owned();
+        store.add(certificate.clone()).map_err(unreadable)?;
     }
     Ok(certificates)
 }
 
-/// The same for a proxy: what it speaks is HTTP/1.1.
-pub(super) fn proxy_config(config: &ClientConfig) -> Arc<ClientConfig> {
+/// The same without HTTP/2: for proxies, and endpoints that want it so.
+pub(super) fn http1_config(config: &ClientConfig) -> Arc<ClientConfig> {
     let mut config = config.clone();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)
@@ -165,9 +179,56 @@ fn certificate_words(problem: &CertificateError, peer: &str) -> String {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             format!("{peer}'s certificate is not valid yet: is one of the two clocks wrong?")
         }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+        CertificateError::NotValidForNameContext { .. } => {
             format!("{peer}'s certificate is for another name ({problem}): use the name it was made for")
         }
+        CertificateError::NotValidForName => {
+            format!("{peer}'s certificate is for another name: use the name it was made for")
+        }
+        CertificateError::Revoked => format!("{peer}'s certificate was revoked by its authority: have a new one made"),
+        CertificateError::BadEncoding => {
+            format!("{peer}'s certificate cannot be read (its encoding is broken): have a new one made")
+        }
+        CertificateError::UnhandledCriticalExtension => {
+            format!("{peer}'s certificate, or its authority's, has a critical extension that is not understood here")
+        }
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            format!(
+                "{peer}'s certificate is signed in a way that is not trusted any longer (SHA-1, or a weak key): have a new one made"
+            )
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => not_for_servers(peer),
+        CertificateError::Other(OtherError(other)) => match other.downcast_ref::<webpki::Error>() {
+            Some(error) => webpki_words(error, peer),
+            None => format!("{peer}'s certificate is not acceptable: {other}"),
+        },
         other => format!("{peer}'s certificate is not acceptable: {other}"),
+    }
+}
+
+fn not_for_servers(peer: &str) -> String {
+    format!("{peer}'s certificate is not made for servers: have one made with the extended key usage `serverAuth`")
+}
+
+/// What rustls has no names of its own for.
+fn webpki_words(error: &webpki::Error, peer: &str) -> String {
+    match error {
+        webpki::Error::CaUsedAsEndEntity => format!(
+            "{peer}'s certificate is that of an authority (CA:TRUE), which no server may show, not even when `ca_file` has it: make one that is no authority's (`openssl req -x509 … -addext basicConstraints=CA:FALSE`), or sign one with that authority"
+        ),
+        webpki::Error::EndEntityUsedAsCa => format!(
+            "{peer}'s certificate was signed with one that is not an authority's (CA:FALSE): sign it with an authority's, and name that in `ca_file`"
+        ),
+        webpki::Error::UnsupportedCertVersion => {
+            format!("{peer}'s certificate is older than X.509 version 3: have a new one made, with a subjectAltName")
+        }
+        webpki::Error::NameConstraintViolation => {
+            format!("{peer}'s certificate is for a name that its authority may not vouch for (name constraints)")
+        }
+        webpki::Error::PathLenConstraintViolated => {
+            format!("the chain of {peer}'s certificate has more intermediates than one of its authorities allows")
+        }
+        other => format!("{peer}'s certificate is not acceptable ({other:?}): have a new one made"),
     }
 }

@@ -2,7 +2,7 @@
 //! whole first, then kept, then live: whatever is wrong, nothing has changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::{ReloadError, Reloader, fingerprint};
 use crate::config::{FieldProblem, Fields, Judge, Judged, Loaded, Origin, WebhookSettings};
 use crate::control::{Change, ChangeError, Changed, Effect, Request};
-use crate::model::{Limits, TransformStep, WebhookId, WebhookKey};
+use crate::model::{Condition, Limits, TransformStep, WebhookId, WebhookKey};
 use crate::operational::Notice;
 use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, BuildProblem, Live, Parts, Snapshot};
@@ -224,6 +224,11 @@ impl Reloader {
             webhooks.push(webhook);
         });
         self.go_live(live, snapshot, &id);
+        let was_removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if was_removed && !self.switchboard.is_disabled(key) {
+            // As one that is switched on: what the dispatcher knows of its breaker is about another one.
+            self.switchboard.switch(key, None);
+        }
         let notice = if is_new { Notice::Created { webhook: id } } else { Notice::Updated { webhook: id } };
         self.raise(live, notice).await;
         Ok(Changed { snapshot: live.snapshot(), is_new })
@@ -235,10 +240,17 @@ impl Reloader {
         let mut settled = self.settled_of(live);
         settled.remove(&id);
         let snapshot = self.built(live, loaded, &settled, None).await.map_err(|problem| problem.at(&Fields::default()))?;
-        let key = self.store.webhook_key(id.clone()).await?.unwrap_or(WebhookKey(0));
-        self.store.delete_api_webhook(id.clone(), key).await?;
+        // What config.toml declares under this id stays, and with it its secrets and how it stands.
+        let is_declared = loaded.settings.webhooks.contains_key(&id);
+        let key = if is_declared { None } else { self.store.webhook_key(id.clone()).await? };
+        self.store.delete_api_webhook(id.clone(), key.unwrap_or(WebhookKey(0))).await?;
         self.edit_api(|webhooks| webhooks.retain(|other| other.id != id));
         self.go_live(live, snapshot, &id);
+        if let Some(key) = key {
+            self.switchboard.set_condition(key, Condition::default());
+            self.switchboard.switch(key, None);
+            self.removed.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        }
         self.raise(live, Notice::Deleted { webhook: id, tenant }).await;
         Ok(Changed { snapshot: live.snapshot(), is_new: false })
     }

@@ -6,7 +6,7 @@ mod fingerprint;
 mod secrets;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use self::watch::Watcher;
 use crate::clock::Clock;
 use crate::config::{self, Loaded, Problem, Problems, Settings};
 use crate::control::Request;
-use crate::model::StorageKeys;
+use crate::model::{StorageKeys, WebhookKey};
 use crate::operational::{Notice, Operational};
 use crate::outbound::{Client, ClientOptions, OutboundError};
 use crate::snapshot::{self, ConfigError, ConfigProblem, Live, Snapshot, Switchboard};
@@ -63,6 +63,8 @@ pub struct Reloader {
     good: Mutex<Option<Arc<Loaded>>>,
     /// Webhooks made by the API, as the store has them.
     api: Mutex<Vec<ApiWebhook>>,
+    /// Of webhooks removed over the API since the start: what the dispatcher knows of one may be about the one before it.
+    removed: Mutex<HashSet<WebhookKey>>,
     /// What the store seals with; `None` before the first look.
     keys: Mutex<Option<StorageKeys>>,
 }
@@ -94,8 +96,8 @@ pub fn load(path: &Path) -> Result<Loaded, Problems> {
 impl Reloader {
     pub fn new(path: PathBuf, store: Store, host: Host, clock: Clock, metrics: Arc<Metrics>, standing: Switchboard) -> Self {
         let (client, keys) = (Mutex::default(), Mutex::default());
-        let (good, api) = (Mutex::default(), Mutex::default());
-        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys, good, api }
+        let (good, api, removed) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { path, store, host, clock, metrics, switchboard: Arc::new(standing), client, keys, good, api, removed }
     }
 
     /// The first snapshot, of what [`load`] gave.

@@ -196,7 +196,7 @@ impl Store {
         forward!(self, put_api_webhook(webhook, key, secret))
     }
 
-    /// With its secret; answers whether there was one.
+    /// With its secret, and how it stood; answers whether there was one.
     pub async fn delete_api_webhook(&self, id: WebhookId, key: WebhookKey) -> Result<bool, StoreError> {
         forward!(self, delete_api_webhook(id, key))
     }

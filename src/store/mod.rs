@@ -42,7 +42,7 @@ pub use once::{Begun, KeptAnswer};
 pub use records::{
     Accepted, AttemptRecord, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord,
     HourStats, KeptSecret, KnownWebhook, Lease, Made, MadeRequest, NewEvent, Page, Ready, Settle, Settled, StandingChange, Stats,
-    StoreCheck, Sweep,
+    StoreCheck, StoreCounts, Sweep,
 };
 
 /// What a failure of the store means to whoever asked.
@@ -255,6 +255,11 @@ impl Store {
     /// Resolves when the store can no longer be used.
     pub async fn failed(&self) -> StoreError {
         forward!(self, failed())
+    }
+
+    /// Ends a simulated store as a process is killed: what was answered stays, and nothing else is written any more.
+    pub async fn crash(&self) {
+        forward!(self, crash())
     }
 
     /// Ends the writer after what it was given; nothing can be stored afterwards.

@@ -53,6 +53,8 @@ pub struct Lease {
     pub trigger: Trigger,
     /// Times that somebody asked for it by hand before it was leased, in a row.
     pub asks: u32,
+    /// Of a batch, how often it lost events since it was made: what it sends is something else each time.
+    pub edition: u32,
     /// What is to be sent, when an earlier attempt has made it.
     pub made: Option<Made>,
     /// Room in memory, given back with the lease; `None` where nobody counts.
@@ -300,8 +302,19 @@ pub struct Backlog {
 }
 
 /// What a look at the whole store came to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StoreCheck {
+    /// `None`: nothing can be said of what is in the file.
+    pub counts: Option<StoreCounts>,
+    /// Empty: every invariant holds.
+    pub problems: Vec<String>,
+    /// What to do about them, where that does not follow from each.
+    pub advice: Option<String>,
+}
+
+/// What is in a store.
+#[derive(Debug, Clone)]
+pub struct StoreCounts {
     pub events: u64,
     pub deliveries: u64,
     pub attempts: u64,
@@ -309,7 +322,7 @@ pub struct StoreCheck {
     pub open: u64,
     /// Those of them that may be attempted now.
     pub due: u64,
+    /// Those of these that were handed over in memory: without a server they wait for the next start.
+    pub in_memory: u64,
     pub oldest_due: Option<Timestamp>,
-    /// Empty: every invariant holds.
-    pub problems: Vec<String>,
 }

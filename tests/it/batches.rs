@@ -1,5 +1,6 @@
 //! Batches: by count, by wait, by size; signed as one; halved when too large; as durable as their events.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -93,6 +94,12 @@ async fn a_batch_that_is_too_large_for_the_receiver_is_halved_until_it_fits() {
     let mut arrived: Vec<u64> = received[3..].iter().flat_map(|request| numbers(&request.json())).collect();
     arrived.sort_unstable();
     assert_eq!(arrived, (0..8).collect::<Vec<u64>>(), "each once, although no retries were left");
+    let mut bodies: HashMap<String, &[u8]> = HashMap::new();
+    for request in &received {
+        let id = request.headers["webhook-id"].to_str().unwrap().to_owned();
+        let before = bodies.insert(id.clone(), &request.body);
+        assert!(before.is_none(), "{id} stands for one content only");
+    }
     // What was sent first is still shown as it was sent.
     let delivery = server.delivery_in(&ids[0], "succeeded").await;
     let first: Value = serde_json::from_str(delivery["attempts"][0]["request"]["body"].as_str().unwrap()).unwrap();
@@ -100,7 +107,15 @@ async fn a_batch_that_is_too_large_for_the_receiver_is_halved_until_it_fits() {
     let (_, stats) = server.http().get("/v1/webhooks/ops/stats").await;
     assert_eq!(stats["deliveries"]["total"], 4);
     // A single event that is too large is simply refused.
+    server.reconfigure(&config(&receiver, "{ max_events = 8, max_wait = \"50ms\" }", more)).await;
     receiver.answer_next("/in", [Answer::Status(413)]);
+    let single = server.publish("a.b", "8").await;
+    let refused = server.delivery_in(&single, "failed").await;
+    assert_eq!((refused["attempt_count"].as_u64(), refused["attempts"][0]["status"].as_u64()), (Some(1), Some(413)));
+    assert_eq!(numbers(&receiver.received("/in")[received.len()].json()), [8]);
+    assert_eq!(receiver.received("/in").len(), received.len() + 1, "it cannot be halved");
+    let (_, stats) = server.http().get("/v1/webhooks/ops/stats").await;
+    assert_eq!(stats["deliveries"]["total"], 5);
     assert_whole(&server).await;
 }
 

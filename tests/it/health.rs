@@ -90,6 +90,41 @@ async fn an_open_breaker_survives_a_restart_and_a_reload_and_closes_for_another_
 }
 
 #[tokio::test]
+async fn enabling_closes_an_open_breaker_and_until_then_nothing_is_due_before_its_probe() {
+    let receiver = Receiver::start().await;
+    receiver.answer_next("/in", [Answer::Status(503), Answer::Status(503)]);
+    let more =
+        "breaker = { failures = 2, window = \"1m\", cool_down = \"1h\" }\nretry = { schedule = [\"10ms\", \"10ms\", \"10ms\"] }";
+    let config = head() + &webhook("ops", &receiver.url("/in"), r#"["a.*"]"#, more);
+    let server = Server::start(&config).await;
+    let waiting = server.publish("a.b", "1").await;
+    server.eventually("the breaker is open", async || status(&server, "ops").await == "breaker_open").await;
+    server.delivery_in(&waiting, "retrying").await;
+    let (_, shown) = server.http().get("/v1/webhooks/ops").await;
+    let probe = shown["breaker_open"]["probe_at"].clone();
+    assert!(probe.is_string(), "{shown}");
+    let (_, rows) = server.http().get("/v1/webhooks/status").await;
+    let (_, one) = server.http().get("/v1/webhooks/ops/stats").await;
+    let (_, all) = server.http().get("/v1/stats").await;
+    for due in [&rows["data"][0]["next_due"], &rows["totals"]["next_due"], &one["next_due"], &all["next_due"]] {
+        assert_eq!(*due, probe, "{rows} {one} {all}");
+    }
+    // A test would not go either, and says why at once.
+    let (code, test) = server.http().post("/v1/webhooks/ops/test", "").await;
+    assert_eq!((code, &test["attempt"]), (202, &serde_json::Value::Null), "{test}");
+    let detail = test["detail"].as_str().unwrap();
+    assert!(detail.contains("breaker is open") && detail.contains(probe.as_str().unwrap()), "{detail}");
+    assert_eq!(receiver.received("/in").len(), 2);
+
+    let (code, shown) = server.http().post("/v1/webhooks/ops/enable", "").await;
+    assert_eq!((code, &shown["status"], &shown["breaker_open"]), (200, &"enabled".into(), &serde_json::Value::Null), "{shown}");
+    server.delivery_in(&waiting, "succeeded").await;
+    assert_eq!(status(&server, "ops").await, "enabled");
+    let server = Server::start_in(server.stop().await).await;
+    assert_eq!(status(&server, "ops").await, "enabled", "it is kept");
+}
+
+#[tokio::test]
 async fn gone_disables_at_once_and_enabling_again_delivers_what_was_held() {
     let receiver = Receiver::start().await;
     receiver.answer_next("/in", [Answer::Status(503), Answer::Status(410)]);

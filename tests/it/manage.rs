@@ -295,3 +295,46 @@ async fn changes_are_told_on_the_bus() {
     kinds.sort();
     assert_eq!(kinds, ["webhook.created", "webhook.deleted", "webhook.updated"]);
 }
+
+#[tokio::test]
+async fn a_webhook_made_under_the_id_of_a_removed_one_is_well() {
+    let receiver = Receiver::start().await;
+    receiver.answer_always("/old", Answer::Status(503));
+    let server = Server::start(&head()).await;
+    let breaker = json!({"failures": 2, "cool_down": "1h"});
+    let retry = json!({"schedule": ["10ms", "10ms", "1h"], "jitter": 0});
+    let wanted =
+        |path: &str| json!({"id": "ops", "url": receiver.url(path), "events": ["*"], "breaker": breaker, "retry": retry});
+    let status = async |server: &Server| server.http().get("/v1/webhooks/ops").await.1["status"].clone();
+    create(&server, wanted("/old")).await;
+    server.publish("a.b", "1").await;
+    server.eventually("the breaker is open", async || status(&server).await == "breaker_open").await;
+    assert_eq!(server.http().post("/v1/webhooks/ops/disable", "").await.0, 200);
+    assert_eq!(send(&server, "DELETE", "/v1/webhooks/ops", json!({})).await.0, 204);
+
+    // The same endpoint: nothing but the removal says that it is another webhook.
+    receiver.answer_always("/old", Answer::Status(200));
+    let made = create(&server, wanted("/old")).await;
+    assert_eq!(made["status"], "enabled", "{made}");
+    let event = server.publish("a.b", "2").await;
+    server.delivery_in(&event, "succeeded").await;
+    let server = Server::start_in(server.stop().await).await;
+    assert_eq!(status(&server).await, "enabled");
+}
+
+#[tokio::test]
+async fn what_config_toml_declares_meanwhile_keeps_its_switch_and_its_secret() {
+    let server = Server::start(&head()).await;
+    create(&server, json!({"id": "ops", "url": "https://example.com/api", "events": ["*"]})).await;
+    let declared = head() + "[webhooks.ops]\nurl = \"https://example.com/declared\"\nevents = [\"*\"]\n";
+    server.reconfigure(&declared).await;
+    assert_eq!(server.http().post("/v1/webhooks/ops/disable", "").await.0, 200);
+    let secret = async |server: &Server| server.http().get("/v1/webhooks/ops/secret").await.1["secret"].clone();
+    let before = secret(&server).await;
+    assert!(before.is_string());
+    assert_eq!(send(&server, "DELETE", "/v1/webhooks/ops", json!({})).await.0, 204);
+    let server = Server::start_in(server.stop().await).await;
+    let (_, shown) = server.http().get("/v1/webhooks/ops").await;
+    assert_eq!((&shown["status"], &shown["url"]), (&json!("disabled"), &json!("https://example.com/declared")), "{shown}");
+    assert_eq!(secret(&server).await, before);
+}

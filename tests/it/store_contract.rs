@@ -268,11 +268,23 @@ async fn a_retry_by_hand_does_not_spend_the_budget() {
     assert_eq!(bench.store.retry(lease.delivery, false).await.unwrap(), Some(DeliveryState::Retrying));
     let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     assert_eq!(again.trigger, Trigger::Manual);
-    let mut by_hand = attempt(2, 200);
+    assert_eq!((again.attempts_spent, again.attempt_count), (1, 1));
+    let mut by_hand = attempt(2, 500);
     by_hand.trigger = Trigger::Manual;
-    bench.store.settle(Arc::new(settle(&again, Some(by_hand), Settlement::Succeed))).await.unwrap();
+    bench.store.settle(Arc::new(settle(&again, Some(by_hand), Settlement::RetryAt(bench.clock.now())))).await.unwrap();
+    let scheduled = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert_eq!((scheduled.attempts_spent, scheduled.attempt_count), (1, 2), "made, and not spent");
+    assert_eq!(scheduled.trigger, Trigger::Scheduled);
+    bench
+        .store
+        .settle(Arc::new(settle(&scheduled, Some(attempt(3, 500)), Settlement::RetryAt(bench.clock.now()))))
+        .await
+        .unwrap();
+    let last = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert_eq!((last.attempts_spent, last.attempt_count), (2, 3));
     let detail = bench.store.delivery(lease.delivery).await.unwrap().unwrap();
-    assert_eq!(detail.attempts.iter().map(|a| a.attempt.trigger).collect::<Vec<_>>(), [Trigger::Scheduled, Trigger::Manual]);
+    let triggers: Vec<_> = detail.attempts.iter().map(|made| made.attempt.trigger).collect();
+    assert_eq!(triggers, [Trigger::Scheduled, Trigger::Manual, Trigger::Scheduled]);
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tenterhook::clock::Clock;
 use tenterhook::model::{Attempt, DeliveryState, Event, Intake, OnGap, Settlement, Timestamp, Trigger};
-use tenterhook::store::{JobSpec, JobState, JobStep, NewEvent, Sweep};
+use tenterhook::store::{DeliveryFilter, JobSpec, JobState, JobStep, NewEvent, Settle, Store, Sweep};
 
 use crate::store_contract::{NOW, attempt, bench, event, new_event, open, settle, webhook};
 
@@ -36,6 +36,84 @@ async fn a_dead_letter_that_retention_removes_lets_its_key_go_on() {
         bench.store.settle(Arc::new(settle(&next, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
     }
     assert_eq!(arrived, ["evt_2", "evt_3"]);
+}
+
+#[tokio::test]
+async fn what_was_retried_by_hand_ahead_of_its_turn_waits_for_it_again() {
+    let bench = bench().await;
+    let hook = webhook(&bench.store, "a").await;
+    let ordered = |id: &str| {
+        let apart = vec![(hook, Intake::Ordered { key: "k".into(), on_gap: OnGap::Skip })];
+        NewEvent { apart, ..new_event(id, &[hook]) }
+    };
+    bench.store.append(vec![ordered("evt_1")]).await.unwrap();
+    let first = bench.store.ready().await.fresh.remove(0);
+    bench.store.append(vec![ordered("evt_2")]).await.unwrap();
+    let second = bench.store.deliveries(DeliveryFilter::default(), None, 1).await.unwrap().rows.remove(0).id;
+    bench.store.retry(second, false).await.unwrap();
+    let by_hand = bench.store.claim(hook, 10, vec![first.delivery.number]).await.unwrap().leases.remove(0);
+    assert_eq!((by_hand.delivery, by_hand.trigger), (second, Trigger::Manual));
+    let retry = Settlement::RetryAt(bench.clock.now());
+    let ended = bench.store.settle(Arc::new(settle(&by_hand, Some(attempt(1, 503)), retry))).await.unwrap();
+    assert_eq!((ended.state, ended.due), (Some(DeliveryState::Retrying), None));
+    assert!(bench.store.claim(hook, 10, vec![first.delivery.number]).await.unwrap().leases.is_empty(), "the first is not over");
+    bench.store.settle(Arc::new(settle(&first, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
+    let next = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert_eq!((next.delivery, next.trigger), (second, Trigger::Scheduled));
+}
+
+/// At once, so that they share commits.
+async fn settle_all(store: &Store, settles: impl IntoIterator<Item = Settle>) {
+    let mut all = tokio::task::JoinSet::new();
+    for one in settles {
+        let store = store.clone();
+        all.spawn(async move { store.settle(Arc::new(one)).await.unwrap() });
+    }
+    all.join_all().await;
+}
+
+#[tokio::test]
+async fn a_crash_while_many_keys_are_let_go_leaves_none_of_them_stuck() {
+    const KEYS: usize = 600;
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    let ordered = |n: usize, place: &str| {
+        let key = format!("k{n}").as_str().into();
+        let id = format!("evt_{n}_{place}");
+        NewEvent { apart: vec![(hook, Intake::Ordered { key, on_gap: OnGap::Block })], ..new_event(&id, &[hook]) }
+    };
+    store.append((0..KEYS).map(|n| ordered(n, "first")).collect()).await.unwrap();
+    let mut heads = store.ready().await.fresh;
+    let leased = heads.iter().map(|lease| lease.delivery.number).collect();
+    heads.extend(store.claim(hook, KEYS, leased).await.unwrap().leases);
+    assert_eq!(heads.len(), KEYS);
+    settle_all(&store, heads.iter().map(|lease| settle(lease, Some(attempt(1, 400)), Settlement::Fail))).await;
+    store.append((0..KEYS).map(|n| ordered(n, "second")).collect()).await.unwrap();
+    let blocks = async |store: &Store| store.known_webhooks().await.unwrap()[0].blocks;
+    assert!(blocks(&store).await && store.claim(hook, 10, vec![]).await.unwrap().leases.is_empty());
+
+    let steps = std::sync::atomic::AtomicUsize::new(0);
+    let one = || steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+    let freed = store.sweep_while(hook, Sweep::Unblock, one).await.unwrap();
+    assert!(freed > 0 && freed < KEYS as u64, "{freed} in one step");
+    store.close().await;
+    drop(store);
+
+    let store = open(directory.path(), &clock).await;
+    assert!(blocks(&store).await, "so that it is gone on with");
+    assert_eq!(store.sweep(hook, Sweep::Unblock).await.unwrap(), KEYS as u64 - freed);
+    assert!(!blocks(&store).await, "and is over");
+    let due = store.claim(hook, 2 * KEYS, vec![]).await.unwrap().leases;
+    assert_eq!(due.len(), KEYS, "nothing is left that waits for what was given up");
+    // What is given up from now on blocks no longer.
+    settle_all(&store, due.iter().map(|lease| settle(lease, Some(attempt(1, 400)), Settlement::Fail))).await;
+    store.append(vec![ordered(0, "third")]).await.unwrap();
+    assert_eq!(store.ready().await.fresh.len(), 1);
+    store.close().await;
+    let checked = Store::check(directory.path().to_owned(), clock.now()).await.unwrap();
+    assert_eq!(checked.problems, Vec::<String>::new());
 }
 
 #[tokio::test]

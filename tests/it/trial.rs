@@ -52,6 +52,37 @@ async fn a_disabled_webhook_is_not_tested() {
 }
 
 #[tokio::test]
+async fn a_retry_for_a_disabled_webhook_is_refused_with_the_way_and_changes_nothing() {
+    let receiver = Receiver::start().await;
+    let config = |more: &str| head() + &webhook("w", &receiver.url("/w"), r#"["*"]"#, more);
+    let server = Server::start(&config("")).await;
+    let event = server.publish("a.b", "1").await;
+    let delivery = server.delivery_in(&event, "succeeded").await;
+    let retry = format!("/v1/deliveries/{}/retry", delivery["id"].as_str().unwrap());
+    server.http().post("/v1/webhooks/w/disable", r#"{"reason":"maintenance"}"#).await;
+    for path in [retry.as_str(), "/v1/webhooks/w/test"] {
+        let (status, problem) = server.http().post(path, "").await;
+        let detail = problem["detail"].as_str().unwrap();
+        assert_eq!((status, &problem["webhook"]), (409, &json!("w")), "{problem}");
+        assert!(detail.contains("(maintenance)") && detail.contains("tenterhook webhook enable w"), "{detail}");
+    }
+    let (_, one) = server.http().get(&format!("/v1/deliveries/{}", delivery["id"].as_str().unwrap())).await;
+    assert_eq!(one["state"], "succeeded", "what had arrived stays so");
+    server.http().post("/v1/webhooks/w/enable", "").await;
+    assert_eq!(server.http().post(&retry, "").await.0, 202);
+    receiver.wait_for("/w", 2).await;
+
+    server.reconfigure(&config("enabled = false")).await;
+    let (status, problem) = server.http().post(&retry, "").await;
+    assert_eq!((status, problem["line"].is_u64()), (409, true), "{problem}");
+    let made = json!({"id": "made", "url": receiver.url("/made"), "events": ["*"], "enabled": false}).to_string();
+    assert_eq!(server.http().post("/v1/webhooks", made).await.0, 201);
+    let (status, problem) = server.http().post("/v1/webhooks/made/enable", "").await;
+    assert_eq!(status, 409, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("PATCH /v1/webhooks/made"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_transformer_runs_dry_on_an_event() {
     let server = Server::start(&head()).await;
     let body = json!({
@@ -109,4 +140,22 @@ async fn a_retry_asked_for_during_an_attempt_comes_after_it() {
         ended["attempts"].as_array().unwrap().iter().map(|it| (it["outcome"].clone(), it["trigger"].clone())).collect();
     assert_eq!(attempts.len(), 2, "{ended:#}");
     assert_eq!(attempts.iter().filter(|it| it.1 == "manual" && it.0 == "succeeded").count(), 1, "{attempts:?}");
+}
+
+#[tokio::test]
+async fn what_is_cancelled_under_way_keeps_the_operators_reason() {
+    let receiver = Receiver::start().await;
+    receiver.answer_next("/w", [Answer::Hang]);
+    let more = "timeout = \"1s\"\nretry = { max_retries = 0 }";
+    let server = Server::start(&(head() + &webhook("w", &receiver.url("/w"), r#"["*"]"#, more))).await;
+    let event = server.publish("a.b", "1").await;
+    receiver.wait_for("/w", 1).await;
+    let (_, page) = server.http().get(&format!("/v1/deliveries?event_id={event}")).await;
+    let delivery = format!("/v1/deliveries/{}", page["data"][0]["id"].as_str().unwrap());
+    assert_eq!(server.http().post(&format!("{delivery}/cancel"), "").await.0, 200);
+    let shown = async || server.http().get(&delivery).await.1;
+    server.eventually("the attempt is recorded", async || shown().await["attempt_count"] == 1).await;
+    let one = shown().await;
+    assert_eq!((&one["state"], &one["reason"]), (&json!("cancelled"), &json!("cancelled by hand")), "{one:#}");
+    assert!(one["attempts"][0]["error"].as_str().unwrap().contains("within 1 s (`timeout`)"), "{one:#}");
 }

@@ -122,7 +122,7 @@ impl Network {
         if status == 0 {
             return Err(error(Cause::Connection, "the connection broke"));
         }
-        Ok(Response { status, headers, body: Bytes::new(), truncated: false, timings: Timings::default() })
+        Ok(Response { status, headers, body: Bytes::new(), truncated: false, timings: Timings::default(), via: None })
     }
 
     /// Delay, status (0: the connection breaks) and headers; `None`: hangs.
@@ -134,7 +134,7 @@ impl Network {
         };
         let mut headers = HeaderMap::new();
         let status = match (path, self.draw(0..100)) {
-            ("/stuck", _) => return None,
+            (path, _) if path.starts_with("/stuck") => return None,
             ("/steady", _) => 200,
             ("/expiring", _) if !healed => 503,
             (_, _) if healed => 200,

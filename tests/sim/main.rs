@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "a simulation owns its threads and tasks")]
 
 mod checks;
+mod crowd;
 mod disk;
 mod endpoints;
 mod world;

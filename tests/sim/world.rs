@@ -12,7 +12,7 @@ use tenterhook::config;
 use tenterhook::dispatch::Dispatcher;
 use tenterhook::model::{Disabled, DisabledBy, Event, EventId, EventType, Timestamp, WebhookId};
 use tenterhook::outbound::{Client, ClientOptions};
-use tenterhook::snapshot::{self, Live, Parts, Switchboard};
+use tenterhook::snapshot::{self, Live, Parts, Route, Switchboard};
 use tenterhook::store::{Access, DeliveryFilter, NewEvent, StandingChange, Store, StoreError, StoreOptions};
 use tenterhook::telemetry::Metrics;
 use tenterhook::transform::{Host, HostOptions};
@@ -31,26 +31,26 @@ const EVENTS: usize = 60;
 /// Of a request.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 
-fn settings() -> config::Settings {
-    let webhook = |name: &str, more: &str| {
-        format!(
-            "[webhooks.{name}]\nurl = \"https://endpoint.example/{name}\"\nevents = [\"load.*\"]\n\
-             secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\ntimeout = \"{}s\"\n{more}\n",
-            TIMEOUT.as_secs(),
-        )
-    };
+pub fn webhook(name: &str, events: &str, more: &str) -> String {
+    format!(
+        "[webhooks.{name}]\nurl = \"https://endpoint.example/{name}\"\nevents = [\"{events}\"]\n\
+         secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\ntimeout = \"{}s\"\n{more}\n",
+        TIMEOUT.as_secs(),
+    )
+}
+
+/// Webhooks of every kind.
+fn every_kind() -> String {
+    let webhook = |name: &str, more: &str| webhook(name, "load.*", more);
     let quick = "retry = { max_retries = 8, initial_delay = \"200ms\", multiplier = 2, max_delay = \"5s\", jitter = 0.2 }\n";
-    let text = webhook("steady", "")
+    webhook("steady", "")
         + &webhook("flaky", &format!("concurrency = 3\n{quick}"))
         + &webhook("ordered", &format!("order_by = \"data.key\"\n{quick}"))
         + &webhook("batched", &format!("batch = {{ max_events = 6, max_wait = \"2s\" }}\n{quick}"))
         + &webhook("paced", &format!("rate_limit = \"5/s\"\n{quick}"))
         + &webhook("broken", &format!("breaker = {{ failures = 3, window = \"1m\", cool_down = \"5s\" }}\n{quick}"))
         + &webhook("stuck", "concurrency = 2\nretry = { max_retries = 1, initial_delay = \"1s\" }")
-        + &webhook("expiring", "expire_after = \"20s\"\nretry = { max_retries = 50, initial_delay = \"3s\", multiplier = 1 }");
-    let loaded =
-        config::load_str(&text, &BTreeMap::new(), &|_| None).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
-    loaded.settings
+        + &webhook("expiring", "expire_after = \"20s\"\nretry = { max_retries = 50, initial_delay = \"3s\", multiplier = 1 }")
 }
 
 pub struct World {
@@ -59,9 +59,12 @@ pub struct World {
     pub disk: Disk,
     pub published: Vec<(EventId, Instant, u64, u64)>,
     pub restarts: Vec<Instant>,
-    /// Deliveries that an operator laid hands on.
+    /// Deliveries that an operator laid hands on, and their events.
     pub touched: Vec<String>,
+    /// Webhooks that were switched off and on.
+    pub switched: Vec<&'static str>,
     pub began: Instant,
+    config: String,
     directory: tempfile::TempDir,
     clock: Clock,
     live: Arc<Live>,
@@ -70,13 +73,13 @@ pub struct World {
 
 /// Lives through what the seed says, holds it against the promises, and tells what happened.
 pub fn run(seed: u64) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async {
+    in_virtual_time(async {
         let mut rng = StdRng::seed_from_u64(seed);
-        let mut world = World::new(seed).await;
+        let mut world = World::new(seed, every_kind()).await;
         world.live_through(&mut rng).await;
         world.network.heal();
         world.disk.heal();
+        world.insist(&mut rng).await;
         world.finish().await;
         checks::all(&world, seed).await;
         world.close().await;
@@ -85,10 +88,17 @@ pub fn run(seed: u64) -> Vec<String> {
     })
 }
 
-async fn open(directory: &std::path::Path, clock: &Clock, disk: &Disk) -> (Store, Arc<Live>) {
+pub fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+async fn open(config: &str, directory: &std::path::Path, clock: &Clock, disk: &Disk) -> (Store, Arc<Live>) {
     let options = StoreOptions { path: directory.to_owned(), clock: clock.clone(), on_commit: None };
     let store = Store::simulated(options, disk.simulated()).unwrap();
-    let settings = settings();
+    let loaded =
+        config::load_str(config, &BTreeMap::new(), &|_| None).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    let settings = loaded.settings;
     let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
     let keys = store.intern(ids.clone()).await.unwrap();
     let board = Switchboard::new(store.standings().await.unwrap());
@@ -107,14 +117,14 @@ async fn open(directory: &std::path::Path, clock: &Clock, disk: &Disk) -> (Store
 }
 
 impl World {
-    async fn new(seed: u64) -> Self {
+    pub async fn new(seed: u64, config: String) -> Self {
         // In memory, where there is such a place: a crash here is a restart, so nothing hangs on what fsync promises.
         let memory = std::path::Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let clock = Clock::with_tokio(Timestamp::parse("2026-01-28T10:30:45Z").unwrap());
         let (network, disk) = (Network::new(seed), Disk::new(seed));
-        let (store, live) = open(directory.path(), &clock, &disk).await;
-        let (published, restarts, touched) = Default::default();
+        let (store, live) = open(&config, directory.path(), &clock, &disk).await;
+        let (published, restarts, touched, switched) = Default::default();
         let mut world = Self {
             store: Some(store),
             network,
@@ -122,6 +132,8 @@ impl World {
             published,
             restarts,
             touched,
+            switched,
+            config,
             began: Instant::now(),
             directory,
             clock,
@@ -152,18 +164,23 @@ impl World {
         self.store.as_ref().expect("only closed in between")
     }
 
-    async fn close(&mut self) {
+    pub async fn close(&mut self) {
         self.stop().await;
         if let Some(store) = self.store.take() {
             store.close().await;
         }
     }
 
-    /// What is under way is cut off, as by a crash; what was promised is on disk.
-    async fn restart(&mut self) {
+    /// What is under way is cut off; what was promised is on disk. At times the store is closed in order before, at others
+    /// nothing more is written.
+    async fn restart(&mut self, rng: &mut StdRng) {
+        self.stop().await;
+        if let Some(store) = self.store.take_if(|_| rng.random_bool(0.5)) {
+            store.crash().await;
+        }
         self.close().await;
         self.disk.heal();
-        let (store, live) = open(self.directory.path(), &self.clock, &self.disk).await;
+        let (store, live) = open(&self.config, self.directory.path(), &self.clock, &self.disk).await;
         (self.store, self.live) = (Some(store), live);
         self.restarts.push(Instant::now());
         self.start();
@@ -173,10 +190,10 @@ impl World {
         for n in 0..EVENTS {
             self.publish(rng, u64::try_from(n).unwrap()).await;
             tokio::time::sleep(Duration::from_millis(rng.random_range(50..800))).await;
-            match rng.random_range(0..40) {
-                0 => self.restart().await,
-                1 => self.switch("flaky", rng).await,
-                2 => self.touch("flaky", rng).await,
+            match rng.random_range(0..30) {
+                0 => self.restart(rng).await,
+                1 => self.switch(["flaky", "ordered", "batched"][rng.random_range(0..3)], rng).await,
+                2 => self.touch(["flaky", "ordered", "batched", "broken", "paced"][rng.random_range(0..5)], rng).await,
                 3 | 4 => self.network.set_down("/broken", true),
                 5 | 6 => self.network.set_down("/broken", false),
                 7 => self.disk.fail(Access::Commit),
@@ -188,30 +205,32 @@ impl World {
 
     async fn publish(&mut self, rng: &mut StdRng, n: u64) {
         let key = rng.random_range(0..4_u64);
-        let now = self.clock.now();
-        let event = Event {
-            id: EventId::parse(&format!("evt_{n}")).unwrap(),
-            kind: EventType::parse("load.x").unwrap(),
-            timestamp: now,
-            received: now,
-            data: Bytes::from(format!(r#"{{"key":{key},"n":{n}}}"#)),
-            metadata: None,
-            tenant: None,
-        };
-        let route = self.live.snapshot().route(&event);
-        let (id, at) = (event.id.clone(), Instant::now());
-        let (targets, apart, unmatched) = (route.targets, route.apart, route.unmatched);
-        let new = NewEvent { event: Arc::new(event), targets, apart, unmatched, timestamp_given: true };
-        match self.store().append(vec![new]).await {
-            Ok(_) => self.published.push((id, at, key, n)),
+        let id = EventId::parse(&format!("evt_{n}")).unwrap();
+        let at = Instant::now();
+        match self.append(vec![(id.clone(), "load.x".to_owned(), format!(r#"{{"key":{key},"n":{n}}}"#))]).await {
+            Ok(()) => self.published.push((id, at, key, n)),
             // A publisher is told so, and may come again.
             Err(StoreError::Full { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     }
 
+    /// Ids, types and data.
+    pub async fn append(&self, events: Vec<(EventId, String, String)>) -> Result<(), StoreError> {
+        let (now, snapshot) = (self.clock.now(), self.live.snapshot());
+        let new = events.into_iter().map(|(id, kind, data)| {
+            let kind = EventType::parse(&kind).unwrap();
+            let (timestamp, received, data) = (now, now, Bytes::from(data));
+            let event = Event { id, kind, timestamp, received, data, metadata: None, tenant: None };
+            let Route { targets, apart, unmatched } = snapshot.route(&event);
+            NewEvent { event: Arc::new(event), targets, apart, unmatched, timestamp_given: true }
+        });
+        self.store().append(new.collect()).await.map(|_| ())
+    }
+
     /// An operator switches a webhook off, and on again two seconds later.
-    async fn switch(&mut self, webhook: &str, rng: &mut StdRng) {
+    async fn switch(&mut self, webhook: &'static str, rng: &mut StdRng) {
+        self.switched.push(webhook);
         let snapshot = self.live.snapshot();
         let key = snapshot.webhook(&WebhookId::parse(webhook).unwrap()).unwrap().key;
         let reason = "by the seed".to_owned();
@@ -229,17 +248,27 @@ impl World {
         }
     }
 
-    /// An operator retries or cancels some delivery.
+    /// An operator retries or cancels one of the last few deliveries.
     async fn touch(&mut self, webhook: &str, rng: &mut StdRng) {
         let filter = DeliveryFilter { webhook: Some(WebhookId::parse(webhook).unwrap()), ..Default::default() };
-        let Ok(page) = self.store().deliveries(filter, None, 50).await else { return };
+        let Ok(page) = self.store().deliveries(filter, None, 3).await else { return };
         let Some(record) = page.rows.get(rng.random_range(0..page.rows.len().max(1))) else { return };
-        self.touched.push(record.id.to_string());
+        self.touched.extend([record.id.to_string(), record.event_id.to_string()]);
         // An error tells the operator that nothing was done.
-        let _ = match rng.random_bool(0.5) {
+        let _ = match rng.random_bool(0.7) {
             true => self.store().retry(record.id, rng.random_bool(0.5)).await,
             false => self.store().cancel(record.id).await,
         };
+    }
+
+    /// An impatient operator at the end, when nothing else would look at the disk again.
+    async fn insist(&mut self, rng: &mut StdRng) {
+        for webhook in ["flaky", "ordered", "batched", "broken", "paced"] {
+            for _ in 0..4 {
+                self.touch(webhook, rng).await;
+                tokio::time::sleep(Duration::from_millis(rng.random_range(1..200))).await;
+            }
+        }
     }
 
     /// Until nothing is open; an hour is more than anything here may take.

@@ -73,6 +73,11 @@ fn what_is_wrong_with_a_lane_is_said() {
             "4:14 `rate_limit`: `50` is not a rate: write a number per s, m, h or d, as in \"50/s\" or \"600/m\", or the name \"slack\" (1/s)",
         ),
         (
+            "rate_limit = \"9999999999/s\"",
+            "4:14 `rate_limit`: `9999999999/s` is out of range: from 1 to 1000000 per s, m, h or d",
+        ),
+        ("rate_limit = \"0/m\"", "4:14 `rate_limit`: `0/m` is out of range: from 1 to 1000000 per s, m, h or d"),
+        (
             "rate_limit = 50",
             "4:14 `rate_limit` must be a string such as \"50/s\", found the number 50 | write it in quotes: \"50\"",
         ),

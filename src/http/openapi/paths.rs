@@ -103,7 +103,8 @@ fn show_delivery() {}
 
 /// Deliver again, now
 ///
-/// Whatever its state; the automatic budget is not touched. With `retransform` its bytes are made anew.
+/// Whatever its state; the automatic budget is not touched. With `retransform` its bytes are made anew. `409` while its webhook
+/// is disabled.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/retry", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery's id", example = "dlv_0197f1c2a3b47c5d8000000000000001")),
     request_body(content = Option<super::schemas::Retry>, content_type = "application/json"),
@@ -112,7 +113,7 @@ fn retry_delivery() {}
 
 /// Cancel an open delivery
 ///
-/// An attempt under way may still arrive.
+/// If an attempt under way arrives all the same, it is `succeeded`.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery's id", example = "dlv_0197f1c2a3b47c5d8000000000000001")),
     responses((status = 200, description = "It is cancelled.", body = DeliveryState,

@@ -77,7 +77,8 @@ fn status() {}
 
 /// Test a webhook
 ///
-/// A sample event, sent now on the way that every event takes; not retried. `202` when it still waits behind others.
+/// A sample event, sent now on the way that every event takes; not retried. `202` when it still waits, with why in
+/// `detail`; `409` while the webhook is disabled.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/test", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook's id", example = "ops-slack")),
     request_body(content = Option<TestWanted>, content_type = "application/json"),

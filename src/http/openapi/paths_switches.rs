@@ -24,7 +24,7 @@ fn rotate_secret() {}
 
 /// Enable a webhook
 ///
-/// What was held goes on. `409` when config.toml says `enabled = false`.
+/// What was held goes on, and an open breaker closes. `409` when config.toml says `enabled = false`.
 #[utoipa::path(post, path = "/v1/webhooks/{id}/enable", tag = "webhooks",
     params(("id" = String, Path, description = "The webhook's id", example = "ops-slack")),
     responses((status = 200, description = "The webhook.", body = Webhook)))]

@@ -2,6 +2,8 @@
 
 mod guard;
 mod hostile;
+mod http2;
+mod names;
 mod own;
 mod proxies;
 mod reuse;
@@ -20,8 +22,12 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
 /// Generous, so that only what is meant to time out does.
-const LIMITS: SendLimits =
-    SendLimits { timeout: Duration::from_secs(20), connect_timeout: Duration::from_secs(10), response_bytes_max: 1024 };
+const LIMITS: SendLimits = SendLimits {
+    timeout: Duration::from_secs(20),
+    spent: Duration::ZERO,
+    connect_timeout: Duration::from_secs(10),
+    response_bytes_max: 1024,
+};
 
 /// For scripts that are meant to run into it.
 const SHORT: SendLimits = SendLimits { timeout: Duration::from_millis(300), ..LIMITS };

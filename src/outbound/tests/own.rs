@@ -220,10 +220,24 @@ async fn files_that_are_no_certificates_are_named() {
     let tls = |cert_file, key_file| WebhookTls { cert_file, key_file, ..WebhookTls::default() };
     let missing = Some(directory.path().join("missing.pem"));
     assert!(refused(tls(missing, key.clone())).starts_with("cannot read `tls.cert_file`, "));
-    assert!(refused(tls(file("empty.pem", ""), key.clone())).contains("there is no certificate in it"));
-    assert!(refused(tls(chain.clone(), file("no.key", "x"))).contains("no private key in PEM"));
+    assert!(
+        refused(tls(file("empty.pem", "\n"), key.clone())).ends_with("the certificate of `tls.cert_file`: the file is empty")
+    );
+    let words = refused(tls(key.clone(), key.clone()));
+    assert!(words.ends_with("no certificate in it, but a private key (which belongs into a `key_file`)"), "{words}");
+    assert!(!words.contains("CA certificates"), "{words}");
+    assert!(refused(tls(chain.clone(), file("no.key", "x"))).contains("`tls.key_file` holds no private key in PEM"));
     assert!(refused(tls(chain.clone(), file("strange.key", &strange_key))).contains("does not belong to the certificate"));
-    let ca = WebhookTls { ca_file: file("no-ca.pem", "hello"), ..WebhookTls::default() };
-    assert!(refused(ca).starts_with("the CA certificates cannot be used: "));
+    for (text, words) in [("hello", "there is no certificate in it"), ("", "the file is empty")] {
+        let path = file("no-ca.pem", text);
+        let ca = WebhookTls { ca_file: path.clone(), ..WebhookTls::default() };
+        let own = refused(ca);
+        let egress = NetworkEgress { ca_file: path, ..NetworkEgress::default() };
+        let policy = NetworkPolicy { allow: vec![], https_only: true };
+        let everybodys = ClientOptions::read(policy, &egress).unwrap_err().to_string();
+        for (error, key) in [(own, "`tls.ca_file`"), (everybodys, "`[network] ca_file`")] {
+            assert!(error.starts_with(&format!("the CA certificates cannot be used: {key}: {words}")), "{error}");
+        }
+    }
     assert!(client.egress(&WebhookEgress { tls: tls(chain, key), ..WebhookEgress::default() }).is_ok());
 }

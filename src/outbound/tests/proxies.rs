@@ -200,6 +200,72 @@ async fn plain_http_is_handed_to_the_proxy_in_the_absolute_form() {
 }
 
 #[tokio::test]
+async fn what_a_proxy_does_to_a_plain_request_is_not_laid_at_the_endpoints_door() {
+    const SILENCE: &str = "silence";
+    let lax = ClientOptions::new(NetworkPolicy { allow: vec![], https_only: false });
+    let send = async |answer: &'static str, password: Option<&str>| {
+        let proxy = Receiver::start(move |_, mut stream| async move {
+            read_request(&mut stream).await?;
+            if answer == SILENCE {
+                return until_closed(&mut stream).await;
+            }
+            stream.write_all(answer.as_bytes()).await?;
+            stream.shutdown().await?;
+            until_closed(&mut stream).await
+        })
+        .await;
+        let options = through(&proxy, ProxyKind::Http, password, lax.clone());
+        let client = Client::with_resolver(options, nowhere()).unwrap();
+        (client.send(post("http://hooks.test/in"), SHORT).await, proxy.address)
+    };
+    let wants_credentials = "HTTP/1.1 407 Who Are You\r\ncontent-length: 0\r\n\r\n";
+    for (password, words) in [
+        (None, "it wants credentials: proxy = \"http://user:password@host:port\" (407)"),
+        (Some("wrong"), "it does not take the credentials in `[network] proxy` (407)"),
+    ] {
+        let (answer, address) = send(wants_credentials, password).await;
+        let error = answer.unwrap_err();
+        assert_eq!(error.cause, Cause::Connect, "{}", error.detail);
+        assert_eq!(error.detail, format!("the proxy {address} does not connect to hooks.test:80: {words}"));
+        assert!(error.partial.is_none());
+    }
+    for (answer, cause, words) in [
+        ("", Cause::Connection, "closed the connection before it answered"),
+        (SILENCE, Cause::Timeout, "no answer came within 300 ms"),
+        ("SSH-2.0-OpenSSH_9.2\r\n", Cause::Protocol, "is not HTTP"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf", Cause::Connection, "in the middle of its answer"),
+    ] {
+        let (answer, address) = send(answer, None).await;
+        let error = answer.unwrap_err();
+        assert_eq!(error.cause, cause, "{}", error.detail);
+        assert!(error.detail.contains(words), "{}", error.detail);
+        assert!(error.detail.ends_with(&format!(" (by way of the proxy {address}, whose fault it may be)")), "{}", error.detail);
+    }
+    let (answer, address) = send("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", None).await;
+    let answer = answer.unwrap();
+    assert_eq!((answer.status, answer.via.as_deref()), (502, Some(address.to_string().as_str())));
+    // Without a proxy a 407 is an answer like any other.
+    let receiver = Receiver::answering(wants_credentials).await;
+    let answer = client().send(post(&receiver.url("/")), LIMITS).await.unwrap();
+    assert_eq!((answer.status, answer.via), (407, None));
+}
+
+#[tokio::test]
+async fn localhost_behind_a_proxy_is_refused_with_the_way_out() {
+    let asked = Asked::default();
+    let proxy = socks5_proxy("127.0.0.1:1".parse().unwrap(), false, &asked).await;
+    for kind in [ProxyKind::Http, ProxyKind::Socks5h] {
+        let options = through(&proxy, kind, None, options(&["127.0.0.0/8"]));
+        let error =
+            Client::with_resolver(options, nowhere()).unwrap().send(post("https://db.localhost/"), LIMITS).await.unwrap_err();
+        assert_eq!(error.cause, Cause::BlockedAddress);
+        assert!(error.detail.contains("`[network] no_proxy = [\"db.localhost\"]`"), "{}", error.detail);
+        assert!(!error.detail.contains("allow = "), "{}", error.detail);
+    }
+    assert_eq!(proxy.connections(), 0);
+}
+
+#[tokio::test]
 async fn socks5_is_given_checked_addresses_and_socks5h_the_name() {
     for (kind, password, expected) in [
         (ProxyKind::Socks5, None, "127.0.0.1"),

@@ -51,16 +51,106 @@ async fn a_connection_that_the_endpoint_closed_meanwhile_costs_nothing() {
     assert_eq!(receiver.connections(), 20);
 }
 
-#[tokio::test]
-async fn a_request_that_the_endpoint_may_have_seen_is_not_sent_again() {
-    let requests = Arc::new(AtomicUsize::new(0));
-    let counter = requests.clone();
-    let receiver = Receiver::start(move |_, mut stream| {
+/// How a kept connection ends over the request that comes on it.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    /// Closed with the request unread, which resets it.
+    Unread,
+    /// Its end is said, and the request is never read.
+    HalfClosed,
+    Read,
+    ReadAndReset,
+    BeginningToAnswer,
+    /// After more time than a close takes to get here.
+    Working,
+}
+
+/// Answers the first request on its first connections, which all end in the second one; answers everything on later ones.
+async fn ending(end: End, connections: usize) -> (Receiver, Arc<AtomicUsize>) {
+    let read = Arc::new(AtomicUsize::new(0));
+    let counter = read.clone();
+    let receiver = Receiver::start(move |number, mut stream| {
         let counter = counter.clone();
         async move {
-            read_request(&mut stream).await?;
-            counter.fetch_add(1, Ordering::SeqCst);
-            stream.write_all(OK.as_bytes()).await?;
+            loop {
+                if number < connections {
+                    read_request(&mut stream).await?;
+                    stream.write_all(OK.as_bytes()).await?;
+                    stream.peek(&mut [0]).await?;
+                    return end_with(end, stream, &counter).await;
+                }
+                read_request(&mut stream).await?;
+                counter.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(OK.as_bytes()).await?;
+            }
+        }
+    })
+    .await;
+    (receiver, read)
+}
+
+async fn end_with(end: End, mut stream: TcpStream, read: &AtomicUsize) -> io::Result<()> {
+    match end {
+        End::Unread => return Ok(()),
+        End::HalfClosed => {
+            stream.shutdown().await?;
+            return std::future::pending().await;
+        }
+        End::Read | End::ReadAndReset | End::BeginningToAnswer | End::Working => {}
+    }
+    read_request(&mut stream).await?;
+    read.fetch_add(1, Ordering::SeqCst);
+    match end {
+        End::ReadAndReset => stream.set_zero_linger(),
+        End::BeginningToAnswer => stream.write_all(b"H").await,
+        End::Working => {
+            tokio::time::sleep(Duration::from_millis(1_100)).await;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_closes_over_a_request_costs_no_attempt() {
+    for end in [End::Unread, End::HalfClosed, End::Read, End::ReadAndReset] {
+        let (receiver, _) = ending(end, 1).await;
+        let client = client();
+        for _ in 0..3 {
+            let answer = client.send(post(&receiver.url("/")), LIMITS).await;
+            assert_eq!(answer.unwrap_or_else(|error| panic!("{end:?}: {error}")).status, 200);
+        }
+        assert_eq!(receiver.connections(), 2, "{end:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_the_endpoint_may_have_processed_is_not_sent_again() {
+    for end in [End::BeginningToAnswer, End::Working] {
+        let (receiver, read) = ending(end, 1).await;
+        let client = client();
+        client.send(post(&receiver.url("/")), LIMITS).await.unwrap();
+        let error = client.send(post(&receiver.url("/")), LIMITS).await.unwrap_err();
+        assert_eq!(error.cause, Cause::Connection, "{end:?}: {}", error.detail);
+        assert_eq!((read.load(Ordering::SeqCst), receiver.connections()), (1, 1), "{end:?}");
+    }
+    // Nor is any that broke on a new connection.
+    let receiver = Receiver::start(|_, mut stream| async move { read_request(&mut stream).await.map(drop) }).await;
+    let error = client().send(post(&receiver.url("/")), LIMITS).await.unwrap_err();
+    assert_eq!((error.cause, receiver.connections()), (Cause::Connection, 1), "{}", error.detail);
+}
+
+#[tokio::test]
+async fn a_request_meets_the_close_of_one_kept_connection_at_most() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counter = requests.clone();
+    let receiver = Receiver::start(move |number, mut stream| {
+        let counter = counter.clone();
+        async move {
+            if number == 0 {
+                read_request(&mut stream).await?;
+                stream.write_all(OK.as_bytes()).await?;
+            }
             read_request(&mut stream).await?;
             counter.fetch_add(1, Ordering::SeqCst);
             Ok(())
@@ -71,7 +161,7 @@ async fn a_request_that_the_endpoint_may_have_seen_is_not_sent_again() {
     client.send(post(&receiver.url("/")), LIMITS).await.unwrap();
     let error = client.send(post(&receiver.url("/")), LIMITS).await.unwrap_err();
     assert_eq!(error.cause, Cause::Connection, "{}", error.detail);
-    assert_eq!((requests.load(Ordering::SeqCst), receiver.connections()), (2, 1));
+    assert_eq!((requests.load(Ordering::SeqCst), receiver.connections()), (2, 2));
 }
 
 #[tokio::test]

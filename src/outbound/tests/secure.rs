@@ -1,11 +1,12 @@
 //! TLS and HTTP/2.
 
+use super::http2::frame;
 use super::*;
 use crate::model::{TlsVersion, WebhookEgress, WebhookTls};
 use http_body_util::BodyExt as _;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use rustls::RootCertStore;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
@@ -61,12 +62,12 @@ pub(super) async fn echo(acceptor: TlsAcceptor) -> Receiver {
     .await
 }
 
-fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> Client {
+pub(super) fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> Client {
     let options = ClientOptions { roots: Roots::Pem(authority.pem().into_bytes()), ..options(&["127.0.0.0/8"]) };
     Client::with_resolver(options, Resolver::Custom(Arc::new(|_| Ok(vec![[127, 0, 0, 1].into()])))).unwrap()
 }
 
-fn url(receiver: &Receiver, host: &str) -> String {
+pub(super) fn url(receiver: &Receiver, host: &str) -> String {
     format!("https://{host}:{}/in", receiver.address.port())
 }
 
@@ -191,11 +192,6 @@ async fn a_handshake_that_drips_ends_at_the_deadline() {
 
 #[tokio::test]
 async fn http2_floods_end_with_a_named_cause() {
-    /// Length, type, flags, stream; RFC 9113 §4.1.
-    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-    }
     let authority = authority();
     let tls = acceptor(&authority, named("hooks.test"), &["h2"]);
     let table: [(&str, Vec<u8>, Vec<u8>); 5] = [
@@ -309,6 +305,47 @@ async fn certificates_that_prove_nothing_are_refused_in_words() {
             "{}",
             error.detail
         );
+    }
+}
+
+/// As `openssl req -x509` makes them: signed by itself, and trusted as such.
+fn self_signed(params: CertificateParams) -> (TlsAcceptor, Client) {
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap();
+    let options = ClientOptions { roots: Roots::Pem(certificate.pem().into_bytes()), ..options(&["127.0.0.0/8"]) };
+    let resolver = Resolver::Custom(Arc::new(|_| Ok(vec![[127, 0, 0, 1].into()])));
+    (TlsAcceptor::from(Arc::new(config)), Client::with_resolver(options, resolver).unwrap())
+}
+
+#[tokio::test]
+async fn certificates_that_sign_themselves_are_taken_or_refused_with_the_way_out() {
+    let mut of_an_authority = named("hooks.test");
+    of_an_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let mut of_nobody_special = named("hooks.test");
+    of_nobody_special.is_ca = IsCa::ExplicitNoCa;
+    let mut for_clients = named("hooks.test");
+    for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let table = [
+        (of_an_authority, Some("-addext basicConstraints=CA:FALSE")),
+        (for_clients, Some("is not made for servers")),
+        (of_nobody_special, None),
+    ];
+    for (params, words) in table {
+        let (acceptor, client) = self_signed(params);
+        let receiver = echo(acceptor).await;
+        let answer = client.send(post(&url(&receiver, "hooks.test")), LIMITS).await;
+        match (answer, words) {
+            (Ok(answer), None) => assert_eq!(answer.status, 200),
+            (Err(error), Some(words)) => {
+                assert_eq!(error.cause, Cause::Tls);
+                assert!(error.detail.contains(words) && !error.detail.contains("Other"), "{}", error.detail);
+            }
+            (other, words) => panic!("{words:?}: {other:?}"),
+        }
     }
 }
 

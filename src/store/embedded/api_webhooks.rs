@@ -102,8 +102,9 @@ impl Embedded {
             writer.connection.pragma_update(None, "secure_delete", true)?;
             let deleted = writer.connection.prepare_cached("DELETE FROM api_webhooks WHERE id = ?1")?.execute([id.as_str()])? > 0;
             if deleted {
-                // One of the same name made later is another webhook: it gets a secret of its own.
+                // One of the same name made later is another webhook: it gets a secret of its own, and is well.
                 writer.connection.prepare_cached("DELETE FROM secrets WHERE webhook = ?1")?.execute([key.0])?;
+                writer.connection.prepare_cached("DELETE FROM standings WHERE webhook = ?1")?.execute([key.0])?;
             }
             writer.connection.pragma_update(None, "secure_delete", false)?;
             Ok(deleted)

@@ -124,6 +124,7 @@ impl Writer {
             attempt_count: 0,
             trigger: Trigger::Scheduled,
             asks: 0,
+            edition: 0,
             made: None,
             slot,
         });

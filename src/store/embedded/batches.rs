@@ -96,7 +96,9 @@ impl Writer {
         self.connection
             .prepare_cached("UPDATE members SET d = ?2 WHERE d = ?1 AND m >= ?3")?
             .execute(params![number, half, first])?;
-        self.connection.prepare_cached("UPDATE deliveries SET request = NULL WHERE d = ?1")?.execute([number])?;
+        self.connection
+            .prepare_cached("UPDATE deliveries SET request = NULL, edition = edition + 1 WHERE d = ?1")?
+            .execute([number])?;
         self.make_due(webhook, now);
         Ok(())
     }

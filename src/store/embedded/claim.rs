@@ -22,6 +22,7 @@ struct Due {
     count: u32,
     asked: Asked,
     request: Option<i64>,
+    edition: u32,
 }
 
 /// Oldest due first, without those in `leased`; at least one, if there is one.
@@ -74,6 +75,7 @@ pub(super) fn claim(
             attempt_count: row.count,
             trigger: row.asked.trigger,
             asks: row.asked.times,
+            edition: row.edition,
             made,
             slot: Some(slot),
         });
@@ -94,8 +96,9 @@ fn due_numbers(connection: &Connection, webhook: WebhookKey, now: Timestamp, loo
 }
 
 fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlite::Error> {
-    let mut statement = connection
-        .prepare_cached("SELECT d, event, spent, count, trigger, request FROM deliveries WHERE d = ?1 AND due IS NOT NULL")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT d, event, spent, count, trigger, request, edition FROM deliveries WHERE d = ?1 AND due IS NOT NULL",
+    )?;
     let row = statement.query_row([number], |row| {
         Ok(Due {
             number: row.get(0)?,
@@ -104,6 +107,7 @@ fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlit
             count: row.get(3)?,
             asked: Asked::read(row, 4)?,
             request: row.get(5)?,
+            edition: row.get(6)?,
         })
     });
     row.optional()

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::idempotency;
-use super::prune::PruneStep;
+use super::prune::{PruneAt, PruneStep};
 use super::settle::EncodedSettle;
 use super::work::Work;
 use crate::model::{DeliveryId, DeliveryState, StorageKeys, Timestamp, WebhookId, WebhookKey};
@@ -62,7 +62,7 @@ pub(super) enum Command {
         reply: Reply<u64>,
     },
     Prune {
-        after: i64,
+        at: PruneAt,
         events_before: Timestamp,
         failed_before: Timestamp,
         reply: Reply<PruneStep>,

@@ -81,10 +81,7 @@ impl Writer {
         }
         self.connection.prepare_cached("DELETE FROM members WHERE m >= ?1 AND m < ?2")?.execute([first, end])?;
         self.connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
-        // Numbers never come back, also when the newest rows go.
-        self.keep_meta("events", self.counters.event)?;
-        self.keep_meta("attempts", self.counters.attempt)?;
-        self.keep_meta("requests", self.counters.request)
+        self.keep_numbers()
     }
 
     /// Takes the event out of the batch that it joined under this number. What was sent of the batch is removed, what
@@ -108,7 +105,7 @@ impl Writer {
             .connection
             .prepare_cached(
                 "UPDATE deliveries SET event = CASE WHEN event = ?2 THEN ?3 ELSE event END, last = 0, count = 0, spent = 0,
-                 request = NULL, reason = NULL WHERE d = ?1 RETURNING webhook, state",
+                 request = NULL, reason = NULL, edition = edition + 1 WHERE d = ?1 RETURNING webhook, state",
             )?
             .query_row(params![batch, seq, other], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?)))?;
         self.forget_errors(webhook)?;

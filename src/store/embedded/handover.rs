@@ -255,12 +255,19 @@ mod tests {
     fn webhooks_that_hang_leave_memory_for_those_that_do_not() {
         let handover = Handover::default();
         let event = 100 << 10;
-        let mut slots = Vec::new();
-        for n in 0..1000 {
-            slots.extend((0..10).map_while(|_| handover.reserve(WebhookKey(n), event)));
-        }
-        assert!(slots.iter().any(|slot| slot.bytes > 0));
+        let ten = |n: i64| (0..10).map_while(|_| handover.reserve(WebhookKey(n), event)).collect::<Vec<_>>();
+        let slots: Vec<Vec<Slot>> = (0..1000).map(ten).collect();
+        // As much as they want while there is plenty, then one each as long as there is any.
+        let counts: Vec<usize> = slots.iter().map(Vec::len).collect();
+        let plenty = FRESH_BYTES_MAX / 2 / (event + LEASE_BYTES) / 10;
+        let served = counts.iter().filter(|count| **count > 0).count();
+        assert!(counts[..plenty].iter().all(|count| *count == 10), "{counts:?}");
+        assert!(counts[plenty + 1..served].iter().all(|count| *count == 1), "{counts:?}");
+        assert!(served > 5 * FRESH_BYTES_MAX / (10 * event), "{served}: many more than if each had its ten");
+        let used = handover.total.used();
+        assert!(used <= FRESH_BYTES_MAX && used + event + LEASE_BYTES > FRESH_BYTES_MAX, "{used}: until all is taken");
         drop(slots);
+        assert_eq!(handover.total.used(), 0);
         let hanging: Vec<_> = (0..100).flat_map(|n| (0..512).map_while(move |_| Some(n))).collect();
         let slots: Vec<_> = hanging.into_iter().filter_map(|n| handover.reserve(WebhookKey(n), 2000)).collect();
         assert!(handover.total.used() < FRESH_BYTES_MAX / 4 * 3, "a hundred that hang");

@@ -86,7 +86,9 @@ impl Embedded {
                 )?
                 .execute(params![number, state.name(), reason, now])?;
             let job = writer.job(number)?;
-            writer.forget_log |= job.as_ref().is_some_and(|job| matches!(job.spec, JobSpec::Erase { .. }));
+            if job.as_ref().is_some_and(|job| matches!(job.spec, JobSpec::Erase { .. })) {
+                writer.log.forget();
+            }
             Ok(job)
         })
         .await
@@ -118,7 +120,9 @@ impl Embedded {
                     JobState::Succeeded.name(),
                     now
                 ])?;
-                writer.forget_log |= !step.erase.is_empty();
+                if !step.erase.is_empty() {
+                    writer.log.forget();
+                }
             }
             writer.job(number)
         })

@@ -16,6 +16,7 @@ mod inbox;
 mod jobs;
 mod laggards;
 mod list;
+mod log;
 mod operate;
 mod ordered;
 mod prune;
@@ -47,6 +48,7 @@ use zeroize::Zeroizing;
 use self::handover::Handover;
 pub use self::handover::Slot;
 pub use self::histogram::Histogram;
+use self::prune::PruneAt;
 use self::settle::EncodedSettle;
 use self::simulated::Simulated;
 pub use self::simulated::{Access, Disk, Served};
@@ -287,7 +289,7 @@ impl Embedded {
     }
 
     pub(super) async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
-        self.read(|reader, _| standings::standings(reader)).await
+        self.read(|reader, shared| standings::standings(reader, shared.clock.now())).await
     }
 
     pub(super) async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
@@ -330,12 +332,12 @@ impl Embedded {
 
     pub(super) async fn prune(&self, events_before: Timestamp, failed_before: Timestamp) -> Result<u64, StoreError> {
         let mut removed = 0;
-        let mut after = 0;
+        let mut at = PruneAt::Events(0);
         loop {
-            let step = self.command(|reply| Command::Prune { after, events_before, failed_before, reply }).await?;
+            let step = self.command(|reply| Command::Prune { at, events_before, failed_before, reply }).await?;
             removed += step.removed;
             match step.next {
-                Some(next) => after = next,
+                Some(next) => at = next,
                 None => return Ok(removed),
             }
         }
@@ -343,6 +345,13 @@ impl Embedded {
 
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         self.command(|reply| Command::Probe { reply }).await
+    }
+
+    pub(super) async fn crash(&self) {
+        if let Workers::Simulated(simulated) = &self.shared.workers {
+            simulated.crash().await;
+            self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        }
     }
 
     pub(super) async fn close(&self) {

@@ -79,11 +79,9 @@ impl Writer {
         Ok(self.lines.contains(&webhook) && self.place_in_line(number)?.is_some())
     }
 
-    /// The webhook no longer blocks on what was given up: its keys go on.
+    /// The webhook no longer blocks on what was given up: its keys go on. Only when none is left do the others lose
+    /// their mark, by which a restart knows that there is something to be let go.
     pub(super) fn unblock(&mut self, webhook: WebhookKey) -> Result<u64, rusqlite::Error> {
-        self.connection
-            .prepare_cached("UPDATE ordered SET blocks = 0 WHERE webhook = ?1 AND blocks = 1")?
-            .execute([webhook.0])?;
         let mut statement = self.connection.prepare_cached(
             "SELECT o.d FROM ordered o JOIN deliveries d ON d.d = o.d WHERE o.webhook = ?1 AND d.state = ?2 LIMIT ?3",
         )?;
@@ -91,7 +89,13 @@ impl Writer {
         let failed = rows.collect::<Result<Vec<i64>, _>>()?;
         drop(statement);
         for number in &failed {
-            self.leave_line(webhook, *number, DeliveryState::Failed)?;
+            // As one that was cancelled it blocks nothing.
+            self.leave_line(webhook, *number, DeliveryState::Cancelled)?;
+        }
+        if failed.is_empty() {
+            self.connection
+                .prepare_cached("UPDATE ordered SET blocks = 0 WHERE webhook = ?1 AND blocks = 1")?
+                .execute([webhook.0])?;
         }
         Ok(failed.len() as u64)
     }

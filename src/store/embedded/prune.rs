@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use super::rows::timestamp;
 use super::tally::HOUR_MS;
 use super::writer::Writer;
 use crate::model::{DeliveryState, Timestamp, WebhookKey};
@@ -12,66 +13,99 @@ const EVENTS_MAX: usize = 200;
 /// Hourly counts are kept for a month.
 const HOURS_KEPT: i64 = 31 * 24;
 
-#[derive(Debug, Default)]
-pub(super) struct PruneStep {
-    pub(super) removed: u64,
-    /// Where the next step begins; `None` at the end.
-    pub(super) next: Option<i64>,
+/// Rows of other kinds removed in one commit, and webhooks looked at: some 10 ms.
+const ROWS_MAX: usize = 2000;
+
+/// Where a round of retention goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PruneAt {
+    /// After the event of this number.
+    Events(i64),
+    /// After the webhook of this number.
+    Hours(i64),
+    Erased,
 }
 
-struct Old {
+#[derive(Debug, Default)]
+pub(super) struct PruneStep {
+    /// Events.
+    pub(super) removed: u64,
+    /// Where the next step begins; `None` at the end.
+    pub(super) next: Option<PruneAt>,
+}
+
+struct Seen {
     seq: i64,
     first: i64,
     targets: i64,
+    received: Timestamp,
 }
 
 impl Writer {
+    /// One step of a round: events first, then what is kept beside them.
+    pub(super) fn prune(
+        &mut self,
+        at: PruneAt,
+        events_before: Timestamp,
+        failed_before: Timestamp,
+    ) -> Result<PruneStep, rusqlite::Error> {
+        match at {
+            PruneAt::Events(after) => self.prune_events(after, events_before, failed_before),
+            PruneAt::Hours(after) => {
+                let next = self.prune_hours(after)?.map_or(PruneAt::Erased, PruneAt::Hours);
+                Ok(PruneStep { removed: 0, next: Some(next) })
+            }
+            PruneAt::Erased => Ok(PruneStep { removed: 0, next: self.prune_erased()?.then_some(PruneAt::Erased) }),
+        }
+    }
+
     /// Looks at the oldest events after number `after`. What is still open stays, and what failed stays until
     /// `failed_before`.
-    pub(super) fn prune(
+    fn prune_events(
         &mut self,
         after: i64,
         events_before: Timestamp,
         failed_before: Timestamp,
     ) -> Result<PruneStep, rusqlite::Error> {
-        let old = self.old_events(after, events_before)?;
-        let Some(last) = old.last().map(|event| event.seq) else {
-            self.prune_hours()?;
-            self.prune_erased()?;
-            return Ok(PruneStep::default());
-        };
-        // Numbers never come back, also when the newest rows go.
-        for (table, number) in [
-            ("events", self.counters.event),
-            ("deliveries", self.counters.delivery),
-            ("attempts", self.counters.attempt),
-            ("requests", self.counters.request),
-        ] {
-            self.keep_meta(table, number)?;
+        let seen = self.next_events(after)?;
+        let is_old = |event: &Seen| event.received < events_before;
+        if seen.iter().any(is_old) {
+            self.keep_numbers()?;
         }
         let mut removed = 0;
-        for event in &old {
+        for event in seen.iter().filter(|event| is_old(event)) {
             if self.is_spent(event, failed_before)? {
                 self.remove(event)?;
                 removed += 1;
             }
         }
-        let next = (old.len() == EVENTS_MAX).then_some(last);
-        Ok(PruneStep { removed, next })
+        // Young ones alone end the round, since those after them are younger still; ones from the future, of a clock that
+        // ran ahead, say nothing of those after them.
+        let now = self.clock.now();
+        let may_be_more = seen.len() == EVENTS_MAX && seen.iter().any(|event| is_old(event) || event.received > now);
+        let last = seen.last().filter(|_| may_be_more).map(|event| PruneAt::Events(event.seq));
+        Ok(PruneStep { removed, next: Some(last.unwrap_or(PruneAt::Hours(0))) })
     }
 
-    fn old_events(&self, after: i64, before: Timestamp) -> Result<Vec<Old>, rusqlite::Error> {
+    /// Numbers never come back, also when the newest rows go.
+    pub(super) fn keep_numbers(&self) -> Result<(), rusqlite::Error> {
+        self.keep_meta("events", self.counters.event)?;
+        self.keep_meta("deliveries", self.counters.delivery)?;
+        self.keep_meta("attempts", self.counters.attempt)?;
+        self.keep_meta("requests", self.counters.request)
+    }
+
+    fn next_events(&self, after: i64) -> Result<Vec<Seen>, rusqlite::Error> {
         let mut statement = self
             .connection
             .prepare_cached("SELECT seq, first, targets, received FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
         let rows = statement.query_map(params![after, EVENTS_MAX], |row| {
-            Ok((Old { seq: row.get(0)?, first: row.get(1)?, targets: row.get(2)? }, row.get::<_, i64>(3)?))
+            Ok(Seen { seq: row.get(0)?, first: row.get(1)?, targets: row.get(2)?, received: timestamp(row, 3)? })
         })?;
-        let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        Ok(rows.into_iter().take_while(|(_, received)| *received < before.as_millis()).map(|(event, _)| event).collect())
+        rows.collect()
     }
 
-    fn is_spent(&self, event: &Old, failed_before: Timestamp) -> Result<bool, rusqlite::Error> {
+    fn is_spent(&self, event: &Seen, failed_before: Timestamp) -> Result<bool, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT NOT EXISTS(SELECT 1 FROM deliveries WHERE d >= ?1 AND d < ?2
              AND (state <= ?3 OR (state = ?4 AND settled >= ?5)))
@@ -83,7 +117,7 @@ impl Writer {
         statement.query_row(params![event.first, end, held, failed, failed_before.as_millis()], |row| row.get(0))
     }
 
-    fn remove(&mut self, event: &Old) -> Result<(), rusqlite::Error> {
+    fn remove(&mut self, event: &Seen) -> Result<(), rusqlite::Error> {
         let end = event.first + event.targets;
         for delivery in self.own_deliveries(event)? {
             self.remove_attempts(delivery)?;
@@ -105,7 +139,7 @@ impl Writer {
     }
 
     /// Those of its own, and the batches that begin with it; others go with their first event.
-    fn own_deliveries(&self, event: &Old) -> Result<Vec<i64>, rusqlite::Error> {
+    fn own_deliveries(&self, event: &Seen) -> Result<Vec<i64>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT d FROM deliveries WHERE d >= ?1 AND d < ?2
              UNION SELECT m.d FROM members m JOIN deliveries d ON d.d = m.d WHERE m.m >= ?1 AND m.m < ?2 AND d.event = ?3",
@@ -137,19 +171,39 @@ impl Writer {
         Ok(())
     }
 
-    /// What is left of erased deliveries older than every event.
-    fn prune_erased(&self) -> Result<(), rusqlite::Error> {
-        self.connection
+    /// What is left of erased deliveries older than every event; answers whether there may be more.
+    fn prune_erased(&self) -> Result<bool, rusqlite::Error> {
+        let removed = self
+            .connection
             .prepare_cached(
-                "DELETE FROM deliveries WHERE event = 0 AND d < coalesce((SELECT first FROM events ORDER BY seq LIMIT 1), 0)",
+                "DELETE FROM deliveries WHERE d IN (SELECT d FROM deliveries WHERE event = 0
+                 AND d < coalesce((SELECT first FROM events ORDER BY seq LIMIT 1), 0) ORDER BY d LIMIT ?1)",
             )?
-            .execute([])?;
-        Ok(())
+            .execute([ROWS_MAX])?;
+        if removed > 0 {
+            self.keep_numbers()?;
+        }
+        Ok(removed == ROWS_MAX)
     }
 
-    fn prune_hours(&self) -> Result<(), rusqlite::Error> {
+    /// Of the webhooks after number `after`: each one's stand together in their order, so that its old ones are found
+    /// without a look at the others. Answers the last webhook that is done, if there may be more.
+    fn prune_hours(&self, after: i64) -> Result<Option<i64>, rusqlite::Error> {
         let oldest = self.clock.now().as_millis() / HOUR_MS - HOURS_KEPT;
-        self.connection.prepare_cached("DELETE FROM hours WHERE hour < ?1")?.execute([oldest])?;
-        Ok(())
+        let mut webhooks = self.connection.prepare_cached("SELECT key FROM webhooks WHERE key > ?1 ORDER BY key LIMIT ?2")?;
+        let keys = webhooks.query_map(params![after, ROWS_MAX], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
+        let mut delete = self.connection.prepare_cached(
+            "DELETE FROM hours WHERE webhook = ?1
+             AND hour IN (SELECT hour FROM hours WHERE webhook = ?1 AND hour < ?2 ORDER BY hour LIMIT ?3)",
+        )?;
+        let (mut done, mut removed) = (after, 0);
+        for key in &keys {
+            removed += delete.execute(params![key, oldest, ROWS_MAX - removed])?;
+            if removed == ROWS_MAX {
+                return Ok(Some(done));
+            }
+            done = *key;
+        }
+        Ok((keys.len() == ROWS_MAX).then_some(done))
     }
 }

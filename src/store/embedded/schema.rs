@@ -10,7 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 /// Stored in `user_version`; a file of a newer one is refused, one of an older one is brought up to date.
-const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
+pub(super) const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
 /// Version 1. Never changed: what came later is in [`MIGRATIONS`], which new files go through as well.
 pub(super) const SCHEMA: &str = "
@@ -54,7 +54,7 @@ CREATE TABLE attempts(
 ";
 
 /// From each version to the next.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
@@ -69,6 +69,8 @@ CREATE INDEX members_d ON members(d, m);
     super::idempotency::MIGRATION,
     super::work::MANAGEMENT,
     super::api_webhooks::MIGRATION,
+    // 7: batches that hold other events than before.
+    "ALTER TABLE deliveries ADD COLUMN edition INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// Page size of new files: facts say 8 KiB is best for 1 KiB events.

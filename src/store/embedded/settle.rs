@@ -148,17 +148,20 @@ impl Writer {
         let request = request.filter(|_| asked.is_none() || !before.asked.anew);
         // A wish stands until something was attempted for it.
         let wished = asked.is_some() || (settle.attempt.is_none() && state.is_open());
+        // Retried by hand ahead of its turn, it waits again for those before it.
+        let is_behind = due.is_some() && asked.is_none() && self.is_behind(settle.webhook, number)?;
+        let due = due.filter(|_| !is_behind);
         let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = ?6, last = ?7, request = ?8,
-                 settled = ?9, reason = ?10 WHERE d = ?1",
+                 settled = ?9, reason = CASE WHEN state = 5 AND ?2 = 5 THEN reason ELSE ?10 END WHERE d = ?1",
             )?
             .execute(params![
                 number,
                 state as u8,
-                due.map(|at| at.as_millis()),
+                if is_behind { Some(PARKED) } else { due.map(|at| at.as_millis()) },
                 spent,
                 count,
                 if wished { before.asked.number() } else { 0 },

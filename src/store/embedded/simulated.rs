@@ -58,6 +58,15 @@ impl Simulated {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         Some(writer.await.is_ok())
     }
+
+    /// What waits to be written is lost, and what is being written.
+    pub(super) async fn crash(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            writer.abort();
+            let _ = writer.await;
+        }
+    }
 }
 
 /// As [`Writer::run`]: whatever came while the disk was busy goes in one commit, settled attempts first.
@@ -80,4 +89,5 @@ async fn write(mut writer: Writer, mut inbox: mpsc::Receiver<Command>, disk: Dis
             }
         }
     }
+    writer.finish();
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::rows::invalid;
 use super::writer::Writer;
-use crate::model::{Standing, WebhookKey};
+use crate::model::{Condition, Failing, Standing, Timestamp, WebhookKey};
 use crate::store::StandingChange;
 
 impl Writer {
@@ -32,17 +32,24 @@ fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("strings, numbers and times always have a JSON form")
 }
 
-pub(super) fn standings(connection: &Connection) -> Result<HashMap<WebhookKey, Standing>, rusqlite::Error> {
-    let mut statement = connection.prepare_cached("SELECT webhook, disabled, condition FROM standings")?;
+/// As they stand `now`: of the time since a webhook failed last, only what [counts](Failing::without_pause) does.
+pub(super) fn standings(connection: &Connection, now: Timestamp) -> Result<HashMap<WebhookKey, Standing>, rusqlite::Error> {
+    let mut statement = connection.prepare_cached(
+        "SELECT webhook, disabled, condition,
+         (SELECT at FROM failures f WHERE f.webhook = s.webhook ORDER BY hour DESC LIMIT 1) FROM standings s",
+    )?;
     let rows = statement.query_map([], |row| {
         let disabled = match row.get_ref(1)?.as_str_or_null()? {
             Some(json) => Some(serde_json::from_str(json).map_err(|e| invalid(1, e))?),
             None => None,
         };
-        let condition = match row.get_ref(2)?.as_str_or_null()? {
+        let mut condition: Condition = match row.get_ref(2)?.as_str_or_null()? {
             Some(json) => serde_json::from_str(json).map_err(|e| invalid(2, e))?,
             None => Default::default(),
         };
+        if let (Some(since), Some(last)) = (condition.failing_since, row.get::<_, Option<i64>>(3)?) {
+            condition.failing_since = Some(Failing::without_pause(since, Timestamp::from_millis(last), now));
+        }
         Ok((WebhookKey(row.get(0)?), Standing { disabled, condition }))
     })?;
     rows.collect()

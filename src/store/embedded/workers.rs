@@ -6,8 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use rusqlite::Connection;
 
 use super::inbox;
+use super::log::Checkpointer;
 use super::simulated::Simulated;
-use super::writer::{Checkpointer, Command, Writer};
+use super::writer::{Command, Writer};
 use crate::store::StoreError;
 
 pub(super) enum Workers {

@@ -1,11 +1,9 @@
 //! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
 
-use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc as std_mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::watch;
@@ -16,6 +14,7 @@ pub(super) use super::command::{Command, Reply};
 use super::handover::Handover;
 use super::idempotency;
 use super::inbox;
+use super::log::{self, Checkpointer, Log};
 use super::ordered::PARKED;
 use super::secrets::Keyring;
 use super::seen::Seen;
@@ -27,20 +26,6 @@ use crate::store::{CommitObserver, Lease, StoreError};
 
 /// Deliveries that the watermark may lag behind: what a restart scans at the least.
 const WATERMARK_STEP: i64 = 4096;
-
-/// Pages of log (32 MiB) after which it is copied into the file; bounds the log and the time of a recovery.
-const CHECKPOINT_PAGES: u32 = 4096;
-
-/// How long publishers may wait for a reader that holds the log.
-const RESTART_WAIT: Duration = Duration::from_millis(100);
-
-/// Pages of log (256 MiB) after which the writer waits for the copying to be whole.
-const RESTART_PAGES: u32 = 32_768;
-
-thread_local! {
-    /// Pages in the log, told by SQLite after each commit on this thread.
-    static LOG_PAGES: Cell<u32> = const { Cell::new(0) };
-}
 
 /// Everything that the commands of a group do to memory once the group is durable.
 #[derive(Default)]
@@ -71,10 +56,7 @@ pub(super) struct Writer {
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
     pub(super) outstanding: BTreeSet<i64>,
     watermark: i64,
-    /// Pages of log at which the writer waits for the copying to be whole.
-    restart_at: u32,
-    /// What was erased still stands in the log: nothing of the log is to stay on disk.
-    pub(super) forget_log: bool,
+    pub(super) log: Log,
 }
 
 /// The last numbers given out.
@@ -114,9 +96,7 @@ impl Writer {
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
             watermark: 0,
-            restart_at: RESTART_PAGES,
-            // An erasure may have ended right before the last process did.
-            forget_log: true,
+            log: Log::default(),
         }
     }
 
@@ -140,6 +120,8 @@ impl Writer {
             request: last("requests", "r", &self.connection)?,
         };
         self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
+        // Whatever became of the numbers: below the watermark nobody looks for a delivery that was in memory alone.
+        self.counters.delivery = self.counters.delivery.max(self.watermark - 1);
         idempotency::recover(&self.connection)?;
         let recovered = self.connection.execute(
             "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
@@ -162,9 +144,7 @@ impl Writer {
     }
 
     pub(super) fn run(mut self, mut inbox: inbox::Receiver, checkpoints: Checkpointer) {
-        if let Err(e) = self.connection.wal_hook(Some(count_log_pages)) {
-            tracing::warn!("the log's growth cannot be watched, it is bounded only at the end: {e}");
-        }
+        log::watch(&mut self.connection);
         while let Some(group) = inbox.take() {
             if group.iter().any(|command| matches!(command, Command::Close { .. })) {
                 // What is in by now is written as well.
@@ -173,11 +153,16 @@ impl Writer {
             if !self.write(group) {
                 return;
             }
-            self.bound_log(&checkpoints);
+            self.log.bound(&self.connection, &checkpoints, Instant::now());
         }
         drop(inbox);
         drop(checkpoints);
-        if let Err(e) = self.keep_watermark(0).and_then(|()| restart_log(&self.connection)) {
+        self.finish();
+    }
+
+    /// After the last command.
+    pub(super) fn finish(&mut self) {
+        if let Err(e) = self.keep_watermark(0).and_then(|()| log::restart(&self.connection)) {
             tracing::warn!("the last checkpoint did not go through, the next start makes up for it: {e}");
         }
     }
@@ -202,7 +187,7 @@ impl Writer {
                 }
                 // Before the answer: whoever sealed the secrets may look at the disk right then.
                 if group.iter().any(|command| matches!(command, Command::Rekey { .. }))
-                    && let Err(e) = truncate_log(&self.connection)
+                    && let Err(e) = log::truncate(&self.connection)
                 {
                     tracing::warn!("secrets as they were before may stay in the store's log until it is next begun anew: {e}");
                 }
@@ -285,8 +270,8 @@ impl Writer {
                 Done::Secrets(vec![self.rotate_secret(*webhook, text, *overlap)?])
             }
             Command::Rekey { keys, .. } => Done::Count(self.rekey(keys)?),
-            Command::Prune { after, events_before, failed_before, .. } => {
-                Done::Pruned(self.prune(*after, *events_before, *failed_before)?)
+            Command::Prune { at, events_before, failed_before, .. } => {
+                Done::Pruned(self.prune(*at, *events_before, *failed_before)?)
             }
             Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
             Command::Once { step, .. } => Done::Begun(self.once(step)?),
@@ -313,34 +298,6 @@ impl Writer {
         let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)")?;
         statement.execute((key, value)).map(|_| ())
     }
-
-    /// Has the log copied in the background, and waits for it only when it has grown far beyond.
-    fn bound_log(&mut self, checkpoints: &Checkpointer) {
-        if self.forget_log {
-            match truncate_log(&self.connection) {
-                Ok(()) => {
-                    LOG_PAGES.set(0);
-                    self.forget_log = false;
-                }
-                Err(e) => tracing::debug!("the log could not be emptied yet: {e}"),
-            }
-        }
-        let pages = LOG_PAGES.get();
-        if pages >= self.restart_at {
-            match restart_log(&self.connection) {
-                Ok(()) => {
-                    LOG_PAGES.set(0);
-                    self.restart_at = RESTART_PAGES;
-                }
-                Err(e) => {
-                    tracing::debug!("the log could not be begun anew yet: {e}");
-                    self.restart_at = pages.saturating_add(CHECKPOINT_PAGES);
-                }
-            }
-        } else if pages >= CHECKPOINT_PAGES {
-            checkpoints.request();
-        }
-    }
 }
 
 /// What an error of SQLite means to whoever asked.
@@ -357,52 +314,4 @@ pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> StoreError {
 
 fn meta(connection: &Connection, key: &str) -> Result<Option<i64>, rusqlite::Error> {
     connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
-}
-
-fn count_log_pages(_: &mut rusqlite::hooks::Wal, pages: std::ffi::c_int) -> Result<(), rusqlite::Error> {
-    LOG_PAGES.set(u32::try_from(pages).unwrap_or(0));
-    Ok(())
-}
-
-/// Copies what is left of the log and begins it anew. `Err` when a reader holds it; the next group tries again.
-fn restart_log(connection: &Connection) -> Result<(), rusqlite::Error> {
-    checkpoint(connection, "PRAGMA wal_checkpoint(RESTART)")
-}
-
-/// As [`restart_log`], and nothing of the old log stays on disk.
-fn truncate_log(connection: &Connection) -> Result<(), rusqlite::Error> {
-    checkpoint(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
-}
-
-fn checkpoint(connection: &Connection, pragma: &str) -> Result<(), rusqlite::Error> {
-    connection.busy_timeout(RESTART_WAIT)?;
-    let busy = connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    connection.busy_timeout(super::schema::BUSY_WAIT)?;
-    let busy = busy?;
-    if busy == 0 { Ok(()) } else { Err(rusqlite::Error::QueryReturnedNoRows) }
-}
-
-/// Copies the log into the file on a thread and a connection of its own, so that its fsyncs delay no commit.
-pub(super) struct Checkpointer {
-    requests: std_mpsc::SyncSender<()>,
-}
-
-impl Checkpointer {
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
-        let (requests, inbox) = std_mpsc::sync_channel::<()>(1);
-        std::thread::Builder::new().name("store-checkpoint".to_owned()).spawn(move || {
-            while inbox.recv().is_ok() {
-                let result: Result<i64, _> = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(0));
-                if let Err(e) = result {
-                    tracing::warn!("a checkpoint of the store did not go through: {e}");
-                }
-            }
-        })?;
-        Ok(Self { requests })
-    }
-
-    /// At most one waits: a full channel means that one is asked for already.
-    fn request(&self) {
-        let _ = self.requests.try_send(());
-    }
 }

@@ -131,9 +131,9 @@ export function webhooksPage(main, openId) {
 
   function toggleOf(one) {
     const on = one.status !== "disabled";
-    const control = h("button", { type: "button", class: "switch", role: "switch", "aria-checked": String(on), "aria-label": `${one.id} enabled`, title: on ? "Disable: deliveries wait until it is enabled again" : "Enable: what waits goes on", on: { click: () => busy(control, async () => {
+    const control = h("button", { type: "button", class: "switch", role: "switch", "aria-checked": String(on), "aria-label": `${one.id} enabled`, title: on ? "Disable: what waits is held until it is enabled again, and events published meanwhile pass it by" : "Enable: what waits goes on", on: { click: () => busy(control, async () => {
       await flip(one, !on);
-      notice(on ? `${one.id} is disabled: what comes now waits` : `${one.id} is enabled`);
+      notice(on ? `${one.id} is disabled: what waits is held` : `${one.id} is enabled`);
       await refresh(one.id);
     }).catch(failure) } });
     return h("span", { class: "switch-line" }, control, statusChip(one));
