@@ -31,7 +31,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
                 note_part!("{}", warning.render(true));
             }
             let modules = if report.modules.is_empty() { "none".to_owned() } else { report.modules.join(", ") };
-            anstream::println!("{} is good: {} webhooks, transformers: {modules}", path.display(), report.webhooks);
+            say!("{} is good: {} webhooks, transformers: {modules}", path.display(), report.webhooks);
             Ok(())
         }
         Err(ReloadError::Refused(problems)) => {

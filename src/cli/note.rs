@@ -1,5 +1,6 @@
-//! Words for people on standard error. A full disk or a closed pipe there is no reason to fail, let alone to panic, as
-//! the standard macros do: what cannot be said is not said.
+//! Words for people, without the panic of the standard macros where they cannot be written. Standard error may be a full
+//! disk or a closed pipe: what cannot be said there is not said. Standard output is what was asked for: whoever closed it
+//! has had enough, and any other failure is the command's.
 
 /// A line on standard error.
 macro_rules! note {
@@ -15,4 +16,31 @@ macro_rules! note_part {
         use std::io::Write as _;
         let _ = write!(anstream::stderr(), $($text)*);
     }};
+}
+
+/// A line on standard output.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        $crate::cli::note::said(writeln!(anstream::stdout(), $($text)*));
+    }};
+}
+
+/// As `say!`, without the end of the line.
+macro_rules! say_part {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        $crate::cli::note::said(write!(anstream::stdout(), $($text)*));
+    }};
+}
+
+/// Ends the command when its answer cannot be written.
+pub(super) fn said(written: std::io::Result<()>) {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            note!("error: cannot write to standard output: {error}");
+            std::process::exit(1);
+        }
+        _ => {}
+    }
 }

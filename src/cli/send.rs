@@ -52,7 +52,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         if global.json {
             writeln!(std::io::stdout(), "{answer}")?;
         } else {
-            anstream::println!("{id}  {deliveries} deliveries");
+            say!("{id}  {deliveries} deliveries");
             if deliveries == 0 {
                 note!("no webhook wants it: `tenterhook events show {id}` says why");
             }
@@ -120,10 +120,10 @@ fn report(global: &Global, event: &Value) -> anyhow::Result<()> {
     if global.json {
         writeln!(std::io::stdout(), "{event}")?;
     } else {
-        anstream::println!("{}", event["id"].as_str().unwrap_or_default());
+        say!("{}", event["id"].as_str().unwrap_or_default());
         for delivery in deliveries {
             let text = |key: &str| delivery[key].as_str().unwrap_or_default().to_owned();
-            anstream::println!("  {:<10} {}  {}", text("state"), text("webhook"), text("id"));
+            say!("  {:<10} {}  {}", text("state"), text("webhook"), text("id"));
         }
     }
     let arrived = deliveries.iter().all(|delivery| delivery["state"] != "failed");

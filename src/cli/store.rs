@@ -52,7 +52,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{}", shape(&checked))?;
     } else {
         if let Some(counts) = &checked.counts {
-            anstream::println!("{}: {}", directory.display(), show(counts));
+            say!("{}: {}", directory.display(), show(counts));
         }
         for problem in &checked.problems {
             note!("problem: {problem}");
@@ -61,7 +61,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             note!("what to do: {advice}");
         }
         if whole {
-            anstream::println!("The store is whole.");
+            say!("The store is whole.");
         }
     }
     if whole { Ok(()) } else { Err(Failed.into()) }

@@ -50,7 +50,8 @@ const OPEN_IN_TOKENS: &[&str] = &["scopes", "tenant"];
 const NAMED_TABLES: [&str; 5] = ["webhooks", "tokens", "transformers", "event_types", "sources"];
 
 /// Keys whose value is a URL, which may stand there without its scheme.
-const URL_KEYS: [&str; 6] = ["url", "proxy", "proxy_url", "token_url", "token_endpoint", "endpoint"];
+const URL_KEYS: [&str; 9] =
+    ["url", "proxy", "proxy_url", "token_url", "token_endpoint", "endpoint", "endpoint_url", "target", "uri"];
 
 /// How much of what stands under a key is hidden.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +77,9 @@ fn is_secret_value(name: &str) -> bool {
 
 /// A table whose every value is hidden.
 fn is_container(name: &str) -> bool {
-    strsim::damerau_levenshtein("headers", name) <= 2 || strsim::damerau_levenshtein("params", name) <= 1
+    name.contains("header")
+        || strsim::damerau_levenshtein("headers", name) <= 2
+        || strsim::damerau_levenshtein("params", name) <= 1
 }
 
 /// `auth`, and the tables in it.
@@ -90,9 +93,12 @@ fn is_table_of_secret(name: &str) -> bool {
     matches!(name, "storage" | "tls")
 }
 
-/// `key` and `previous_keys` of `[storage]`, `key` of a certificate.
+/// `key` and `previous_keys` of `[storage]`, `key` of a certificate, and whatever else is called so.
 fn is_key(name: &str) -> bool {
-    strsim::damerau_levenshtein("key", name) <= 1 || strsim::damerau_levenshtein("previous_keys", name) <= 2
+    name.ends_with("key")
+        || name.ends_with("keys")
+        || strsim::damerau_levenshtein("key", name) <= 1
+        || strsim::damerau_levenshtein("previous_keys", name) <= 2
 }
 
 fn is_secret_word(name: &str) -> bool {
@@ -409,6 +415,9 @@ mod tests {
                 "[webhooks.a.auth.basic]\nusername = \"me\"\npw = \"hunter22\"",
                 "[webhooks.a.auth.basic]\nusername = \"me\"\npw = \"…\"",
             ),
+            ("custom_headers = { X-A = \"hunter22\" }", "custom_headers = { X-A = \"…\" }"),
+            ("encryption_key = \"hunter22\"", "encryption_key = \"…\""),
+            ("target = \"h/hunter22\"", "target = \"h/…\""),
             ("tokens.user = \"hunter22\"", "tokens.user = \"…\""),
             ("storage = \"hunter22\"", "storage = \"…\""),
             ("storage = { path = \"data\", key = \"hunter22\" }", "storage = { path = \"data\", key = \"…\" }"),

@@ -85,6 +85,10 @@ fn output_that_nobody_takes_ends_a_command_quietly() {
         assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
     }
+    let full =
+        std::process::Command::new(binary()).arg("check").current_dir(directory.path()).stdout(full_disk()).output().unwrap();
+    let said = String::from_utf8_lossy(&full.stderr).into_owned();
+    assert!(full.status.code() == Some(1) && said.starts_with("error: cannot write to standard output: "), "{said}");
     let refused = std::process::Command::new(binary()).args(["check", "--config", "nowhere.toml"]).stderr(full_disk()).output();
     assert_eq!(refused.unwrap().status.code(), Some(1), "it cannot say why, and fails as it should");
 }

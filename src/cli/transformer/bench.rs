@@ -106,26 +106,22 @@ fn micros(time: Duration) -> f64 {
 fn print(module: &Module, measured: &Measured) {
     let bold = anstyle::Style::new().bold();
     let calls = measured.call.0.len();
-    anstream::println!(
+    say!(
         "{bold}{}{bold:#}: {} bytes, loaded in {:.0} ms",
         module.name(),
         grouped(module.size()),
         measured.load.as_secs_f64() * 1e3
     );
-    anstream::println!(
+    say!(
         "  a call        p50 {:.1} µs, p99 {:.1} µs, fastest {:.1} µs ({} calls, each with a fresh instance)",
         micros(measured.call.at(50)),
         micros(measured.call.at(99)),
         micros(measured.call.at(0)),
         grouped(calls)
     );
-    anstream::println!(
-        "  its instance  p50 {:.1} µs: {:.0} % of the call",
-        micros(measured.instantiate.at(50)),
-        share(measured) * 100.0
-    );
-    anstream::println!("  memory        {} KiB at most", measured.memory >> 10);
-    anstream::println!("  output        {} bytes", grouped(measured.output));
+    say!("  its instance  p50 {:.1} µs: {:.0} % of the call", micros(measured.instantiate.at(50)), share(measured) * 100.0);
+    say!("  memory        {} KiB at most", measured.memory >> 10);
+    say!("  output        {} bytes", grouped(measured.output));
 }
 
 fn as_json(module: &Module, measured: &Measured) -> serde_json::Value {

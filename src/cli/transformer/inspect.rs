@@ -49,7 +49,7 @@ fn report_unreadable(global: &Global, name: &str, error: &LoadError) -> anyhow::
 
 fn say_no(error: &str) {
     let bad = anstyle::AnsiColor::Red.on_default().bold();
-    anstream::println!("{bad}will not load{bad:#}: {error}");
+    say!("{bad}will not load{bad:#}: {error}");
 }
 
 fn kind(inspection: &Inspection) -> String {
@@ -64,19 +64,19 @@ fn print(name: &str, source: &Source, inspection: &Inspection, module: Option<&M
         Source::Prebuilt => "prebuilt".to_owned(),
         Source::File(path) => path.display().to_string(),
     };
-    anstream::println!("{bold}{name}{bold:#} ({origin})");
+    say!("{bold}{name}{bold:#} ({origin})");
     if let Some(module) = module {
         let described = module.description();
-        anstream::println!("  is       {} {}: {}", described.name, described.version, described.summary);
+        say!("  is       {} {}: {}", described.name, described.version, described.summary);
     }
-    anstream::println!("  kind     {}", kind(inspection));
-    anstream::println!("  size     {} bytes", grouped(inspection.size));
-    anstream::println!("  sha256   {}", hex::encode(inspection.sha256));
-    anstream::println!("  imports  {}", join(&inspection.imports));
-    anstream::println!("  exports  {}", join(&inspection.exports));
+    say!("  kind     {}", kind(inspection));
+    say!("  size     {} bytes", grouped(inspection.size));
+    say!("  sha256   {}", hex::encode(inspection.sha256));
+    say!("  imports  {}", join(&inspection.imports));
+    say!("  exports  {}", join(&inspection.exports));
     if let Some(module) = module {
         let limits = module.limits();
-        anstream::println!(
+        say!(
             "  limits   memory {} MiB, cpu {} ms, output {} KiB, log {} KiB, {} at a time",
             limits.memory >> 20,
             limits.cpu.as_millis(),
@@ -84,7 +84,7 @@ fn print(name: &str, source: &Source, inspection: &Inspection, module: Option<&M
             limits.log >> 10,
             module.instances_max()
         );
-        anstream::println!("  options");
+        say!("  options");
         let schema: Value = serde_json::from_str(&module.description().options_schema).unwrap_or_default();
         print_options(&schema);
     }
@@ -101,7 +101,7 @@ fn join(names: &[String]) -> String {
 fn print_options(schema: &Value) {
     let bold = anstyle::Style::new().bold();
     let Some(properties) = schema["properties"].as_object() else {
-        anstream::println!("    {schema}");
+        say!("    {schema}");
         return;
     };
     let required = |name: &str| schema["required"].as_array().is_some_and(|list| list.iter().any(|item| item == name));
@@ -114,7 +114,7 @@ fn print_options(schema: &Value) {
         let default = if option["default"].is_null() { String::new() } else { format!(", default {}", option["default"]) };
         let required = if required(name) { ", required" } else { "" };
         let description = option["description"].as_str().unwrap_or_default();
-        anstream::println!("    {bold}{name}{bold:#} ({kind}{required}{default})\n        {description}");
+        say!("    {bold}{name}{bold:#} ({kind}{required}{default})\n        {description}");
     }
 }
 

@@ -70,10 +70,10 @@ fn print(rows: &[Row]) {
     let (name_width, origin_width) = (width(|row| &row.name), width(|row| &row.origin));
     for row in rows {
         let (name, origin) = (&row.name, &row.origin);
-        anstream::print!("{bold}{name:name_width$}{bold:#}  {origin:origin_width$}  ");
+        say_part!("{bold}{name:name_width$}{bold:#}  {origin:origin_width$}  ");
         match &row.loaded {
-            Ok((version, summary)) => anstream::println!("{version:8}  {summary}"),
-            Err(error) => anstream::println!("{red}{error}{red:#}"),
+            Ok((version, summary)) => say!("{version:8}  {summary}"),
+            Err(error) => say!("{red}{error}{red:#}"),
         }
     }
 }

@@ -97,7 +97,7 @@ pub(super) fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         return Ok(());
     }
     let bold = anstyle::Style::new().bold();
-    anstream::println!("wrote {} files into {bold}{}{bold:#}; its README.md says how to build it:\n", files.len(), dir.display());
+    say!("wrote {} files into {bold}{}{bold:#}; its README.md says how to build it:\n", files.len(), dir.display());
     let steps = match args.lang {
         Language::Rust => "cargo test\n  cargo build --release --target wasm32-wasip2",
         Language::Js => "npm install\n  npm run build",
@@ -105,7 +105,7 @@ pub(super) fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             "pip install -r requirements.txt\n  componentize-py -d wit/1.1.0 -w transformer componentize app -o NAME.wasm"
         }
     };
-    anstream::println!("  cd {}\n  {}", dir.display(), steps.replace("NAME", &args.name));
+    say!("  cd {}\n  {}", dir.display(), steps.replace("NAME", &args.name));
     Ok(())
 }
 

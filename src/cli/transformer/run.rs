@@ -56,21 +56,21 @@ fn print(done: &Transformed) {
     match &done.result {
         Ok(Output::Request(parts)) => {
             let method = parts.method.as_ref().map_or("POST", http::Method::as_str);
-            anstream::println!("{bold}{method} {}{bold:#}", parts.url.as_deref().unwrap_or("(the webhook's URL)"));
+            say!("{bold}{method} {}{bold:#}", parts.url.as_deref().unwrap_or("(the webhook's URL)"));
             if !parts.headers.iter().any(|(name, _)| name == "content-type") {
-                anstream::println!("content-type: application/json");
+                say!("content-type: application/json");
             }
             for (name, value) in &parts.headers {
-                anstream::println!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
+                say!("{name}: {}", String::from_utf8_lossy(value.as_bytes()));
             }
-            anstream::println!("\n{}", body(&parts.body));
+            say!("\n{}", body(&parts.body));
         }
         Ok(Output::Event(_) | Output::Events(_)) => {
             let shown = cases::show(&done.result);
-            anstream::println!("{bold}goes on with{bold:#}\n{}", pretty(&shown));
+            say!("{bold}goes on with{bold:#}\n{}", pretty(&shown));
         }
-        Ok(Output::Drop { reason }) => anstream::println!("{bold}dropped{bold:#}: {reason}"),
-        Err(error) => anstream::println!("{bad}failed{bad:#}: {error}"),
+        Ok(Output::Drop { reason }) => say!("{bold}dropped{bold:#}: {reason}"),
+        Err(error) => say!("{bad}failed{bad:#}: {error}"),
     }
     for line in &done.log {
         note!("{}: {}", level(line), line.message);

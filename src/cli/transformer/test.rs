@@ -106,13 +106,13 @@ fn print(judged: &[Judged], failed: usize) {
     let bad = anstyle::AnsiColor::Red.on_default().bold();
     for case in judged {
         match (case.differences.is_empty(), case.updated) {
-            (true, true) => anstream::println!("{good}updated{good:#} {}", case.name),
-            (true, false) => anstream::println!("{good}ok{good:#} {}", case.name),
+            (true, true) => say!("{good}updated{good:#} {}", case.name),
+            (true, false) => say!("{good}ok{good:#} {}", case.name),
             (false, _) => {
-                anstream::println!("{bad}FAILED{bad:#} {}", case.name);
-                case.differences.iter().for_each(|difference| anstream::println!("    {difference}"));
+                say!("{bad}FAILED{bad:#} {}", case.name);
+                case.differences.iter().for_each(|difference| say!("    {difference}"));
             }
         }
     }
-    anstream::println!("{} cases, {failed} failed", judged.len());
+    say!("{} cases, {failed} failed", judged.len());
 }
