@@ -234,8 +234,8 @@ impl Scan<'_> {
         // A header has no `=`: what follows one is a line that lost its beginning, or its newline.
         let assigned = (first..end).find(|position| self.kind(*position) == TokenKind::Equals).unwrap_or(end);
         let mut parts: Vec<String> = (first..assigned).filter_map(|position| self.name(position)).collect();
-        if parts.first().is_some_and(|table| NAMED_TABLES.contains(&table.as_str())) && parts.len() > 1 {
-            // The user's own name, whatever it is.
+        if parts.first().is_some_and(|table| NAMED_TABLES.contains(&table.as_str())) && parts.len() > 2 {
+            // The user's own name, whatever it is. Where nothing follows, it may be one that was forgotten: `[webhooks.headers]`.
             parts.remove(1);
         }
         // Of `[webhooks.a.auth.oauth2.params]` the darkest part.
@@ -378,7 +378,10 @@ mod tests {
                 "headers = { \"X-A\" = \"…\", b = [\"…\"] }\nc = \"z\"",
             ),
             ("[tokens.a]\nscopes = [\"read\"]\nb = 1", "[tokens.a]\nscopes = [\"read\"]\nb = …"),
-            ("[webhooks.auth]\nid = 1", "[webhooks.auth]\nid = 1"),
+            // A webhook of that name, or one whose name was forgotten: nobody knows.
+            ("[webhooks.auth]\nid = 1", "[webhooks.auth]\nid = …"),
+            ("[webhooks.headers]\nX-Gateway = \"hunter22\"", "[webhooks.headers]\nX-Gateway = \"…\""),
+            ("[webhooks.auth.retry]\nmax = 1", "[webhooks.auth.retry]\nmax = 1"),
             ("[webhooks.a.headers]\nx = \"hunter22\"\n[b]\nc = \"z\"", "[webhooks.a.headers]\nx = \"…\"\n[b]\nc = \"z\""),
             ("[{= \"http:[x = \"whsec_hunter22\"", "[{= \"…\"…"),
             ("[webhooks.a] secret = \"hunter22\"", "[webhooks.a] secret = \"…\""),

@@ -63,7 +63,12 @@ fn parse(text: &str) -> Result<IpNet, Wrong> {
         return Err((NO_RANGE, help));
     }
     if let Some(plain) = ipv4_behind(&range) {
-        return Err(("writes an IPv4 range as IPv6, which is never what is judged", format!("write \"{plain}\"")));
+        // So large a range is meant as "all that is IPv4", which opens more than anybody wants.
+        let help = match plain.prefix_len() {
+            ..8 => "remove it: such addresses are judged as the IPv4 addresses behind them".to_owned(),
+            _ => format!("write \"{plain}\""),
+        };
+        return Err(("writes an IPv4 range as IPv6, which is never what is judged", help));
     }
     Ok(range)
 }
@@ -82,7 +87,7 @@ mod tests {
             ("10.1.1.1/8", "not an address range", "10.1.1.1 lies within a range of that size: write \"10.0.0.0/8\""),
             ("::ffff:10.0.0.0/104", "IPv4 range as IPv6", "write \"10.0.0.0/8\""),
             ("64:ff9b::a00:0/104", "IPv4 range as IPv6", "write \"10.0.0.0/8\""),
-            ("::ffff:0:0/96", "IPv4 range as IPv6", "write \"0.0.0.0/0\""),
+            ("::ffff:0:0/96", "IPv4 range as IPv6", "remove it: such addresses are judged as the IPv4 addresses behind them"),
             ("10.0.0.1", "not an address range", "for this address alone write \"10.0.0.1/32\""),
         ] {
             let (is, shown) = parse(text).unwrap_err();

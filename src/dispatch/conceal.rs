@@ -13,13 +13,36 @@ pub(super) const MASKED: &str = "…";
 /// Shorter values are no credentials, and stand in many an answer by chance.
 const SOUGHT_BYTES_MIN: usize = 8;
 
-/// Headers that say how to talk, and have no room for a credential.
-const PLAIN: [&str; 6] = ["accept", "accept-encoding", "accept-language", "cache-control", "content-language", "content-type"];
+/// The same for headers whose names do not say what they are: `production` and `2022-11-28` are no credentials.
+const SOUGHT_UNNAMED_BYTES_MIN: usize = 16;
+
+/// Headers that say who talks and how, and have no room for a credential.
+const PLAIN: [&str; 10] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-language",
+    "content-type",
+    "origin",
+    "prefer",
+    "referer",
+    "user-agent",
+];
 
 /// Whether a header's value is not for everybody who may see attempts: by its name, or because the configuration sets it.
 pub(super) fn is_credential(webhook: &Webhook, name: &HeaderName) -> bool {
-    let by_name = ["auth", "token", "key", "secret", "cookie", "password"].iter().any(|part| name.as_str().contains(part));
-    by_name || !PLAIN.contains(&name.as_str()) && webhook.settings.headers.iter().any(|(set, _)| set == name)
+    says_so(name) || !PLAIN.contains(&name.as_str()) && webhook.settings.headers.iter().any(|(set, _)| set == name)
+}
+
+fn says_so(name: &HeaderName) -> bool {
+    ["auth", "token", "key", "secret", "cookie", "password"].iter().any(|part| name.as_str().contains(part))
+}
+
+/// Whether an answer is searched for it: what is masked there by mistake is lost to whoever looks for a fault.
+fn is_sought(name: &HeaderName, value: &[u8]) -> bool {
+    let is_word = value.contains(&b' ') || value.windows(3).any(|three| three == b"://");
+    says_so(name) || value.len() >= SOUGHT_UNNAMED_BYTES_MIN && !is_word
 }
 
 /// The answer as it is kept, and the words about it.
@@ -44,7 +67,9 @@ pub(super) fn conceal(webhook: &Webhook, verdict: &mut Verdict) {
 
 /// Longest first: one may be a part of another.
 fn credentials(webhook: &Webhook) -> Vec<Vec<u8>> {
-    let set = webhook.settings.headers.iter().filter(|(name, _)| is_credential(webhook, name)).map(|(_, value)| value.clone());
+    let set = webhook.settings.headers.iter();
+    let set = set.filter(|(name, value)| is_credential(webhook, name) && is_sought(name, value.as_bytes()));
+    let set = set.map(|(_, value)| value.clone());
     // `Bearer x` and `Basic x`: what follows the scheme is the credential, whatever it is shown with.
     let sent = set.chain(webhook.egress.authorization_sent());
     let mut credentials: Vec<Vec<u8>> = sent
@@ -100,6 +125,14 @@ fn find(body: &[u8], wanted: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_answers_by_chance_is_not_sought() {
+        let sought = |name: &'static str, value: &str| is_sought(&HeaderName::from_static(name), value.as_bytes());
+        assert!(sought("x-api-key", "production") && sought("x-session", "8c1f0a7be2d94c55"));
+        assert!(!sought("x-environment", "production") && !sought("x-github-api-version", "2022-11-28"));
+        assert!(!sought("x-callback", "https://app.example.com/") && !sought("x-team", "payments and refunds"));
+    }
 
     #[test]
     fn a_credential_is_masked_wherever_it_stands_in_a_body() {

@@ -142,6 +142,11 @@ impl Health {
         }
     }
 
+    /// Whether a switch of ours waits to be kept.
+    pub(super) fn is_unkept(&self, webhook: WebhookKey) -> bool {
+        self.unkept.iter().any(|(key, change)| *key == webhook && matches!(change, StandingChange::Disabled(_)))
+    }
+
     /// An operator's switch went into the store first, and one of ours, from before, may be on its way there: the last
     /// word is what memory has.
     pub(super) fn switched(&mut self, webhook: WebhookKey, board: &Switchboard) {

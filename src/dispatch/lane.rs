@@ -118,6 +118,10 @@ impl Lane {
         !std::mem::replace(&mut self.waits_for_place, true)
     }
 
+    pub(super) fn waits_for_place(&self) -> bool {
+        self.waits_for_place
+    }
+
     /// There is one: it waits no longer.
     pub(super) fn offer_place(&mut self) {
         self.waits_for_place = false;

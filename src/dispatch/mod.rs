@@ -199,7 +199,9 @@ impl Dispatcher {
 
     fn switched(&mut self, key: WebhookKey, board: &Switchboard) {
         let snapshot = self.context.live.snapshot();
-        self.health.switched(key, board);
+        if self.keeping || self.health.is_unkept(key) {
+            self.health.switched(key, board);
+        }
         if let Some(webhook) = snapshot.by_key(key).filter(|webhook| snapshot.is_enabled(webhook)) {
             self.health.forget(webhook, board, self.context.clock.now());
         }
@@ -257,6 +259,9 @@ impl Dispatcher {
                     if slow != lane.is_slow() {
                         lane.set_slow(slow);
                         self.places.turned(slow, lane.in_flight());
+                        if lane.waits_for_place() {
+                            self.places.wait(key, slow);
+                        }
                     }
                 }
             }

@@ -23,6 +23,9 @@ const PARTS: usize = 256;
 /// those that do not.
 pub(super) const SLOW_MAX: usize = ATTEMPTS_MAX / 4 * 3;
 
+/// Of the places that become free while fast and slow lanes wait, slow ones get one in so many.
+const SLOW_EVERY: usize = 8;
+
 #[derive(Default)]
 pub(super) struct Places {
     taken: usize,
@@ -30,6 +33,8 @@ pub(super) struct Places {
     slow: usize,
     waiting: VecDeque<WebhookKey>,
     waiting_slow: VecDeque<WebhookKey>,
+    /// Places offered since a slow lane had one.
+    since_slow: usize,
 }
 
 impl Places {
@@ -84,10 +89,21 @@ impl Places {
         if slow { &mut self.waiting_slow } else { &mut self.waiting }.push_back(webhook);
     }
 
-    /// Who waited longest for a place that is free now.
+    /// Who waited longest for a place that is free now; of those with slow endpoints, while others wait, one in some.
     pub(super) fn next(&mut self) -> Option<WebhookKey> {
-        let fast = self.waiting.pop_front_if(|_| self.taken < ATTEMPTS_MAX);
-        fast.or_else(|| self.waiting_slow.pop_front_if(|_| self.taken < ATTEMPTS_MAX && self.slow < SLOW_MAX))
+        if !self.is_free(false) {
+            return None;
+        }
+        let is_turn = self.since_slow >= SLOW_EVERY || self.waiting.is_empty();
+        if is_turn
+            && self.slow < SLOW_MAX
+            && let Some(slow) = self.waiting_slow.pop_front()
+        {
+            self.since_slow = 0;
+            return Some(slow);
+        }
+        self.since_slow += 1;
+        self.waiting.pop_front()
     }
 }
 
@@ -127,6 +143,17 @@ mod tests {
             assert!(filled(lanes, concurrency, false) < ATTEMPTS_MAX - 100, "{lanes} of {concurrency}");
         }
         assert!(filled(800, 10, true) < ATTEMPTS_MAX - 100, "that answered before");
+    }
+
+    #[test]
+    fn slow_lanes_get_places_also_while_fast_ones_wait_all_the_time() {
+        let mut places = places(ATTEMPTS_MAX - 1);
+        places.wait(WebhookKey(0), true);
+        let offered = (1..100).map(|n| {
+            places.wait(WebhookKey(n), false);
+            places.next().unwrap()
+        });
+        assert_eq!(offered.take_while(|key| *key != WebhookKey(0)).count(), SLOW_EVERY);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::attempt::{Context, Other};
 use super::record::persist;
 use crate::model::{OnGap, WebhookKey};
 use crate::snapshot::Snapshot;
-use crate::store::{KnownWebhook, Sweep};
+use crate::store::{KnownWebhook, StoreError, Sweep};
 
 const WHAT_WAITS: &str = "what the configuration or a switch means for waiting deliveries";
 
@@ -59,7 +59,7 @@ async fn reconcile(context: &Context, snapshot: &Snapshot) -> Option<()> {
 /// that two of them neither undo each other nor leave half behind.
 async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Option<u64> {
     if sweep == Sweep::Unblock {
-        return persist(WHAT_WAITS, || context.store.sweep(webhook, sweep)).await;
+        return persist(WHAT_WAITS, || unblock(context, webhook)).await;
     }
     let (mut sweep, mut total) = (sweep, 0);
     loop {
@@ -75,6 +75,16 @@ async fn run(context: &Context, webhook: WebhookKey, sweep: Sweep) -> Option<u64
         }
         sweep = by_now;
     }
+}
+
+/// Unless a later configuration blocks again.
+async fn unblock(context: &Context, webhook: WebhookKey) -> Result<u64, StoreError> {
+    let snapshot = context.live.snapshot();
+    let order = snapshot.by_key(webhook).and_then(|webhook| webhook.settings.lane.order.as_ref());
+    if order.is_some_and(|order| order.on_gap == OnGap::Block) {
+        return Ok(0);
+    }
+    context.store.sweep(webhook, Sweep::Unblock).await
 }
 
 /// What has to become of a webhook's waiting deliveries, as things stand.

@@ -1,6 +1,7 @@
 //! `/v1/stats` and `/v1/webhooks/{id}/stats`: totals, rates, percentiles, and the last 24 hours.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -8,7 +9,7 @@ use axum::extract::State;
 use serde_json::{Map, Value, json};
 
 use super::auth::TenantReader;
-use super::problem::Problem;
+use super::problem::{Kind, Problem};
 use super::shape::millis;
 use super::{PathId, Shared, status};
 use crate::model::DeliveryState;
@@ -21,11 +22,16 @@ pub(super) async fn all(TenantReader(caller): TenantReader, State(shared): State
         if board.all().iter().any(|(_, standing)| standing.condition.open.is_some()) {
             // What is due waits behind those: which is the next is to be asked of each webhook.
             let counts = shared.api.store.webhook_counts().await?;
-            let due = counts.iter().filter_map(|counts| {
-                let standing = caller.snapshot.webhook(&counts.id).map(|webhook| board.standing(webhook.key));
-                status::next_due(counts.next_due, &standing.unwrap_or_default())
-            });
-            stats.next_due = due.min();
+            let snapshot = Arc::clone(&caller.snapshot);
+            let first = move || {
+                let due = counts.iter().filter_map(|counts| {
+                    let standing = snapshot.webhook(&counts.id).map(|webhook| snapshot.switchboard.standing(webhook.key));
+                    status::next_due(counts.next_due, &standing.unwrap_or_default())
+                });
+                due.min()
+            };
+            let work = tokio::task::spawn_blocking(first);
+            stats.next_due = work.await.map_err(|_| Problem::new(Kind::Internal, "looking for what is due broke on a fault"))?;
         }
         return Ok(Json(shape(&stats, &waiting)));
     }
