@@ -111,4 +111,27 @@ step("five thousand deliveries: older ones come while one scrolls, few rows are 
   await tell("scrolling through them");
 });
 
+step("a later look that is answered before the first leaves older deliveries in reach", async () => {
+  let answered;
+  const second = new Promise((resolve) => (answered = resolve));
+  let asked = 0;
+  const list = /\/v1\/deliveries\?/;
+  await page.route(list, async (route) => {
+    asked += 1;
+    if (asked === 1) {
+      await second;
+      return route.continue();
+    }
+    await route.fulfill({ response: await route.fetch() });
+    answered();
+  });
+  await goTo("/webhooks");
+  await goTo("/deliveries?webhook=a-log");
+  await until("the first look is under way", () => asked > 0);
+  await api("POST", "/v1/events", { type: "log.line", data: { number: DELIVERIES } });
+  await second;
+  await page.unroute(list);
+  await page.getByRole("button", { name: "Show older" }).waitFor();
+});
+
 await walk();

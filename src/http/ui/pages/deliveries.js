@@ -61,13 +61,15 @@ function list(main) {
   const { signal } = abort;
   const rows = new Map();
   const open = new Map();
-  let next = null;
+  /** Where older ones begin: null, there are none; undefined, no answer has told yet, be it the first look or a later one. */
+  let next;
   let version = 0;
   const place = h("div", null, skeleton(8));
   const said = h("span", { class: "muted", role: "status" });
   const controls = filters(() => {
     rows.clear();
     open.clear();
+    next = undefined;
     version += 1;
     replace(place, skeleton(8));
     load();
@@ -85,9 +87,8 @@ function list(main) {
     try {
       const page = await get("/v1/deliveries", wanted(cursor), { signal });
       if (asked !== version) return;
-      const first = rows.size === 0;
       for (const row of page.data) take(row);
-      if (first || cursor) next = page.next;
+      if (next === undefined || cursor) next = page.next;
       draw();
       // A page may be empty and not the last: the server looks at so many rows at a time.
       if (page.next && rows.size === 0 && !signal.aborted) await load(page.next);
@@ -113,7 +114,7 @@ function list(main) {
     for (const id of rows.keys()) {
       if (!listed.has(id) && (page.next === null || id > oldest) && !open.has(id)) changed = rows.delete(id) || changed;
     }
-    if (page.next === null) next = null;
+    if (page.next === null || next === undefined) next = page.next;
     if (changed || rows.size === 0) draw();
   }
 
