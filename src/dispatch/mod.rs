@@ -331,14 +331,9 @@ impl Dispatcher {
     }
 
     fn start_work(&mut self) {
-        let Some(mut key) = self.next_lane() else { return };
-        let snapshot = self.context.live.snapshot();
-        loop {
-            self.start_lane(key, &snapshot);
-            key = match self.next_lane() {
-                Some(next) => next,
-                None => return,
-            };
+        let mut snapshot = None;
+        while let Some(key) = self.next_lane() {
+            self.start_lane(key, snapshot.get_or_insert_with(|| self.context.live.snapshot()));
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::config;
-use crate::model::{Event as Published, EventId, EventType, Settlement, WebhookId};
+use crate::model::{DeliveryId, Event as Published, EventId, EventType, Settlement, WebhookId};
 use crate::outbound::{Client, ClientOptions};
 use crate::snapshot::{self, Parts};
 use crate::store::{NewEvent, Settle, StoreOptions, Sweep};
@@ -47,6 +47,18 @@ fn published(id: &str, hook: WebhookKey, now: Timestamp) -> NewEvent {
     NewEvent { event: Arc::new(event), targets: vec![hook], apart: vec![], unmatched: vec![], timestamp_given: false }
 }
 
+/// What the store has made ready since the last time.
+async fn hear(dispatcher: &mut Dispatcher) {
+    let ready = dispatcher.context.store.ready().await;
+    dispatcher.take(ready);
+}
+
+/// An attempt of what waits first begins.
+fn begin(dispatcher: &mut Dispatcher, hook: WebhookKey) -> DeliveryId {
+    dispatcher.places.take(false);
+    dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap().delivery
+}
+
 /// Every look at the disk that is due, to its end.
 async fn look(dispatcher: &mut Dispatcher) {
     dispatcher.wake_due();
@@ -62,16 +74,12 @@ async fn a_retry_that_is_due_before_its_lease_has_ended_is_looked_for_again() {
     let (mut dispatcher, hook) = still(directory.path()).await;
     let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
     store.append(vec![published("evt_1", hook, now)]).await.unwrap();
-    let ready = store.ready().await;
-    dispatcher.take(ready);
-    let lease = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap();
-    dispatcher.places.take(false);
-    let delivery = lease.delivery;
+    hear(&mut dispatcher).await;
+    let delivery = begin(&mut dispatcher, hook);
 
     // The attempt is recorded, and due again at once; the loop hears of that before it hears that the lease is over.
     store.settle(Arc::new(Settle::untried(delivery, hook, Settlement::RetryAt(now)))).await.unwrap();
-    let ready = store.ready().await;
-    dispatcher.take(ready);
+    hear(&mut dispatcher).await;
     look(&mut dispatcher).await;
     assert!(!dispatcher.lanes[&hook].has_queue(), "it is ours still");
     assert_eq!(dispatcher.due.first(), None, "and the disk has nothing else");
@@ -91,18 +99,15 @@ async fn what_is_held_under_an_attempt_and_released_before_its_end_is_heard_of_i
     let fresh = store.ready().await.fresh.remove(0);
     let again = |delivery| Arc::new(Settle::untried(delivery, hook, Settlement::RetryAt(now)));
     store.settle(again(fresh.delivery)).await.unwrap();
-    let ready = store.ready().await;
-    dispatcher.take(ready);
+    hear(&mut dispatcher).await;
     look(&mut dispatcher).await;
-    let delivery = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap().delivery;
-    dispatcher.places.take(false);
+    let delivery = begin(&mut dispatcher, hook);
 
     // Held while the attempt is under way, released right after that is recorded; the loop hears of the release first.
     store.sweep(hook, Sweep::Hold).await.unwrap();
     let recorded = store.settle(again(delivery)).await.unwrap();
     store.sweep(hook, Sweep::Release).await.unwrap();
-    let ready = store.ready().await;
-    dispatcher.take(ready);
+    hear(&mut dispatcher).await;
     look(&mut dispatcher).await;
     assert!(!dispatcher.lanes[&hook].has_queue(), "it is ours still");
 
@@ -170,11 +175,9 @@ async fn a_repair_that_breaks_gives_its_place_back_and_the_delivery_is_looked_fo
     let (mut dispatcher, hook) = still(directory.path()).await;
     let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
     store.append(vec![published("evt_1", hook, now)]).await.unwrap();
-    let ready = store.ready().await;
-    dispatcher.take(ready);
-    let lease = dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap();
-    dispatcher.places.take(false);
-    dispatcher.note(Event::Broke { webhook: hook, delivery: lease.delivery, sent: false });
+    hear(&mut dispatcher).await;
+    let delivery = begin(&mut dispatcher, hook);
+    dispatcher.note(Event::Broke { webhook: hook, delivery, sent: false });
     dispatcher.running.shutdown().await;
     assert_eq!(dispatcher.places.taken(), 1);
     dispatcher.take_up();

@@ -19,7 +19,7 @@ pub(super) async fn all(TenantReader(caller): TenantReader, State(shared): State
     let board = &caller.snapshot.switchboard;
     if caller.tenant.is_none() {
         let (mut stats, waiting) = (shared.api.store.stats(None).await?, shared.api.store.waiting(None).await?);
-        if board.all().iter().any(|(_, standing)| standing.condition.open.is_some()) {
+        if board.has_open() {
             // What is due waits behind those: which is the next is to be asked of each webhook.
             let counts = shared.api.store.webhook_counts().await?;
             let snapshot = Arc::clone(&caller.snapshot);

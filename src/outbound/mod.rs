@@ -372,30 +372,20 @@ impl Inner {
             // What is kept speaks HTTP/2: the next request would be turned away as well.
             Way::Http1 => self.pool.forget(key),
         }
-        let opened = self.open(key, terms, way, limits, progress).await?;
-        Ok(match (opened, way) {
-            (Opened::H2(h2), Way::Alone) => Lease::alone(h2),
-            (opened, _) => self.pool.admit(key, opened),
-        })
-    }
-
-    async fn open(
-        &self,
-        key: &Key,
-        terms: Terms<'_>,
-        way: Way,
-        limits: &SendLimits,
-        progress: &mut Progress,
-    ) -> Result<Opened, Fault> {
         let dial = self.dialer.dial(key, terms, way == Way::Http1, progress);
         let dialled = tokio::time::timeout(limits.connect_timeout, dial).await;
         let dialled =
             dialled.unwrap_or_else(|_| Err(Fault::timed_out(progress.stage, limits.connect_timeout, "connect_timeout")));
-        dialled.inspect_err(|fault| {
-            if fault.out_of_files {
-                self.pool.clear();
+        match (dialled, way) {
+            (Ok(Opened::H2(h2)), Way::Alone) => Ok(Lease::alone(h2)),
+            (Ok(opened), _) => Ok(self.pool.admit(key, opened)),
+            (Err(fault), _) => {
+                if fault.out_of_files {
+                    self.pool.clear();
+                }
+                Err(fault)
             }
-        })
+        }
     }
 
     /// A kept connection on which nothing came back may be dead without our being told (a firewall forgot it), and

@@ -46,6 +46,11 @@ impl Switchboard {
         self.parts.iter().flat_map(part).collect()
     }
 
+    /// Whether any breaker is open.
+    pub fn has_open(&self) -> bool {
+        self.parts.iter().any(|part| part.load().values().any(|standing| standing.condition.open.is_some()))
+    }
+
     pub fn standing(&self, webhook: WebhookKey) -> Standing {
         self.part(webhook).load().get(&webhook).cloned().unwrap_or_default()
     }
@@ -101,7 +106,7 @@ fn index(webhook: WebhookKey) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DisabledBy, Timestamp};
+    use crate::model::{DisabledBy, Open, Timestamp};
 
     #[tokio::test]
     async fn only_what_is_not_well_is_held_and_switches_are_told() {
@@ -118,6 +123,10 @@ mod tests {
         let mut told: Vec<WebhookKey> = board.all().into_iter().map(|(key, _)| key).collect();
         told.sort_unstable_by_key(|key| key.0);
         assert_eq!(told, keys);
+        assert!(!board.has_open());
+        let open = Some(Open { since: Timestamp::default(), until: Timestamp::default() });
+        board.set_condition(WebhookKey(7), Condition { open, ..failing });
+        assert!(board.has_open());
         assert_eq!(Switchboard::new(board.all().into_iter().collect()).standing(WebhookKey(999)).condition, failing);
     }
 }

@@ -1,6 +1,7 @@
 //! The API described: OpenAPI 3.1, made from the types that answers are made of and from what `paths` says of each
 //! route. Every route of the router is in it (a test compares them), and a live server is held against it.
 
+mod config_schemas;
 mod manage_schemas;
 mod operations;
 mod page;

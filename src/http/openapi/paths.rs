@@ -4,10 +4,11 @@
 
 use utoipa::OpenApi;
 
+use super::config_schemas::Configuration;
 use super::params::{DeliveriesWanted, EventsWanted, Span, StreamWanted, Window};
 use super::schemas::{
-    AcceptedAll, Configuration, DeliveryList, DeliveryState, EventList, Health, Publication, Secret, Stats, Transformer,
-    TransformerList, Webhook, WebhookList,
+    AcceptedAll, DeliveryList, DeliveryState, EventList, Health, Publication, Secret, Stats, Transformer, TransformerList,
+    Webhook, WebhookList,
 };
 use crate::http::shape::{DeliveryShape, EventShape, ToldAttemptShape};
 

@@ -3,12 +3,13 @@
 
 use utoipa::OpenApi;
 
+use super::config_schemas::{Configuration, RefusedChanges};
 use super::manage_schemas::{
     AuditLog, Created, EraseWanted, Erased, EventTypes, Job, Jobs, Ran, ReplayWanted, Replayed, RunWanted, Statuses, TestWanted,
     Tested, WebhookInput, WebhookPatch,
 };
 use super::params::{AuditWanted, JobsWanted, Span, StatusWanted, Window};
-use super::schemas::{Configuration, RefusedChanges, Transformer, Webhook};
+use super::schemas::{Transformer, Webhook};
 
 #[derive(OpenApi)]
 #[openapi(paths(

@@ -1,0 +1,171 @@
+//! Lookups that hang, and those beside them.
+
+use super::*;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, mpsc};
+
+#[tokio::test]
+async fn askers_of_one_name_share_one_lookup_and_the_next_one_asks_anew() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (release, gate) = mpsc::sync_channel::<()>(1);
+    let gate = Mutex::new(gate);
+    let counted = calls.clone();
+    let lookups = Lookups::new(Resolver::Custom(Arc::new(move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        gate.lock().unwrap().recv().unwrap();
+        Ok(vec![[192, 0, 2, 1].into()])
+    })));
+    let (one, other) = tokio::join!(lookups.addresses("a.test"), async {
+        let answer = lookups.join_or_start("a.test");
+        release.send(()).unwrap();
+        drop(answer);
+        lookups.addresses("a.test").await
+    });
+    assert_eq!(one.unwrap().len(), 1);
+    assert_eq!(other.unwrap().len(), 1);
+    assert_eq!(calls.load(Ordering::SeqCst), 1);
+    release.send(()).unwrap();
+    lookups.addresses("a.test").await.unwrap();
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_panicking_resolver_is_an_error_and_not_a_hang() {
+    let lookups = Lookups::new(Resolver::Custom(Arc::new(|_| panic!("boom"))));
+    assert_eq!(&*lookups.addresses("a.test").await.unwrap_err(), "the resolver panicked");
+    assert_eq!(&*lookups.addresses("a.test").await.unwrap_err(), "the resolver panicked");
+}
+
+/// Holds up the lookups of names that begin with `hang` until it is dropped.
+struct Gate {
+    open: Arc<(Mutex<bool>, Condvar)>,
+    running: Arc<AtomicUsize>,
+}
+
+impl Gate {
+    fn new() -> (Self, Lookups) {
+        let gate = Self { open: Arc::default(), running: Arc::default() };
+        let (open, running) = (gate.open.clone(), gate.running.clone());
+        let resolver = move |name: &str| {
+            if name.starts_with("hang") {
+                running.fetch_add(1, Ordering::SeqCst);
+                let shut = open.0.lock().unwrap();
+                drop(open.1.wait_while(shut, |open| !*open).unwrap());
+                running.fetch_sub(1, Ordering::SeqCst);
+            }
+            Ok(vec![[192, 0, 2, 1].into()])
+        };
+        (gate, Lookups::new(Resolver::Custom(Arc::new(resolver))))
+    }
+
+    fn set(&self, open: bool) {
+        *self.open.0.lock().unwrap() = open;
+        self.open.1.notify_all();
+    }
+
+    async fn until_running(&self, count: usize) {
+        while self.running.load(Ordering::SeqCst) != count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.set(true);
+    }
+}
+
+async fn resolves(lookups: &Lookups, name: &str) {
+    let answer = tokio::time::timeout(Duration::from_secs(20), lookups.addresses(name)).await;
+    assert!(answer.unwrap_or_else(|_| panic!("{name} found no place")).is_ok());
+}
+
+#[tokio::test]
+async fn two_hundred_names_that_hang_leave_places_to_those_that_answer() {
+    let (gate, lookups) = Gate::new();
+    resolves(&lookups, "known.test").await;
+    let hanging: Vec<_> = (0..200).map(|n| lookups.join_or_start(&format!("hang-{n}.test"))).collect();
+    gate.until_running(NEW_PLACES).await;
+    let started = Instant::now();
+    resolves(&lookups, "known.test").await;
+    assert!(started.elapsed() < LATE_AFTER, "what is known to be quick does not even wait for the others to be late");
+    gate.until_running(200).await;
+    for n in 0..100 {
+        resolves(&lookups, "known.test").await;
+        resolves(&lookups, &format!("never-asked-for-{n}.test")).await;
+    }
+    drop((gate, hanging));
+}
+
+#[tokio::test]
+async fn quick_names_that_begin_to_hang_move_away_and_slow_ones_stay_among_themselves() {
+    let (gate, lookups) = Gate::new();
+    gate.set(true);
+    let names: Vec<String> = (0..100).map(|n| format!("hang-{n}.test")).collect();
+    for name in names.iter().map(String::as_str).chain(["known.test"]) {
+        resolves(&lookups, name).await;
+    }
+    gate.set(false);
+    let ask = || names.iter().map(|name| lookups.join_or_start(name)).collect::<Vec<_>>();
+    let asked = ask();
+    gate.until_running(names.len()).await;
+    resolves(&lookups, "known.test").await;
+    tokio::time::sleep(QUICK_WITHIN).await;
+    gate.set(true);
+    for mut answer in asked {
+        answer.wait_for(Option::is_some).await.unwrap();
+    }
+    gate.set(false);
+    // They were slow, and wait for each other from now on.
+    let asked = ask();
+    gate.until_running(SLOW_PLACES).await;
+    for _ in 0..10 {
+        resolves(&lookups, "known.test").await;
+        resolves(&lookups, "unknown.test").await;
+    }
+    tokio::time::sleep(2 * LATE_AFTER).await;
+    assert_eq!(gate.running.load(Ordering::SeqCst), SLOW_PLACES);
+    // Nobody waits for them any longer, so those that have no place yet are not looked up at all.
+    drop(asked);
+    gate.set(true);
+    gate.until_running(0).await;
+    resolves(&lookups, "hang-99.test").await;
+}
+
+#[test]
+fn slowness_is_forgotten_after_a_while_and_names_that_nobody_asks_for_are_too() {
+    let mut state = State::default();
+    let (now, name) = (Instant::now(), |n: usize| Arc::<str>::from(format!("{n}.test")));
+    state.remember(name(0), Pace::Slow { until: now + SLOW_REMEMBERED });
+    assert!(matches!(state.pace("0.test"), Some(Pace::Slow { .. })));
+    state.remember(name(0), Pace::Slow { until: now });
+    assert_eq!(state.pace("0.test"), None);
+    for n in 0..3 * NAMES_MAX {
+        state.remember(name(n), Pace::Quick);
+    }
+    assert!(state.recent.len() + state.older.len() <= 2 * NAMES_MAX);
+    assert_eq!((state.pace("0.test"), state.pace(&name(3 * NAMES_MAX - 1))), (None, Some(Pace::Quick)));
+}
+
+#[test]
+fn a_lookup_that_ended_with_its_runtime_is_begun_anew() {
+    let lookups = Lookups::new(Resolver::Custom(Arc::new(|_| Ok(vec![[192, 0, 2, 1].into()]))));
+    for asks in [false, true] {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            // Its task has no turn before the first runtime ends.
+            let answer = lookups.join_or_start("a.test");
+            if asks {
+                resolves(&lookups, "a.test").await;
+            }
+            drop(answer);
+        });
+    }
+}
+
+#[tokio::test]
+async fn the_operating_system_knows_localhost() {
+    let addresses = Lookups::new(Resolver::System).addresses("localhost").await.unwrap();
+    assert!(addresses.iter().all(IpAddr::is_loopback) && !addresses.is_empty());
+}
