@@ -1,4 +1,4 @@
-//! The wall clock, so that tests and simulations can stand in for it. Owns no timers: those are tokio's.
+//! The wall clock, so that tests and simulations can replace it. Owns no timers: those are tokio's.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,10 +10,11 @@ use crate::model::Timestamp;
 pub enum Clock {
     #[default]
     System,
-    /// Moves only when it is told to.
+    /// Moves only by [`Clock::advance`].
     Virtual(Arc<AtomicI64>),
-    /// Showed `base` at `since`, and goes with tokio's clock, which stands still and leaps when it is paused.
-    Tokio { base: Timestamp, since: tokio::time::Instant },
+    /// Showed `base` at `since`, and goes with tokio's clock, which stops and leaps while it is paused. It can be set
+    /// forward and back by milliseconds, as a machine's clock can.
+    Tokio { base: Timestamp, since: tokio::time::Instant, set_by: Arc<AtomicI64> },
 }
 
 impl Clock {
@@ -23,7 +24,7 @@ impl Clock {
 
     /// Shows `base` now, and goes with tokio's clock from then on.
     pub fn with_tokio(base: Timestamp) -> Self {
-        Self::Tokio { base, since: tokio::time::Instant::now() }
+        Self::Tokio { base, since: tokio::time::Instant::now(), set_by: Arc::default() }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -33,14 +34,24 @@ impl Clock {
                 Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
             }
             Self::Virtual(millis) => Timestamp::from_millis(millis.load(Ordering::Acquire)),
-            Self::Tokio { base, since } => base.after(since.elapsed()),
+            Self::Tokio { base, since, set_by } => {
+                let shown = base.after(since.elapsed()).as_millis();
+                Timestamp::from_millis(shown.saturating_add(set_by.load(Ordering::Acquire)))
+            }
         }
     }
 
-    /// Moves only a clock that moves when it is told to.
+    /// Moves a [`Clock::Virtual`]; no other clock.
     pub fn advance(&self, by: Duration) {
         if let Self::Virtual(millis) = self {
             millis.fetch_add(i64::try_from(by.as_millis()).unwrap_or(0), Ordering::AcqRel);
+        }
+    }
+
+    /// Sets a clock of [`Clock::with_tokio`] forward, or back by a negative number; all its clones show it.
+    pub fn set_by(&self, millis: i64) {
+        if let Self::Tokio { set_by, .. } = self {
+            set_by.fetch_add(millis, Ordering::AcqRel);
         }
     }
 }

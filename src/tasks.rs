@@ -1,5 +1,5 @@
-//! Tracked, named tasks: everything that is spawned is waited for at the end, and when a task ends that the process
-//! cannot do without, the process stops instead of going on half dead.
+//! Tracked, named tasks: everything that is spawned is waited for at the end, and when a core task ends by itself, the
+//! process stops instead of running half.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Drop for Watch {
 }
 
 impl Tasks {
-    /// Told when the process is to end.
+    /// Cancelled when the process is to end.
     pub fn cancelled(&self) -> CancellationToken {
         self.cancel.clone()
     }

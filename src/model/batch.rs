@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::WebhookKey;
+
 /// When a batch is full, or has waited long enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchPolicy {
@@ -22,7 +24,7 @@ impl Default for BatchPolicy {
 
 /// What happens to a key's later deliveries when one is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnGap {
+pub enum OnFailure {
     /// They wait until an operator retries or cancels it.
     Block,
     /// They go on without it.
@@ -34,7 +36,22 @@ pub enum OnGap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intake {
     /// After all earlier ones of this key.
-    Ordered { key: Arc<str>, on_gap: OnGap },
+    Ordered { key: Arc<str>, on_gap: OnFailure },
     /// Together with others.
     Batched(BatchPolicy),
+}
+
+/// A webhook that an event is delivered to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    pub webhook: WebhookKey,
+    /// `None`: a delivery of its own, due immediately.
+    pub intake: Option<Intake>,
+}
+
+impl Target {
+    /// A delivery of its own, due immediately.
+    pub fn immediate(webhook: WebhookKey) -> Self {
+        Self { webhook, intake: None }
+    }
 }

@@ -1,5 +1,6 @@
 //! The breaker of one webhook: closed → open → one probe → closed. Pure: what happened and when go in, what may go comes
-//! out. While it is open nothing is attempted, so that an outage spends nobody's attempts.
+//! out. While it is open only probes are attempted, and their failures cost their deliveries nothing, so that an outage
+//! spends no retries.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,9 +12,9 @@ use super::{Cause, Failure, Outcome, RetryOn, Timestamp};
 /// When a breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// So many failures without a success between them …
+    /// Failures without a success between them that open it …
     pub failures: u32,
-    /// … within this time open it.
+    /// … when they come within this time.
     pub window: Duration,
     /// From opening to the probe, and from a failed probe to the next.
     pub cool_down: Duration,
@@ -50,7 +51,7 @@ impl Evidence {
     }
 }
 
-/// While it is open: kept in the store, so that a restart does not forget.
+/// While it is open: saved in the store, so that it survives a restart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     pub since: Timestamp,
@@ -94,11 +95,19 @@ impl Breaker {
     }
 
     /// Nothing to remember.
-    pub fn is_rested(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.open.is_none() && self.failures.is_empty()
     }
 
-    /// What may go now. A probe may go when the time has come; that none is under way already is the lane's to know.
+    /// The clock was set back.
+    pub fn shift_back(&mut self, step: Duration) {
+        if let Some(open) = &mut self.open {
+            *open = Open { since: open.since.before(step), until: open.until.before(step) };
+        }
+        self.failures.iter_mut().for_each(|at| *at = at.before(step));
+    }
+
+    /// What may go now. A probe may go when the time has come; that none is in flight already is the lane's to know.
     pub fn admits(&self, now: Timestamp) -> Admission {
         match self.open {
             None => Admission::Everything,
@@ -138,7 +147,7 @@ impl Breaker {
         }
     }
 
-    /// Its webhook was mended, enabled again, or has no breaker any longer; `true` if it was open.
+    /// Its webhook was changed or enabled, or has no breaker any longer; `true` if it was open.
     pub fn close(&mut self) -> bool {
         self.failures.clear();
         self.open.take().is_some()
@@ -173,11 +182,11 @@ mod tests {
         assert_eq!(breaker.open().unwrap().since, at(2), "it has been open all the time");
         assert_eq!(breaker.observe(&POLICY, Evidence::Alive, at(63)), Some(Turn::Closed));
         assert_eq!(breaker.admits(at(63)), Admission::Everything);
-        assert!(breaker.is_rested());
+        assert!(breaker.is_idle());
     }
 
     #[test]
-    fn a_success_between_and_a_window_that_passed_both_begin_the_count_anew() {
+    fn a_success_or_a_window_that_passed_resets_the_count() {
         let mut breaker = Breaker::default();
         for evidence in [Evidence::Failing, Evidence::Failing, Evidence::Alive, Evidence::Failing, Evidence::Failing] {
             assert_eq!(breaker.observe(&POLICY, evidence, at(0)), None);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// Where a delivery stands. The numbers are the store's and never change.
+/// The state of a delivery. The numbers are the store's and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
@@ -17,7 +17,7 @@ pub enum DeliveryState {
     Pending = 0,
     /// Tried, to be tried again.
     Retrying = 1,
-    /// Waits for its webhook to be enabled again.
+    /// Waits until its webhook is enabled.
     Held = 2,
     Succeeded = 3,
     /// Gave up: a dead letter.
@@ -97,7 +97,7 @@ impl Failure {
     }
 }
 
-/// Why an attempt failed: each variant is a different thing to mend.
+/// Why an attempt failed: each variant is a different thing to fix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// An answer outside `success`.
@@ -173,7 +173,7 @@ impl AttemptOutcome {
     }
 }
 
-/// The record of one attempt, as it is kept.
+/// The record of one attempt, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// 1 for the first attempt of the delivery.
@@ -184,7 +184,7 @@ pub struct Attempt {
     pub status: Option<u16>,
     /// [`Cause::name`] of a failed attempt.
     pub error_class: Option<std::borrow::Cow<'static, str>>,
-    /// In words, with how to mend it.
+    /// In words, with how to fix it.
     pub error: Option<String>,
     pub duration: Duration,
     /// Nothing was sent when the transformer failed or dropped.
@@ -202,6 +202,17 @@ pub struct SentRequest {
     /// Masked where the URL is a secret.
     pub url: String,
     pub headers: Vec<(String, String)>,
+    /// Where credentials are in the body: those of transformers' options. A retry needs them, the record's readers do
+    /// not.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub hidden: Vec<HiddenPart>,
+}
+
+/// Bytes of a body that are not shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HiddenPart {
+    pub at: usize,
+    pub length: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -240,7 +251,7 @@ pub enum LogLevel {
     Error,
 }
 
-/// A line that a transformer logged (or its standard error), kept with the attempt.
+/// A line that a transformer logged (or its standard error), stored with the attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
     pub level: LogLevel,

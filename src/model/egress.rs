@@ -91,7 +91,7 @@ pub struct WebhookTls {
     pub min_version: Option<TlsVersion>,
 }
 
-/// How the endpoint is told who asks.
+/// How a request says who sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndpointAuth {
     Basic { username: String, password: Credential },

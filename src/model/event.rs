@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{EventId, Timestamp};
 
-/// Of a tenant's name, wherever it stands: events, webhooks and tokens are compared by it.
+/// Of a tenant's name: events, webhooks and tokens are compared by it.
 pub const TENANT_CHARS_MAX: usize = 100;
 
 /// Product contract §1.
@@ -80,7 +80,7 @@ impl<'de> Deserialize<'de> for EventType {
     }
 }
 
-/// A published event. `data` and `metadata` are the producer's own JSON text: never parsed and written anew, so
+/// A published event. `data` and `metadata` are the producer's own JSON text: never parsed and written again, so
 /// key order, number spelling and escapes arrive as they were sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {

@@ -1,5 +1,5 @@
-//! The life of a delivery: the one place that decides which state comes next, and when it is due. Pure; the store writes
-//! what is decided here, and decides nothing itself.
+//! The life of a delivery: which state comes next, and when it is due, is decided here and nowhere else. Pure; the store
+//! writes what is decided here, and decides nothing itself.
 //!
 //! ```text
 //!            ┌───────── release ─────────┐
@@ -7,21 +7,23 @@
 //! pending ──▶ (attempt) ─▶ retrying ──▶ held        succeeded   failed   dropped   cancelled
 //!    │            │           │          │              ▲          ▲        ▲          ▲
 //!    │            └───────────┴── settled ┴─────────────┴──────────┴────────┘          │
-//!    └──────────────── cancelled, by hand or with the webhook ─────────────────────────┘
+//!    └────────────── cancelled, by an operator or with the webhook ────────────────────┘
 //! ```
-//! Only a retry by hand leads out of a finished state.
+//! Only a manual retry leads out of a finished state, but for two cases: an attempt that was in flight when its delivery
+//! was cancelled and that came to an end by itself (it arrived, or was dropped), and a failed delivery that an operator
+//! waives. [`next`] asserts the diagram.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use rand::Rng;
 
-use super::retry::{Asked, RetryPolicy, Settlement};
-use super::{Cause, DeliveryState, Failure, Outcome, Timestamp, Trigger};
+use super::retry::{Asked, RETRY_AFTER_MAX, RetryPolicy, Settlement};
+use super::{Cause, DeliveryState, Evidence, Failure, Outcome, Timestamp, Trigger};
 
 /// An attempt that is over, as far as what comes next depends on it.
 #[derive(Debug, Clone)]
-pub struct Tried<'a> {
+pub struct FinishedAttempt<'a> {
     pub outcome: &'a Outcome,
     pub trigger: Trigger,
     /// Scheduled attempts before this one.
@@ -32,7 +34,7 @@ pub struct Tried<'a> {
     pub events: usize,
 }
 
-/// A retry policy, and how long it is worth the trouble.
+/// A retry policy, and the age that ends it.
 #[derive(Debug, Clone, Copy)]
 pub struct Lifetime<'a> {
     pub retry: &'a RetryPolicy,
@@ -40,9 +42,9 @@ pub struct Lifetime<'a> {
 }
 
 impl Lifetime<'_> {
-    /// What comes after an attempt. An attempt by hand spends nothing: what comes next is what would have come after the
+    /// What comes after an attempt. A manual attempt spends nothing: what comes next is what would have come after the
     /// last scheduled one.
-    pub fn after(&self, tried: &Tried<'_>, now: Timestamp, rng: &mut impl Rng) -> Settlement {
+    pub fn after(&self, tried: &FinishedAttempt<'_>, now: Timestamp, rng: &mut impl Rng) -> Settlement {
         if let Outcome::Failed(Failure { cause, asked, .. }) = tried.outcome {
             match (cause, asked) {
                 (_, Some(Asked::AbortMessage | Asked::Disable)) | (Cause::Status(410), _) => return Settlement::Fail,
@@ -57,6 +59,19 @@ impl Lifetime<'_> {
             Settlement::RetryAt(at) if self.expires(tried.created).is_some_and(|end| at > end) => Settlement::Expire,
             settlement => settlement,
         }
+    }
+
+    /// What comes after an attempt that failed while the breaker is open (its probe, or one that was in flight when it
+    /// opened): another one when the breaker has cooled down, for which the delivery pays nothing. `None`: what would have
+    /// come without a breaker, because the attempt did not speak against the endpoint or the endpoint wants no other.
+    pub fn after_open_breaker(&self, tried: &FinishedAttempt<'_>, cool_down: Duration, now: Timestamp) -> Option<Settlement> {
+        let Outcome::Failed(Failure { asked: None, retry_after, .. }) = tried.outcome else { return None };
+        if Evidence::of(tried.outcome, &self.retry.on) != Evidence::Failing {
+            return None;
+        }
+        let at = now.after(retry_after.unwrap_or_default().min(RETRY_AFTER_MAX).max(cool_down));
+        let expires = self.expires(tried.created).is_some_and(|end| at > end);
+        Some(if expires { Settlement::Expire } else { Settlement::RetryUncounted(at) })
     }
 
     /// Whether it is too late to attempt it. An operator's wish has no time limit.
@@ -78,11 +93,11 @@ impl Lifetime<'_> {
 /// What happens to a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change<'a> {
-    /// A lease ended. `asked`: while the attempt was under way another one was asked for by hand, then.
+    /// A lease ended. `asked`: a manual retry was requested during the attempt, for then.
     Settled { settlement: &'a Settlement, reason: Option<&'a str>, asked: Option<Timestamp> },
-    /// Its webhook was disabled.
-    Hold,
-    /// Its webhook was enabled again.
+    /// Its webhook was disabled, or is missing from the configuration.
+    Hold { reason: &'a str },
+    /// Its webhook was enabled.
     Release { tried: bool },
     /// Its webhook was removed, or an operator cancelled it.
     Cancel { reason: &'a str },
@@ -103,13 +118,43 @@ pub struct Next<'a> {
 }
 
 /// Which state comes next; `None` when nothing changes.
+///
+/// # Panics
+/// Never: the assertions state what the tests below prove for every state and change.
 pub fn next<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Option<Next<'a>> {
+    let next = decide(before, change, now)?;
+    assert!(may_become(before, next.state, &change), "{before:?} does not become {:?} by {change:?}", next.state);
+    let waits = matches!(next.state, DeliveryState::Pending | DeliveryState::Retrying);
+    assert_eq!(next.due.is_some(), waits, "{:?} is due if and only if it waits", next.state);
+    Some(next)
+}
+
+/// The diagram.
+fn may_become(before: DeliveryState, after: DeliveryState, change: &Change<'_>) -> bool {
+    use DeliveryState::{Cancelled, Dropped, Failed, Pending, Succeeded};
+    match (before, after) {
+        // Tried once, it is never untried again, unless nothing was tried before it was held.
+        (before, Pending) => before.is_open(),
+        (before, _) if before.is_open() => true,
+        (before, after) if before == after => true,
+        (Failed, Cancelled) => matches!(change, Change::Waive { .. }),
+        (_, Succeeded | Dropped) => matches!(change, Change::Settled { .. }),
+        _ => matches!(change, Change::Retry),
+    }
+}
+
+fn decide<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Option<Next<'a>> {
     use DeliveryState::{Cancelled, Dropped, Failed, Held, Pending, Retrying, Succeeded};
     let waits = |state, due: Timestamp| Next { state, due: Some(due.max(now)), reason: None };
     let rests = |state, reason| Next { state, due: None, reason };
     Some(match change {
         Change::Settled { settlement, reason, asked } => match settlement {
-            Settlement::Succeed | Settlement::Drop { .. } | Settlement::Fail | Settlement::Expire | Settlement::RetryAt(_)
+            Settlement::Succeed
+            | Settlement::Drop { .. }
+            | Settlement::Fail
+            | Settlement::Expire
+            | Settlement::RetryAt(_)
+            | Settlement::RetryUncounted(_)
                 if let Some(at) = asked
                     && before.is_open() =>
             {
@@ -117,31 +162,36 @@ pub fn next<'a>(before: DeliveryState, change: Change<'a>, now: Timestamp) -> Op
             }
             Settlement::Succeed => rests(Succeeded, None),
             Settlement::Drop { reason } => rests(Dropped, Some(reason.as_str())),
-            // What an operator did while the attempt was under way wins over another try, not over one that arrived; what
-            // is wrong with the attempt stands with the attempt.
+            // What an operator did during the attempt wins over another try, not over one that arrived. The attempt's
+            // record says what was wrong with it.
             _ if before == Cancelled => rests(Cancelled, None),
             // What has ended otherwise was settled before, by the same attempt.
             _ if !before.is_open() => return None,
             Settlement::Cancel { reason } => rests(Cancelled, Some(reason.as_str())),
             Settlement::Fail | Settlement::Expire => rests(Failed, reason),
             Settlement::Hold => rests(Held, reason),
-            Settlement::RetryAt(_) | Settlement::Halve if before == Held => rests(Held, reason),
-            Settlement::RetryAt(at) => Next { reason, ..waits(Retrying, *at) },
+            Settlement::PutBack(_) | Settlement::RetryAt(_) | Settlement::RetryUncounted(_) | Settlement::Halve
+                if before == Held =>
+            {
+                rests(Held, reason)
+            }
+            Settlement::RetryAt(at) | Settlement::RetryUncounted(at) => Next { reason, ..waits(Retrying, *at) },
+            Settlement::PutBack(at) => Next { reason, ..waits(before, *at) },
             Settlement::Halve => Next { reason, ..waits(Retrying, now) },
         },
-        Change::Hold if matches!(before, Pending | Retrying) => rests(Held, Some("the webhook is disabled")),
+        Change::Hold { reason } if matches!(before, Pending | Retrying) => rests(Held, Some(reason)),
         Change::Release { tried } if before == Held => waits(if tried { Retrying } else { Pending }, now),
         Change::Cancel { reason } if before.is_open() => rests(Cancelled, Some(reason)),
         Change::Waive { reason } if before == Failed => rests(Cancelled, Some(reason)),
         Change::Retry => waits(if before == Pending { Pending } else { Retrying }, now),
-        Change::Hold | Change::Release { .. } | Change::Cancel { .. } | Change::Waive { .. } => return None,
+        Change::Hold { .. } | Change::Release { .. } | Change::Cancel { .. } | Change::Waive { .. } => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{RETRY_AFTER_MAX, Schedule};
+    use crate::model::{Curve, Jitter, Schedule};
     use proptest::prelude::*;
     use rand::SeedableRng;
     use rand::rngs::StdRng;
@@ -153,8 +203,8 @@ mod tests {
     }
 
     fn after(expire_after: Option<Duration>, outcome: &Outcome, trigger: Trigger, spent: u32, events: usize) -> Settlement {
-        let retry = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
-        let tried = Tried { outcome, trigger, spent, created: now(), events };
+        let retry = RetryPolicy { jitter: Jitter::default(), ..RetryPolicy::default() };
+        let tried = FinishedAttempt { outcome, trigger, spent, created: now(), events };
         Lifetime { retry: &retry, expire_after }.after(&tried, now(), &mut StdRng::seed_from_u64(1))
     }
 
@@ -163,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_by_hand_does_not_spend_the_budget() {
+    fn a_manual_retry_does_not_spend_the_budget() {
         let in_ms = |ms| Settlement::RetryAt(Timestamp::from_millis(NOW + ms));
         assert_eq!(after(None, &failed(500), Trigger::Scheduled, 1, 1), in_ms(2000));
         assert_eq!(after(None, &failed(500), Trigger::Manual, 2, 1), in_ms(2000), "as after the second");
@@ -171,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_during_an_attempt_comes_after_it_however_it_ended() {
+    fn a_retry_requested_during_an_attempt_follows_it_however_it_ended() {
         let (waits, gone) =
             (Settlement::RetryAt(Timestamp::from_millis(NOW + 5000)), Settlement::Cancel { reason: "gone".into() });
         let state = |before, settlement: &Settlement, asked| {
@@ -184,6 +234,74 @@ mod tests {
         assert_eq!(state(DeliveryState::Retrying, &Settlement::Succeed, None), (DeliveryState::Succeeded, None));
         assert_eq!(state(DeliveryState::Cancelled, &Settlement::Succeed, Some(now())), (DeliveryState::Succeeded, None));
         assert_eq!(state(DeliveryState::Retrying, &gone, Some(now())), (DeliveryState::Cancelled, None));
+    }
+
+    #[test]
+    fn a_failure_while_the_breaker_is_open_costs_nothing() {
+        let retry = RetryPolicy::default();
+        let cool_down = Duration::from_secs(30);
+        let after = |outcome: &Outcome, expire_after, spent| {
+            let tried = FinishedAttempt { outcome, trigger: Trigger::Scheduled, spent, created: now(), events: 1 };
+            Lifetime { retry: &retry, expire_after }.after_open_breaker(&tried, cool_down, now())
+        };
+        let in_s = |s| Some(Settlement::RetryUncounted(now().after(Duration::from_secs(s))));
+        assert_eq!(after(&failed(503), None, 99), in_s(30), "whatever was spent");
+        assert_eq!(after(&failed(501), None, 0), in_s(30), "a status that would not be retried");
+        let hint = Failure { retry_after: Some(Duration::from_secs(99)), ..Failure::new(Cause::Status(429)) };
+        assert_eq!(after(&Outcome::Failed(hint), None, 0), in_s(99), "the longer of the two");
+        assert_eq!(after(&failed(503), Some(Duration::from_secs(10)), 0), Some(Settlement::Expire));
+        for other in [failed(404), Outcome::Delivered { status: 200 }, Outcome::Failed(Failure::new(Cause::Transform))] {
+            assert_eq!(after(&other, None, 0), None, "{other:?} says nothing against the endpoint");
+        }
+        let abort = Failure { asked: Some(Asked::AbortMessage), ..Failure::new(Cause::Status(503)) };
+        assert_eq!(after(&Outcome::Failed(abort), None, 0), None, "the endpoint does not want it again");
+        assert!(!Settlement::RetryUncounted(now()).spends_retry() && Settlement::RetryAt(now()).spends_retry());
+    }
+
+    #[test]
+    fn a_delivery_that_is_put_back_is_as_it_was() {
+        let at = now().after(Duration::from_secs(1));
+        let put_back = |before| {
+            let change = Change::Settled { settlement: &Settlement::PutBack(at), reason: None, asked: None };
+            next(before, change, now()).map(|next| (next.state, next.due))
+        };
+        for state in [DeliveryState::Pending, DeliveryState::Retrying] {
+            assert_eq!(put_back(state), Some((state, Some(at))));
+        }
+        for state in [DeliveryState::Held, DeliveryState::Cancelled] {
+            assert_eq!(put_back(state), Some((state, None)), "an operator's word holds");
+        }
+        assert_eq!(put_back(DeliveryState::Succeeded), None);
+    }
+
+    /// So that no input can reach the assertions of [`next`].
+    #[test]
+    fn no_state_and_change_contradict_the_diagram() {
+        let settlements = [
+            Settlement::Succeed,
+            Settlement::RetryAt(now()),
+            Settlement::RetryUncounted(now()),
+            Settlement::PutBack(now()),
+            Settlement::Fail,
+            Settlement::Expire,
+            Settlement::Halve,
+            Settlement::Drop { reason: "d".to_owned() },
+            Settlement::Hold,
+            Settlement::Cancel { reason: "c".to_owned() },
+        ];
+        for before in DeliveryState::ALL {
+            for settlement in &settlements {
+                for asked in [None, Some(now())] {
+                    next(before, Change::Settled { settlement, reason: None, asked }, now());
+                }
+            }
+            let release = [true, false].map(|tried| Change::Release { tried });
+            let others =
+                [Change::Hold { reason: "h" }, Change::Cancel { reason: "c" }, Change::Waive { reason: "w" }, Change::Retry];
+            for change in release.into_iter().chain(others) {
+                next(before, change, now());
+            }
+        }
     }
 
     #[test]
@@ -214,10 +332,12 @@ mod tests {
     }
 
     fn settlements() -> impl Strategy<Value = Settlement> {
-        let at = (-100_000..100_000_i64).prop_map(|ms| Settlement::RetryAt(Timestamp::from_millis(NOW + ms)));
+        let at = || (-100_000..100_000_i64).prop_map(|ms| Timestamp::from_millis(NOW + ms));
         prop_oneof![
             Just(Settlement::Succeed),
-            at,
+            at().prop_map(Settlement::RetryAt),
+            at().prop_map(Settlement::RetryUncounted),
+            at().prop_map(Settlement::PutBack),
             Just(Settlement::Fail),
             Just(Settlement::Expire),
             Just(Settlement::Halve),
@@ -229,26 +349,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_delivery_ends_and_no_retry_is_in_the_past_or_out_of_bounds(
-            retries in 0..50_u32, initial_ms in 0..100_000_u64, multiplier in 0.0..1e9_f64, jitter in 0.0..1.0_f64,
+        fn every_delivery_ends_and_every_retry_is_within_bounds(
+            retries in 0..50_u32, initial_ms in 0..100_000_u64, multiplier in 1.0..1e9_f64, jitter in 0.0..1.0_f64,
             seed in any::<u64>(), retry_after in proptest::option::of(any::<u32>()), expire_s in proptest::option::of(0..10_000_u64),
-            by_hand in proptest::collection::vec(any::<bool>(), 60),
+            manual in proptest::collection::vec(any::<bool>(), 60),
         ) {
             let max_delay = Duration::from_secs(3600);
             let initial_delay = Duration::from_millis(initial_ms);
-            let schedule = Schedule::Curve { max_retries: retries, initial_delay, multiplier, max_delay };
-            let retry = RetryPolicy { schedule, jitter, ..RetryPolicy::default() };
+            let schedule = Schedule::Curve(Curve::new(retries, initial_delay, multiplier, max_delay).unwrap());
+            let retry = RetryPolicy { schedule, jitter: Jitter::new(jitter).unwrap(), ..RetryPolicy::default() };
             let expire_after = expire_s.map(Duration::from_secs);
             let lifetime = Lifetime { retry: &retry, expire_after };
             let mut rng = StdRng::seed_from_u64(seed);
             let hint = retry_after.map(|s| Duration::from_secs(u64::from(s)));
             let outcome = Outcome::Failed(Failure { retry_after: hint, ..Failure::new(Cause::Status(503)) });
             let (created, mut at, mut spent) = (now(), now(), 0);
-            for by_hand in by_hand.into_iter().chain(std::iter::repeat(false)) {
-                let trigger = if by_hand { Trigger::Manual } else { Trigger::Scheduled };
-                let settlement = lifetime.after(&Tried { outcome: &outcome, trigger, spent, created, events: 1 }, at, &mut rng);
-                spent += u32::from(!by_hand);
-                prop_assert!(spent <= retries + 1, "it ends, however often it is tried by hand");
+            for manual in manual.into_iter().chain(std::iter::repeat(false)) {
+                let trigger = if manual { Trigger::Manual } else { Trigger::Scheduled };
+                let settlement = lifetime.after(&FinishedAttempt { outcome: &outcome, trigger, spent, created, events: 1 }, at, &mut rng);
+                spent += u32::from(!manual);
+                prop_assert!(spent <= retries + 1, "it ends, however often somebody retries it");
                 let Settlement::RetryAt(due) = settlement else { break };
                 prop_assert!(due >= at);
                 prop_assert!(due <= at.after(RETRY_AFTER_MAX.max(max_delay * 2)));
@@ -258,14 +378,14 @@ mod tests {
         }
 
         #[test]
-        fn what_waits_is_due_and_what_has_ended_stays_so_but_for_a_retry_by_hand(
+        fn only_a_manual_retry_leads_out_of_a_finished_state(
             changes in proptest::collection::vec((0..6_u8, any::<bool>(), settlements()), 1..60),
         ) {
             let mut state = DeliveryState::Pending;
             for (kind, tried, settlement) in &changes {
                 let change = match kind {
                     0 => Change::Settled { settlement, reason: Some("r"), asked: tried.then(now).filter(|_| state.is_open()) },
-                    1 => Change::Hold,
+                    1 => Change::Hold { reason: "h" },
                     2 => Change::Release { tried: *tried },
                     3 => Change::Cancel { reason: "c" },
                     4 => Change::Waive { reason: "w" },

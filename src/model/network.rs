@@ -1,7 +1,7 @@
-//! Which addresses deliveries may go to: the SSRF guard's rules, pure. Refuses to resolve or dial: whoever dials
-//! asks [`NetworkPolicy::check_address`] about every single address right before.
+//! Which addresses deliveries may go to: the SSRF guard's rules, pure. Refuses to resolve or dial: the dialler
+//! calls [`NetworkPolicy::check_address`] for every single address right before.
 //!
-//! IANA's special-purpose registries are read strictly: whatever is not plain global unicast is blocked until
+//! IANA's special-purpose registries are read strictly: an address that is not plain global unicast is blocked until
 //! `[network] allow` opens it.
 
 use std::fmt;
@@ -43,7 +43,7 @@ pub enum Refused {
     #[error("{address} writes {inner} in disguise: use {inner} itself, which the rules can then judge")]
     Disguised { address: Ipv6Addr, inner: Ipv4Addr },
     #[error(
-        "`{name}` means this machine (loopback, a blocked range): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.0/8\", \"::1/128\"]`"
+        "`{name}` means this machine (loopback, a blocked range): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.1/32\", \"::1/128\"]`"
     )]
     LocalName { name: String },
     #[error("HTTPS required: plain http goes only to addresses inside `[network] allow`, and {target} is not: use https://, or open its range with {}", how_plain(.target))]
@@ -171,23 +171,15 @@ fn is_local_name(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// A range that opens this address without opening the whole private world.
+/// The range that opens this address and no other.
 fn suggestion(address: &IpAddr) -> IpNet {
-    let address = judged_address(*address);
-    let prefix = match address {
-        IpAddr::V4(v4) if v4.is_loopback() => 8,
-        IpAddr::V4(v4) if v4.is_private() => 16,
-        IpAddr::V4(_) => 32,
-        IpAddr::V6(v6) if v6.segments()[0] & 0xfe00 == 0xfc00 => 64,
-        IpAddr::V6(_) => 128,
-    };
-    IpNet::new(address, prefix).map_or(IpNet::from(address), |range| range.trunc())
+    IpNet::from(judged_address(*address))
 }
 
 fn how_plain(target: &PlainTarget) -> String {
     match target {
         PlainTarget::Address(address) => format!("`[network] allow = [\"{}\"]`", suggestion(address)),
-        PlainTarget::Name(_) => "`[network] allow = [\"10.2.0.0/16\"]` (the range that its addresses lie in)".to_owned(),
+        PlainTarget::Name(_) => "`[network] allow`, as in [\"10.2.3.4/32\"]".to_owned(),
     }
 }
 

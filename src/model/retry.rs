@@ -3,30 +3,22 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use rand::{Rng, RngExt};
+use rand::Rng;
 
+use super::schedule::{Curve, Jitter, Schedule};
 use super::{Cause, Failure, Outcome, StatusSet, Timestamp};
 
 /// `Retry-After` is honoured up to a day: a longer one is a broken clock or a joke.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// When a webhook's failed attempts are made again, and which of them.
+/// Which of a webhook's failed attempts are retried, and when.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RetryPolicy {
     pub schedule: Schedule,
-    /// Each delay is drawn from ± this share of itself, 0 to 1.
-    pub jitter: f64,
+    pub jitter: Jitter,
     pub on: RetryOn,
     /// Statuses that count as delivered.
     pub success: StatusSet,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Schedule {
-    /// `initial_delay × multiplier^n`, at most `max_delay`, `max_retries` times.
-    Curve { max_retries: u32, initial_delay: Duration, multiplier: f64, max_delay: Duration },
-    /// One retry after each of these delays.
-    List(Vec<Duration>),
 }
 
 /// Which failures are worth another attempt.
@@ -62,6 +54,10 @@ impl Asked {
 pub enum Settlement {
     Succeed,
     RetryAt(Timestamp),
+    /// As [`Settlement::RetryAt`], without spending a retry: the attempt was a probe of an open breaker.
+    RetryUncounted(Timestamp),
+    /// Nothing was attempted, for want of something that is ours: it waits as before, until then.
+    PutBack(Timestamp),
     Fail,
     /// As [`Settlement::Fail`], for being too old.
     Expire,
@@ -70,12 +66,20 @@ pub enum Settlement {
     Drop {
         reason: String,
     },
-    /// Its webhook is disabled: kept until it is enabled again.
+    /// Its webhook is disabled: it waits until that is enabled.
     Hold,
     /// Its webhook is gone.
     Cancel {
         reason: String,
     },
+}
+
+impl Settlement {
+    /// Whether a scheduled attempt that came to this counts against the retry budget. A batch that was too large was
+    /// not tried yet, in any of its halves.
+    pub fn spends_retry(&self) -> bool {
+        !matches!(self, Self::Halve | Self::RetryUncounted(_) | Self::PutBack(_))
+    }
 }
 
 impl Default for RetryPolicy {
@@ -87,49 +91,10 @@ impl Default for RetryPolicy {
         fill(&mut success, &["2xx"]).expect("a class is a valid status set");
         fill(&mut statuses, &["408", "425", "429", "5xx"]).expect("codes and classes are valid status sets");
         Self {
-            schedule: Schedule::Curve {
-                max_retries: 3,
-                initial_delay: Duration::from_secs(1),
-                multiplier: 2.0,
-                max_delay: Duration::from_secs(60 * 60),
-            },
-            jitter: 0.2,
+            schedule: Schedule::Curve(Curve::default()),
+            jitter: Jitter::new(0.2).expect("0.2 is between 0 and 1"),
             on: RetryOn { network: true, timeout: true, statuses },
             success,
-        }
-    }
-}
-
-/// Schedules that have a name: of another system's documentation, or of a standard.
-const NAMED: [(&str, &[u64]); 2] = [
-    // FluxGate: 15 s, 2 m, 10 m, 1 h.
-    ("fluxgate", &[15, 120, 600, 3_600]),
-    // Standard Webhooks' example: 5 s, 5 m, 30 m, 2 h, 5 h, 10 h, 14 h, 20 h, 24 h.
-    ("standard-webhooks", &[5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]),
-];
-
-impl Schedule {
-    /// The names that [`Self::named`] knows.
-    pub const NAMES: [&str; NAMED.len()] = [NAMED[0].0, NAMED[1].0];
-
-    pub fn named(name: &str) -> Option<Self> {
-        let (_, seconds) = NAMED.iter().find(|(known, _)| *known == name)?;
-        Some(Self::List(seconds.iter().copied().map(Duration::from_secs).collect()))
-    }
-
-    /// The delay after scheduled attempt number `attempt`; `None` when the budget is spent.
-    fn delay(&self, attempt: NonZeroU32) -> Option<Duration> {
-        match self {
-            Self::Curve { max_retries, initial_delay, multiplier, max_delay } => {
-                let retries_made = attempt.get() - 1;
-                if retries_made >= *max_retries {
-                    return None;
-                }
-                let exponent = i32::try_from(retries_made).unwrap_or(i32::MAX);
-                let seconds = initial_delay.as_secs_f64() * multiplier.powi(exponent);
-                Some(Duration::try_from_secs_f64(seconds).unwrap_or(*max_delay).min(*max_delay))
-            }
-            Self::List(delays) => delays.get(usize::try_from(attempt.get() - 1).unwrap_or(usize::MAX)).copied(),
         }
     }
 }
@@ -146,13 +111,18 @@ impl RetryOn {
             | Cause::Protocol
             | Cause::Auth => self.network,
             Cause::Timeout => self.timeout,
-            // Nothing was sent; the module or its options may be mended meanwhile, so it is always worth another try.
+            // Nothing was sent, and the module or its options may be fixed before the next try.
             Cause::Transform => true,
         }
     }
 }
 
 impl RetryPolicy {
+    /// The longest delay between two attempts, the endpoint's own wish included.
+    pub fn longest_delay(&self) -> Duration {
+        self.schedule.longest(self.jitter).max(RETRY_AFTER_MAX)
+    }
+
     /// `attempt` counts the scheduled attempts made, this one included; a manual one does not spend the budget and
     /// is settled with the number of those before it (at least 1).
     pub fn settle(&self, attempt: NonZeroU32, outcome: &Outcome, now: Timestamp, rng: &mut impl Rng) -> Settlement {
@@ -164,9 +134,7 @@ impl RetryPolicy {
                     return Settlement::Fail;
                 }
                 let Some(delay) = self.schedule.delay(attempt) else { return Settlement::Fail };
-                let jitter = self.jitter.clamp(0.0, 1.0);
-                let factor = if jitter > 0.0 { rng.random_range(1.0 - jitter..=1.0 + jitter) } else { 1.0 };
-                let drawn = Duration::try_from_secs_f64(delay.as_secs_f64() * factor).unwrap_or(delay);
+                let drawn = self.jitter.draw(delay, rng);
                 let asked = retry_after.unwrap_or(Duration::ZERO).min(RETRY_AFTER_MAX);
                 Settlement::RetryAt(now.after(drawn.max(asked)))
             }
@@ -200,7 +168,7 @@ mod tests {
 
     #[test]
     fn the_default_curve_retries_after_1_2_and_4_seconds_and_then_fails() {
-        let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
+        let policy = RetryPolicy { jitter: Jitter::default(), ..RetryPolicy::default() };
         let delays: Vec<_> = (1..=4).map(|n| delay_of(&settle(&policy, n, &failed(Cause::Status(500))))).collect();
         assert_eq!(delays, [Some(1000), Some(2000), Some(4000), None]);
         assert_eq!(settle(&policy, 4, &failed(Cause::Status(500))), Settlement::Fail);
@@ -209,7 +177,7 @@ mod tests {
     #[test]
     fn a_schedule_is_followed_to_its_end() {
         let list = Schedule::List([15, 120, 600, 3600].map(Duration::from_secs).to_vec());
-        let policy = RetryPolicy { schedule: list, jitter: 0.0, ..RetryPolicy::default() };
+        let policy = RetryPolicy { schedule: list, jitter: Jitter::default(), ..RetryPolicy::default() };
         let delays: Vec<_> = (1..=5).map(|n| delay_of(&settle(&policy, n, &failed(Cause::Timeout)))).collect();
         assert_eq!(delays, [Some(15_000), Some(120_000), Some(600_000), Some(3_600_000), None]);
     }
@@ -226,7 +194,7 @@ mod tests {
 
     #[test]
     fn retry_after_only_extends_and_at_most_to_a_day() {
-        let policy = RetryPolicy { jitter: 0.0, ..RetryPolicy::default() };
+        let policy = RetryPolicy { jitter: Jitter::default(), ..RetryPolicy::default() };
         let with = |seconds: u64| {
             let outcome =
                 Outcome::Failed(Failure { retry_after: Some(Duration::from_secs(seconds)), ..Failure::new(Cause::Status(429)) });
@@ -236,18 +204,6 @@ mod tests {
         assert_eq!(with(1), 2000);
         assert_eq!(with(30), 30_000);
         assert_eq!(with(u64::MAX), 86_400_000);
-    }
-
-    #[test]
-    fn named_schedules_are_what_their_documents_say() {
-        let delays = |name: &str| match Schedule::named(name) {
-            Some(Schedule::List(delays)) => delays.iter().map(Duration::as_secs).collect::<Vec<_>>(),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(delays("fluxgate"), [15, 120, 600, 3600]);
-        // "Time since start" of the specification's last line: 75:35:05.
-        assert_eq!(delays("standard-webhooks").iter().sum::<u64>(), 75 * 3600 + 35 * 60 + 5);
-        assert_eq!(Schedule::named("nonsense"), None);
     }
 
     #[test]

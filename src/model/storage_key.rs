@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 const KEY_BYTES: usize = 32;
 
-/// Hexadecimal digits of an id: enough to tell a handful of keys apart, nothing of a key.
+/// Hexadecimal digits of an id: enough to distinguish a handful of keys, nothing of a key.
 const ID_CHARS: usize = 8;
 
 /// 256 random bits. Compared in constant time, zeroised when dropped.
@@ -31,7 +31,7 @@ impl StorageKey {
         Ok(Self(Zeroizing::new(key)))
     }
 
-    /// Says which key it is and nothing of it: kept with what it sealed.
+    /// Says which key it is and nothing of it: stored with what it sealed.
     pub fn id(&self) -> String {
         let digest = Sha256::new().chain_update(b"tenterhook storage key").chain_update(self.0.as_slice()).finalize();
         let mut id = hex::encode(digest);
@@ -61,7 +61,7 @@ impl fmt::Debug for StorageKey {
 /// What seals, and what may still be met.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StorageKeys {
-    /// `None`: secrets are kept as they are, in a directory that only its owner reads.
+    /// `None`: secrets are stored as they are, in a directory that only its owner reads.
     pub current: Option<StorageKey>,
     pub previous: Vec<StorageKey>,
 }

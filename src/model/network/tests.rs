@@ -100,15 +100,15 @@ fn the_verdict_names_its_rule_and_how_to_open_it() {
     let table = [
         (
             "10.2.3.4",
-            "10.2.3.4 is in a blocked range (private, 10.0.0.0/8): if this endpoint is yours, open it with `[network] allow = [\"10.2.0.0/16\"]`",
+            "10.2.3.4 is in a blocked range (private, 10.0.0.0/8): if this endpoint is yours, open it with `[network] allow = [\"10.2.3.4/32\"]`",
         ),
         (
             "127.0.0.1",
-            "127.0.0.1 is in a blocked range (loopback, 127.0.0.0/8): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.0/8\"]`",
+            "127.0.0.1 is in a blocked range (loopback, 127.0.0.0/8): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.1/32\"]`",
         ),
         (
             "fd12:3456:789a:1::5",
-            "fd12:3456:789a:1::5 is in a blocked range (unique local, fc00::/7): if this endpoint is yours, open it with `[network] allow = [\"fd12:3456:789a:1::/64\"]`",
+            "fd12:3456:789a:1::5 is in a blocked range (unique local, fc00::/7): if this endpoint is yours, open it with `[network] allow = [\"fd12:3456:789a:1::5/128\"]`",
         ),
         (
             "4000::1",
@@ -233,11 +233,11 @@ fn urls_that_cannot_be_delivered_to_say_why() {
         ),
         (
             "http://example.com/",
-            "HTTPS required: plain http goes only to addresses inside `[network] allow`, and `example.com` is not: use https://, or open its range with `[network] allow = [\"10.2.0.0/16\"]` (the range that its addresses lie in)",
+            "HTTPS required: plain http goes only to addresses inside `[network] allow`, and `example.com` is not: use https://, or open its range with `[network] allow`, as in [\"10.2.3.4/32\"]",
         ),
         (
             "https://localhost/",
-            "`localhost` means this machine (loopback, a blocked range): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.0/8\", \"::1/128\"]`",
+            "`localhost` means this machine (loopback, a blocked range): if this endpoint is yours, open it with `[network] allow = [\"127.0.0.1/32\", \"::1/128\"]`",
         ),
     ];
     for (url, text) in table {

@@ -1,5 +1,5 @@
-//! How a webhook stands, beside what config.toml says of it: switched off by an operator or by its endpoint, failing for
-//! how long, breaker open or closed. Pure; what of it outlives a restart is what is serialised here.
+//! The status of a webhook beyond what config.toml says of it: switched off by an operator or by its endpoint, failing for
+//! how long, breaker open or closed. Pure; what is serialised here outlives a restart.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ pub struct Disabled {
     pub endpoint: Option<u64>,
 }
 
-/// What is kept of a webhook that is not simply well.
+/// What is stored of a webhook that is not well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Condition {
     /// Nothing has been delivered since, and something has failed.
@@ -54,7 +54,7 @@ impl Condition {
 
 /// Everything that is not the default.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Standing {
+pub struct WebhookStatus {
     pub disabled: Option<Disabled>,
     pub condition: Condition,
 }
@@ -67,8 +67,8 @@ pub struct Failing {
     last: Option<Timestamp>,
 }
 
-/// Of a time in which nothing was attempted no more than this counts as failing: while the machine was off, or nothing was
-/// published, the endpoint was not asked.
+/// A time without attempts counts as failing for no more than this: while the machine was off, or nothing was published,
+/// the endpoint was not asked.
 const PAUSE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Failing {
@@ -88,6 +88,12 @@ impl Failing {
 
     pub fn succeeded(&mut self) {
         *self = Self::default();
+    }
+
+    /// The clock was set back.
+    pub fn shift_back(&mut self, step: Duration) {
+        self.since = self.since.map(|at| at.before(step));
+        self.last = self.last.map(|at| at.before(step));
     }
 
     /// `true` when it has been going on for `disable_after`.
@@ -113,13 +119,13 @@ mod tests {
         assert!(!failing.failed(limit, start));
         assert!(!failing.failed(limit, start.after(Duration::from_secs(99))));
         failing.succeeded();
-        assert!(!failing.failed(limit, start.after(Duration::from_secs(150))), "begins anew");
+        assert!(!failing.failed(limit, start.after(Duration::from_secs(150))), "it begins again");
         assert!(failing.failed(limit, start.after(Duration::from_secs(250))));
         assert!(!failing.failed(None, start.after(Duration::from_secs(99_999))), "switched off");
     }
 
     #[test]
-    fn of_a_pause_a_day_counts_at_the_most() {
+    fn of_a_pause_at_most_a_day_counts() {
         let day = |days: u64| Timestamp::from_millis(1_700_000_000_000).after(PAUSE_MAX * u32::try_from(days).unwrap());
         let limit = Some(PAUSE_MAX * 5);
         let mut failing = Failing::default();
@@ -135,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_reads_back() {
+    fn what_is_stored_reads_back() {
         let disabled =
             Disabled { by: DisabledBy::Gone, reason: "r".to_owned(), at: Timestamp::from_millis(5), endpoint: Some(7) };
         let text = serde_json::to_string(&disabled).unwrap();

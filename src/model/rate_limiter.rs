@@ -1,10 +1,10 @@
 //! How fast work may go: a rate as users write it, and the pure decision of when the next may go (GCRA). Owns no clock:
-//! time is whatever monotonic span the caller counts.
+//! time is any monotonic span that the caller counts.
 
 use std::fmt;
 use std::time::Duration;
 
-/// At most so many in so much time, evenly.
+/// A number of attempts per time, spread evenly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     count: u32,
@@ -74,13 +74,13 @@ impl fmt::Display for Rate {
 /// without this every one of them would be lost rate. It is also how many may go at once after a pause, in time.
 const LAG_MAX: Duration = Duration::from_millis(10);
 
-/// When the next one may go. 16 bytes, no timer: whoever was refused knows when to come back.
+/// When the next one may go. 16 bytes, no timer: a refusal says when to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Pace {
+pub struct RateLimiter {
     next: Duration,
 }
 
-impl Pace {
+impl RateLimiter {
     /// How long until the next may go. `now` never goes back. A rate that was raised counts from now on: nobody waits
     /// longer than its interval.
     pub fn wait(&mut self, interval: Duration, now: Duration) -> Duration {
@@ -99,7 +99,7 @@ impl Pace {
     }
 
     /// Nothing to remember: a new one would say the same.
-    pub fn is_rested(self, now: Duration) -> bool {
+    pub fn is_idle(self, now: Duration) -> bool {
         self.next <= now.saturating_sub(LAG_MAX)
     }
 }
@@ -107,30 +107,30 @@ impl Pace {
 /// What an endpoint that comes back gets at first: 10 a second, twice as many with every second, everything after ten.
 /// A backlog of hours must not be the next thing that throws it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ramp {
+pub struct SlowStart {
     since: Duration,
-    pace: Pace,
+    pace: RateLimiter,
 }
 
 const RAMP_FIRST_INTERVAL: Duration = Duration::from_millis(100);
 const RAMP_DOUBLINGS: u32 = 10;
 const RAMP_STEP: Duration = Duration::from_secs(1);
 
-impl Ramp {
+impl SlowStart {
     pub fn start(now: Duration) -> Self {
-        Self { since: now, pace: Pace { next: now } }
+        Self { since: now, pace: RateLimiter { next: now } }
     }
 
     pub fn is_over(self, now: Duration) -> bool {
         now.saturating_sub(self.since) >= RAMP_STEP * RAMP_DOUBLINGS
     }
 
-    /// As [`Pace::wait`].
+    /// As [`RateLimiter::wait`].
     pub fn wait(mut self, now: Duration) -> Duration {
         if self.is_over(now) { Duration::ZERO } else { self.pace.wait(self.interval(now), now) }
     }
 
-    /// As [`Pace::take`].
+    /// As [`RateLimiter::take`].
     pub fn take(&mut self, now: Duration) -> Result<(), Duration> {
         if self.is_over(now) {
             return Ok(());
@@ -165,23 +165,23 @@ mod tests {
     fn a_late_timer_is_made_good_and_a_pause_is_not() {
         let interval = Duration::from_millis(20);
         let ms = Duration::from_millis;
-        let mut pace = Pace::default();
+        let mut pace = RateLimiter::default();
         assert_eq!(pace.take(interval, ms(1000)), Ok(()));
         assert_eq!(pace.take(interval, ms(1000)), Err(ms(10)), "once after a pause the lag counts");
         assert_eq!(pace.take(interval, ms(1013)), Ok(()));
         assert_eq!(pace.take(interval, ms(1013)), Err(ms(17)), "three late, so three sooner");
-        assert!(!pace.is_rested(ms(1039)) && pace.is_rested(ms(1040)));
+        assert!(!pace.is_idle(ms(1039)) && pace.is_idle(ms(1040)));
     }
 
     #[test]
     fn a_raised_rate_counts_at_once_and_a_lowered_one_from_the_next_on() {
         let (hour, ms) = (Duration::from_secs(3_600), Duration::from_millis);
-        let mut pace = Pace::default();
+        let mut pace = RateLimiter::default();
         assert_eq!(pace.take(hour, ms(1000)), Ok(()));
         assert!(pace.take(hour, ms(2000)).is_err());
         assert_eq!(pace.wait(ms(20), ms(2000)), ms(20), "nobody waits for the pace of before");
         assert_eq!(pace.take(ms(20), ms(2000)), Err(ms(20)));
-        assert_eq!(pace.take(ms(20), ms(2010)), Err(ms(10)), "and asking again does not begin it anew");
+        assert_eq!(pace.take(ms(20), ms(2010)), Err(ms(10)), "and asking again does not restart it");
         assert_eq!(pace.take(ms(20), ms(2020)), Ok(()));
         assert_eq!(pace.take(hour, ms(2040)), Ok(()));
         assert_eq!(pace.take(hour, ms(2060)), Err(hour - ms(20)));
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn a_ramp_begins_slowly_and_ends() {
         let ms = Duration::from_millis;
-        let mut ramp = Ramp::start(ms(5000));
+        let mut ramp = SlowStart::start(ms(5000));
         let mut sent = [0; 12];
         for now in 5000..17_000_u64 {
             // Endless work, asked for a thousand times a second.
@@ -209,7 +209,7 @@ mod tests {
             interval_us in 50..2_000_000_u64, gaps_us in proptest::collection::vec(0..200_000_u64, 1..300),
         ) {
             let interval = Duration::from_micros(interval_us);
-            let mut pace = Pace::default();
+            let mut pace = RateLimiter::default();
             let mut now = Duration::from_secs(10);
             let mut gone: Vec<Duration> = Vec::new();
             for gap in gaps_us {
