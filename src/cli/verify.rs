@@ -6,25 +6,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use clap::builder::PossibleValuesParser;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use serde_json::json;
 
 use super::{Failed, Global};
 use crate::clock::Clock;
-use crate::signing::{Encoding, Scheme, Secret, SignatureSpec, Template, Verified, VerifyError, verify, verify_as};
+use crate::signing::{
+    self, Encoding, Scheme, Secret, SignatureSpec, SignedRequest, Template, Verified, VerifyError, verify, verify_as,
+};
 
 /// Larger than any delivery; a wrong file should not fill the memory.
 const INPUT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
-  tenterhook verify --secret whsec_… --header 'webhook-id: evt_1' --header 'webhook-timestamp: 1614265330' \\
+  tenterhook verify --secret whsec_… --header 'webhook-id: evt_1' \\
+      --header 'webhook-timestamp: 1614265330' \\
       --header 'webhook-signature: v1,…' --body @body.json
-  tenterhook verify --secret \"It's a Secret\" --header 'X-Hub-Signature-256: sha256=…' --body 'Hello, World!'
+  tenterhook verify --secret \"It's a Secret\" \\
+      --header 'X-Hub-Signature-256: sha256=…' --body 'Hello, World!'
   tenterhook verify --secret whsec_… --request @request.txt --no-tolerance
-  tenterhook verify --secret whpk_… --request @request.txt                      # an Ed25519 signature (v1a)
-  tenterhook verify --secret $KEY --template 't={timestamp},s={signature}' --content '{timestamp}.{body}' \\
-      --signature-header X-My-Sig --request @request.txt                        # a dialect of your own")]
+  tenterhook verify --secret whpk_… --request @request.txt    # Ed25519 (v1a)
+  tenterhook verify --secret $KEY --template 't={timestamp},s={signature}' \\
+      --content '{timestamp}.{body}' --signature-header X-My-Sig \\
+      --request @request.txt    # a custom dialect")]
 pub(crate) struct Args {
     /// The webhook's secret, or its public key (whpk_…); may be given several times, any of them may have signed
     #[arg(short, long, required = true, value_name = "SECRET", env = "TENTERHOOK_SECRET", hide_env_values = true)]
@@ -45,7 +51,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "tolerance")]
     no_tolerance: bool,
     /// The dialect; told by the headers when left out
-    #[arg(long, value_name = "NAME", value_parser = ["standard", "sha256", "timestamped", "github", "slack", "shopify"], conflicts_with = "template")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(signing::dialect_names()), conflicts_with = "template")]
     scheme: Option<String>,
     /// How the header of a dialect of your own reads, as in config.toml
     #[arg(long, value_name = "TEXT", requires = "content")]
@@ -54,11 +60,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TEXT", requires = "template")]
     content: Option<String>,
     /// How a dialect of your own writes the signature
-    #[arg(long, value_name = "NAME", value_parser = ["hex", "base64", "base64url"], default_value = "hex")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Encoding::NAMES), default_value = "hex")]
     encoding: String,
     /// The header that the signature is in, when it is not the dialect's own
     #[arg(long, value_name = "NAME")]
     signature_header: Option<String>,
+    /// The request's method, if the dialect signs it [default: the request's, or POST]
+    #[arg(long, value_name = "METHOD")]
+    method: Option<Method>,
+    /// The URL that the sender used, if the dialect signs it [default: of --request, https and its Host]
+    #[arg(long, value_name = "URL")]
+    request_url: Option<Uri>,
 }
 
 pub(crate) fn command(global: &Global, args: Args) -> anyhow::Result<()> {
@@ -70,15 +82,23 @@ pub(crate) fn run(args: Args, json: bool, out: &mut dyn Write) -> anyhow::Result
     let tolerance = if args.no_tolerance { Duration::MAX } else { args.tolerance };
     let parse = |text: &String| Secret::parse_verifying(text).context("--secret cannot be used");
     let secrets: Vec<Secret> = args.secret.iter().map(parse).collect::<Result<_, _>>()?;
-    let (headers, body) = match (&args.request, &args.body) {
+    let Request { target, headers, body } = match (&args.request, &args.body) {
         (Some(request), _) => parse_request(&read_input(request, "--request")?)?,
-        (None, Some(body)) => (parse_headers(args.header.iter().map(String::as_str))?, read_input(body, "--body")?),
+        (None, Some(body)) => {
+            let headers = parse_headers(args.header.iter().map(String::as_str))?;
+            Request { target: None, headers, body: read_input(body, "--body")? }
+        }
         (None, None) => bail!("there is no body to verify: give --body or --request"),
     };
+    let (sent_method, sent_url) = target.unzip();
+    let method = args.method.clone().or(sent_method).unwrap_or(Method::POST);
+    let url = args.request_url.clone().or(sent_url);
+    let request = SignedRequest::new(&headers, &body);
+    let request = url.as_ref().map_or(request, |url| request.sent_to(&method, url));
     let now = Clock::System.now();
     let verdict = match spec(&args)? {
-        Some(spec) => verify_as(&spec, &headers, &body, &secrets, now, tolerance),
-        None => verify(&headers, &body, &secrets, now, tolerance),
+        Some(spec) => verify_as(&spec, &request, &secrets, now, tolerance),
+        None => verify(&request, &secrets, now, tolerance),
     };
     if json {
         writeln!(out, "{}", as_json(&verdict, &secrets))?;
@@ -117,6 +137,7 @@ fn in_words(verdict: &Result<Verified, VerifyError>, secrets: &[Secret]) -> Stri
             let age = age.map_or_else(|| ", no time signed".to_owned(), |age| format!(", signed {} s ago", age.as_secs()));
             format!("{good}ok{good:#}: {scheme} in {header}, secret {}{age}", secrets[*secret].preview())
         }
+        Err(error @ VerifyError::NoTarget) => format!("{bad}not verified{bad:#}: {error} (--method, --request-url)"),
         Err(error) => format!("{bad}not verified{bad:#}: {error}"),
     }
 }
@@ -153,9 +174,16 @@ fn read_input(argument: &str, option: &str) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+#[derive(Debug)]
+struct Request {
+    target: Option<(Method, Uri)>,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
 /// A request as it is on the wire (RFC 9112 §2.1), or as people save it: lines may end in LF alone, the request line
 /// may be missing.
-fn parse_request(raw: &[u8]) -> anyhow::Result<(HeaderMap, Vec<u8>)> {
+fn parse_request(raw: &[u8]) -> anyhow::Result<Request> {
     let mut rest = raw;
     let mut lines = Vec::new();
     loop {
@@ -169,7 +197,8 @@ fn parse_request(raw: &[u8]) -> anyhow::Result<(HeaderMap, Vec<u8>)> {
         lines.push(std::str::from_utf8(line).context("--request: a line of the head is not text")?);
     }
     let first_is_header = lines.first().is_none_or(|line| line.split_once(':').is_some_and(|(name, _)| !name.contains(' ')));
-    let headers = parse_headers(lines.into_iter().skip(usize::from(!first_is_header)))?;
+    let first = lines.first().filter(|_| !first_is_header).map_or("", |line| *line);
+    let headers = parse_headers(lines.iter().copied().skip(usize::from(!first_is_header)))?;
     if headers.contains_key(header::TRANSFER_ENCODING) {
         bail!("--request: the body is in chunks (Transfer-Encoding): save the decoded body and give it with --body and --header");
     }
@@ -182,7 +211,18 @@ fn parse_request(raw: &[u8]) -> anyhow::Result<(HeaderMap, Vec<u8>)> {
                 .with_context(|| format!("--request: Content-Length says {length} bytes, but the body has {}", rest.len()))?
         }
     };
-    Ok((headers, body.to_vec()))
+    Ok(Request { target: target(first, &headers), headers, body: body.to_vec() })
+}
+
+/// Of a request line, `POST /in?x=1 HTTP/1.1`. The scheme is not on the wire; endpoints have https.
+fn target(line: &str, headers: &HeaderMap) -> Option<(Method, Uri)> {
+    let mut words = line.split(' ');
+    let (method, path) = (Method::from_bytes(words.next()?.as_bytes()).ok()?, words.next()?);
+    if !path.starts_with('/') {
+        return Some((method, path.parse().ok()?));
+    }
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    Some((method, format!("https://{host}{path}").parse().ok()?))
 }
 
 fn parse_headers<'a>(lines: impl Iterator<Item = &'a str>) -> anyhow::Result<HeaderMap> {
@@ -282,6 +322,24 @@ mod tests {
         let error = |more: &[&str]| verified(&[&arguments("")[..], more].concat(), false).0.unwrap_err().to_string();
         assert!(error(&["--signature-header", "a"]).contains("needs --scheme or --template"));
         assert!(error(&["--template", "{sig}", "--content", "{body}"]).starts_with("--template: unknown placeholder `{sig}`"));
+    }
+
+    #[test]
+    fn a_dialect_that_signs_the_url_is_given_the_request_line() {
+        let request = parse_request(b"PUT /in?x=1 HTTP/1.1\nhost: hooks.example:8443\n\n{}").unwrap();
+        let (method, url) = request.target.unwrap();
+        assert_eq!((method, url.to_string().as_str()), (Method::PUT, "https://hooks.example:8443/in?x=1"));
+        assert!(parse_request(b"host: hooks.example\n\n{}").unwrap().target.is_none());
+        let own = ["--template", "{signature}", "--content", "{method}{url}{body}", "--signature-header", "x-my-sig"];
+        // `printf 'POSThttps://a.example/in{}' | openssl dgst -sha256 -hmac key`
+        let header = "x-my-sig: 98f5e576edb90d850afc6a0798db87eaa2a22312ad41ca944456454f5d647e01";
+        let arguments = [&["-s", "key", "-H", header, "--body", "{}"][..], &own].concat();
+        let (_, text) = verified(&arguments, false);
+        assert!(text.contains("(--method, --request-url)"), "{text}");
+        for (url, holds) in [("https://a.example/in", true), ("https://a.example/", false)] {
+            let (result, text) = verified(&[&arguments[..], &["--request-url", url]].concat(), false);
+            assert_eq!(result.unwrap(), holds, "{text}");
+        }
     }
 
     #[test]

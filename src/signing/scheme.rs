@@ -1,96 +1,137 @@
-//! The signature dialects by name, and the headers each one writes.
+//! How a webhook signs: one of the named dialects or a template, under which header.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use http::HeaderName;
 use zeroize::Zeroizing;
 
+use super::dialect::{Companion, DIALECTS, Dialect, Form, KeyText, PREVIOUS, STANDARD, Several, WEBHOOK_ID, WEBHOOK_TIMESTAMP};
+use super::pattern::{Field, Part};
 use super::{InvalidSecret, Secret, Template};
 
-pub(super) const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-pub(super) const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-pub(super) const GITHUB_EVENT: HeaderName = HeaderName::from_static("x-github-event");
-pub(super) const GITHUB_DELIVERY: HeaderName = HeaderName::from_static("x-github-delivery");
-pub(super) const SLACK_TIMESTAMP: HeaderName = HeaderName::from_static("x-slack-request-timestamp");
-pub(super) const SHOPIFY_TOPIC: HeaderName = HeaderName::from_static("x-shopify-topic");
-pub(super) const SHOPIFY_ID: HeaderName = HeaderName::from_static("x-shopify-webhook-id");
-
-/// Behind a header's name: the same dialect under the secrets that a rotation is about to retire, where one header has
-/// no room for several.
-const PREVIOUS: &str = "-previous";
-
 /// How a request is signed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub enum Scheme {
-    /// Standard Webhooks: base64 of HMAC-SHA256 over `{id}.{timestamp}.{body}`, entries `v1,…` apart by spaces; with a
-    /// `whsk_` key Ed25519 over the same, `v1a,…`.
-    Standard,
-    /// `sha256=<hex of HMAC-SHA256(body)>`: no time, so a replay is not seen.
-    Sha256,
-    /// Stripe's form: `t=<unix>,v1=<hex of HMAC-SHA256("{t}.{body}")>`.
-    Timestamped,
-    /// `sha256=` under GitHub's header, with the event type and the delivery in headers of their own.
-    Github,
-    /// Slack's form: `v0=<hex of HMAC-SHA256("v0:{t}:{body}")>`, the time in a header of its own.
-    Slack,
-    /// Shopify's form: base64 of HMAC-SHA256(body).
-    Shopify,
+    Named(&'static Dialect),
     /// The user's own dialect.
     Template(Arc<Template>),
 }
 
 impl Scheme {
-    /// Those that have a name of their own.
-    pub const ALL: [Self; 6] = [Self::Standard, Self::Sha256, Self::Timestamped, Self::Github, Self::Slack, Self::Shopify];
+    /// Standard Webhooks, the default.
+    pub const STANDARD: Self = Self::Named(&STANDARD);
+
+    /// All that have a name of their own.
+    pub fn all() -> impl Iterator<Item = Self> {
+        DIALECTS.into_iter().map(Self::Named)
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::all().find(|scheme| scheme.name() == name)
+    }
 
     /// As config.toml writes it.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Standard => "standard",
-            Self::Sha256 => "sha256",
-            Self::Timestamped => "timestamped",
-            Self::Github => "github",
-            Self::Slack => "slack",
-            Self::Shopify => "shopify",
+            Self::Named(dialect) => dialect.name,
             Self::Template(_) => "template",
         }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scheme| scheme.name() == name)
     }
 
     /// The header that the signature goes into unless a [`SignatureSpec`] names another.
     pub fn default_header(&self) -> HeaderName {
         HeaderName::from_static(match self {
-            Self::Standard => "webhook-signature",
-            Self::Sha256 | Self::Template(_) => "x-webhook-signature",
-            Self::Timestamped => "x-tenterhook-signature",
-            Self::Github => "x-hub-signature-256",
-            Self::Slack => "x-slack-signature",
-            Self::Shopify => "x-shopify-hmac-sha256",
+            Self::Named(dialect) => dialect.header,
+            Self::Template(_) => "x-webhook-signature",
         })
     }
 
-    /// Whether one header holds an entry for each live secret.
-    pub(super) fn has_room_for_all(&self) -> bool {
+    /// Whether `whsec_` secrets are decoded, so that one is worth generating.
+    pub fn decodes_secrets(&self) -> bool {
+        matches!(self, Self::Named(Dialect { key: KeyText::Decoded, .. }))
+    }
+
+    /// What is signed.
+    pub(super) fn content(&self) -> &[Part] {
         match self {
-            Self::Standard | Self::Timestamped => true,
-            Self::Sha256 | Self::Github | Self::Slack | Self::Shopify | Self::Template(_) => false,
+            Self::Named(dialect) => dialect.content,
+            Self::Template(template) => &template.signed,
         }
     }
 
-    /// The bytes that key the HMAC: Standard Webhooks decodes `whsec_` secrets, everybody else takes the text.
+    pub(super) fn form(&self) -> Form<'_> {
+        match self {
+            Self::Named(dialect) => dialect.form,
+            Self::Template(own) => {
+                Form { entry: &own.header, asymmetric: None, encoding: own.encoding(), several: Several::Previous }
+            }
+        }
+    }
+
+    pub(super) fn companions(&self) -> &'static [Companion] {
+        match self {
+            Self::Named(dialect) => dialect.companions,
+            Self::Template(own) if own.hides_time() => &[WEBHOOK_ID, WEBHOOK_TIMESTAMP],
+            Self::Template(_) => &[WEBHOOK_ID],
+        }
+    }
+
+    /// Whether a field is part of what is signed.
+    pub(super) fn covers(&self, field: &Field) -> bool {
+        self.content().iter().any(|part| matches!(part, Part::Field(covered) if covered == field))
+    }
+
+    /// How many things beside the body are signed: each closes a way of replaying the request.
+    pub(super) fn strength(&self) -> usize {
+        self.content().iter().filter(|part| matches!(part, Part::Field(field) if *field != Field::Body)).count()
+    }
+
+    /// How the header should read, in words.
+    pub(super) fn expected(&self) -> Cow<'static, str> {
+        match self {
+            Self::Named(dialect) => dialect.expected.into(),
+            Self::Template(own) => format!("`{}`, the signature in {}", own.template(), own.encoding().name()).into(),
+        }
+    }
+
+    /// The bytes that key the HMAC.
     pub(super) fn key(&self, secret: &Secret) -> Result<Zeroizing<Vec<u8>>, InvalidSecret> {
         if secret.is_asymmetric() {
             return Err(InvalidSecret::Asymmetric { scheme: self.name() });
         }
+        if self.decodes_secrets() { secret.decoded() } else { Ok(Zeroizing::new(secret.expose().as_bytes().to_vec())) }
+    }
+}
+
+impl PartialEq for Scheme {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Named(one), Self::Named(other)) => one.name == other.name,
+            (Self::Template(one), Self::Template(other)) => one == other,
+            (Self::Named(_), Self::Template(_)) | (Self::Template(_), Self::Named(_)) => false,
+        }
+    }
+}
+
+impl Eq for Scheme {}
+
+impl Hash for Scheme {
+    fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            Self::Standard => secret.decoded(),
-            Self::Sha256 | Self::Timestamped | Self::Github | Self::Slack | Self::Shopify | Self::Template(_) => {
-                Ok(Zeroizing::new(secret.expose().as_bytes().to_vec()))
-            }
+            Self::Named(dialect) => dialect.name.hash(state),
+            Self::Template(template) => template.hash(state),
+        }
+    }
+}
+
+impl fmt::Debug for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(dialect) => f.write_str(dialect.name),
+            Self::Template(template) => template.fmt(f),
         }
     }
 }
@@ -104,7 +145,7 @@ impl fmt::Display for Scheme {
 /// Where the signatures by secrets go that a rotation is about to retire.
 pub(super) fn previous_header(header: &HeaderName) -> HeaderName {
     let name = format!("{header}{PREVIOUS}");
-    HeaderName::try_from(name).expect("a header's name with `-previous` behind it is one, far below the 64 KiB limit")
+    HeaderName::try_from(name).expect("a header's name with `-previous` appended is one, far below the 64 KiB limit")
 }
 
 /// One entry of `signature =`; an empty list is `"none"`.
@@ -132,7 +173,7 @@ mod tests {
 
     #[test]
     fn names_lead_back_to_their_scheme() {
-        for scheme in Scheme::ALL {
+        for scheme in Scheme::all() {
             assert_eq!(Scheme::from_name(scheme.name()), Some(scheme));
         }
         assert_eq!(Scheme::from_name("none"), None);
@@ -140,7 +181,7 @@ mod tests {
 
     #[test]
     fn another_header_name_wins_over_the_schemes_own() {
-        let own = SignatureSpec::new(Scheme::Sha256);
+        let own = SignatureSpec::new(Scheme::from_name("sha256").unwrap());
         assert_eq!(own.signature_header(), "x-webhook-signature");
         assert_eq!(previous_header(&own.signature_header()), "x-webhook-signature-previous");
         let other = SignatureSpec { header: Some(HeaderName::from_static("x-flexgate-signature")), ..own };

@@ -70,7 +70,7 @@ impl Secret {
         Self::parse_verifying(text)
     }
 
-    /// As [`Secret::parse`], and also a public key (`whpk_`): for whoever verifies.
+    /// As [`Secret::parse`], and also a public key (`whpk_`), for verifying.
     pub fn parse_verifying(text: &str) -> Result<Self, InvalidSecret> {
         if text.trim().is_empty() {
             return Err(InvalidSecret::Empty);
@@ -115,7 +115,7 @@ impl Secret {
         Self(Arc::new(Zeroizing::new(text.into())))
     }
 
-    /// The text itself: for signing, and for showing it once to whoever made it.
+    /// The text itself: for signing, and for showing it once to the person who made it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_preview_shows_four_characters_of_a_long_secret_and_none_of_a_short_one() {
+    fn a_preview_shows_four_characters_of_a_long_secret_only() {
         let preview = |text: &str| Secret::parse(text).unwrap().preview();
         assert_eq!(preview("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "whsec_…LaSw");
         assert_eq!(preview("whsk_TM0Imyj/ltqdtsNG7BFOD1uKMZ81q6Yk2oz27U+4pvs="), "whsk_…pvs=");

@@ -3,31 +3,31 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use sha2::Sha256;
 
+use super::dialect::Several;
 use super::ed25519::SigningKey;
-use super::scheme::{
-    GITHUB_DELIVERY, GITHUB_EVENT, SHOPIFY_ID, SHOPIFY_TOPIC, SLACK_TIMESTAMP, WEBHOOK_ID, WEBHOOK_TIMESTAMP, previous_header,
-};
-use super::template::{Encoding, Field, Part, Template};
+use super::pattern::{Facts, Field, render};
+use super::scheme::previous_header;
 use super::{InvalidSecret, LiveSecret, Scheme, SignatureSpec};
 use crate::model::Timestamp;
 
 pub(super) type HmacSha256 = Hmac<Sha256>;
 pub(super) type Tag = [u8; 32];
 
-/// What is signed.
+/// What is signed, beside the headers.
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
-    /// Of the event (or the batch): the same on every attempt, so that a receiver can tell a repetition.
+    /// Of the event (or the batch): the same on every attempt, so that a receiver recognises a repetition.
     pub id: &'a str,
     /// Of the attempt.
     pub timestamp: Timestamp,
     pub event_type: &'a str,
+    pub method: &'a Method,
+    /// With scheme and authority.
+    pub uri: &'a Uri,
     /// The very bytes that are sent.
     pub body: &'a [u8],
 }
@@ -40,11 +40,12 @@ pub struct Signer {
     secrets: Box<[LiveSecret]>,
     /// Made at the first use: keyed HMACs are many times larger than what they are made of, and of many webhooks few are
     /// busy.
-    dialects: OnceLock<Box<[Dialect]>>,
+    keyed: OnceLock<Box<[KeyedScheme]>>,
 }
 
+/// A scheme with the keys that sign in it.
 #[derive(Clone)]
-struct Dialect {
+struct KeyedScheme {
     scheme: Scheme,
     header: HeaderName,
     /// Newest first.
@@ -64,17 +65,17 @@ enum Key {
 }
 
 impl Signer {
-    /// `secrets` are all that are live, newest first. With several (a rotation), `standard` and `timestamped` write
-    /// an entry for each of them into their header; where there is room for one, the newest signs there and the others
-    /// in a header of the same name with `-previous` behind it.
+    /// `secrets` are all that are live, newest first. With several (a rotation), a dialect whose header has entries
+    /// writes one for each of them; of the other dialects the newest secret signs in the header, and the older ones in a
+    /// header of the same name with `-previous` appended.
     pub fn new(specs: Arc<[SignatureSpec]>, secrets: Vec<LiveSecret>) -> Result<Self, InvalidSecret> {
         if !specs.is_empty() && secrets.is_empty() {
             return Err(InvalidSecret::Missing);
         }
         for spec in specs.iter() {
-            Dialect::new(spec, &secrets)?;
+            KeyedScheme::new(spec, &secrets)?;
         }
-        Ok(Self { specs, secrets: secrets.into(), dialects: OnceLock::new() })
+        Ok(Self { specs, secrets: secrets.into(), keyed: OnceLock::new() })
     }
 
     /// All that sign, newest first.
@@ -82,12 +83,38 @@ impl Signer {
         &self.secrets
     }
 
-    /// Sets the schemes' own headers, in place of any of the same name.
+    /// Sets the schemes' headers; each replaces any of the same name. The headers that are signed are those that are
+    /// already there.
     pub fn sign(&self, message: &Message<'_>, headers: &mut HeaderMap) {
-        let make = || self.specs.iter().filter_map(|spec| Dialect::new(spec, &self.secrets).ok()).collect();
-        // Each was made once already, by `new`: none is missing.
-        for dialect in self.dialects.get_or_init(make) {
-            dialect.sign(message, headers);
+        let make = || self.specs.iter().filter_map(|spec| KeyedScheme::new(spec, &self.secrets).ok()).collect();
+        // `new` has tried each of them: none is missing.
+        let keyed = self.keyed.get_or_init(make);
+        let seconds = HeaderValue::from(message.timestamp.as_secs());
+        let url = if keyed.iter().any(|one| one.scheme.covers(&Field::Url)) { message.uri.to_string() } else { String::new() };
+        let mut facts = Facts {
+            id: message.id.as_bytes(),
+            seconds: seconds.as_bytes(),
+            event_type: message.event_type.as_bytes(),
+            method: message.method.as_str().as_bytes(),
+            url: url.as_bytes(),
+            headers: &HeaderMap::new(),
+            body: message.body,
+        };
+        for companion in keyed.iter().flat_map(|one| one.scheme.companions()) {
+            set(headers, HeaderName::from_static(companion.header), facts.of(&companion.value));
+        }
+        let mut signatures = Vec::with_capacity(keyed.len());
+        facts.headers = headers;
+        for one in keyed {
+            one.sign(&facts, message.timestamp, &mut signatures);
+        }
+        for (name, _) in &signatures {
+            headers.remove(name);
+        }
+        for (name, text) in signatures {
+            if let Ok(value) = HeaderValue::try_from(text) {
+                headers.append(name, value);
+            }
         }
     }
 }
@@ -98,12 +125,12 @@ impl fmt::Debug for Signer {
     }
 }
 
-impl Dialect {
+impl KeyedScheme {
     fn new(spec: &SignatureSpec, secrets: &[LiveSecret]) -> Result<Self, InvalidSecret> {
         let mut keys = Vec::with_capacity(secrets.len());
         let mut refused = None;
         for LiveSecret { secret, until } in secrets {
-            let key = if spec.scheme == Scheme::Standard && secret.is_asymmetric() {
+            let key = if secret.is_asymmetric() && spec.scheme.form().asymmetric.is_some() {
                 secret.signing_key().map(Key::Ed25519)
             } else {
                 spec.scheme.key(secret).map(|key| Key::Hmac(keyed(&key)))
@@ -121,129 +148,49 @@ impl Dialect {
         }
     }
 
-    fn sign(&self, message: &Message<'_>, headers: &mut HeaderMap) {
-        let seconds = HeaderValue::from(message.timestamp.as_secs());
-        let signed = Signed { id: message.id.as_bytes(), seconds: seconds.as_bytes(), body: message.body };
-        let live = self.keys.iter().filter(|key| key.until.is_none_or(|until| until > message.timestamp));
-        if self.scheme.has_room_for_all() {
-            let mut text = String::with_capacity(80 * self.keys.len() + 16);
-            if self.scheme == Scheme::Timestamped {
-                text.push_str("t=");
-                text.push_str(seconds.to_str().unwrap_or_default());
+    /// Adds the headers of the signatures.
+    fn sign(&self, facts: &Facts<'_>, at: Timestamp, headers: &mut Vec<(HeaderName, String)>) {
+        let live = self.keys.iter().filter(|key| key.until.is_none_or(|until| until > at));
+        match self.scheme.form().several {
+            Several::Entries { lead, separator } => {
+                let mut text = String::with_capacity(80 * self.keys.len() + 16);
+                render(lead, facts, &[], self.scheme.form().encoding, &mut text);
+                for live in live {
+                    if !text.is_empty() {
+                        text.push(separator);
+                    }
+                    self.push_entry(&live.key, facts, &mut text);
+                }
+                headers.push((self.header.clone(), text));
             }
-            live.for_each(|live| self.push_entry(&mut text, &live.key, &signed));
-            set(headers, self.header.clone(), &text);
-        } else {
-            let mut header = Some(self.header.clone());
-            for live in live {
-                let Key::Hmac(mac) = &live.key else { continue };
-                let text = self.value(message, &seconds, &tag(mac, &self.scheme, &signed));
-                match header.take() {
-                    Some(header) => set(headers, header, &text),
-                    None => add(headers, previous_header(&self.header), &text),
+            Several::Previous => {
+                let mut name = self.header.clone();
+                for live in live {
+                    let mut text = String::with_capacity(80);
+                    self.push_entry(&live.key, facts, &mut text);
+                    headers.push((name, text));
+                    name = previous_header(&self.header);
                 }
             }
         }
-        self.set_companions(message, seconds, headers);
     }
 
-    /// One of several in a header.
-    fn push_entry(&self, text: &mut String, key: &Key, signed: &Signed<'_>) {
-        if self.scheme == Scheme::Timestamped {
-            if let Key::Hmac(mac) = key {
-                text.push_str(",v1=");
-                push_hex(text, &tag(mac, &self.scheme, signed));
-            }
-            return;
-        }
-        if !text.is_empty() {
-            text.push(' ');
-        }
+    fn push_entry(&self, key: &Key, facts: &Facts<'_>, text: &mut String) {
+        let form = self.scheme.form();
         match key {
-            Key::Hmac(mac) => {
-                text.push_str("v1,");
-                STANDARD.encode_string(tag(mac, &self.scheme, signed), text);
-            }
+            Key::Hmac(mac) => render(form.entry, facts, &tag(mac, &self.scheme, facts), form.encoding, text),
             Key::Ed25519(key) => {
-                text.push_str("v1a,");
-                STANDARD.encode_string(key.sign(&signed.whole(&self.scheme)), text);
+                let signature = key.sign(&facts.whole(self.scheme.content()));
+                render(form.asymmetric.unwrap_or(form.entry), facts, &signature, form.encoding, text);
             }
-        }
-    }
-
-    /// The whole of a header that has room for one.
-    fn value(&self, message: &Message<'_>, seconds: &HeaderValue, tag: &Tag) -> String {
-        let mut text = String::with_capacity(80);
-        match &self.scheme {
-            Scheme::Shopify => STANDARD.encode_string(tag, &mut text),
-            Scheme::Template(template) => render(template, message.id, seconds.to_str().unwrap_or_default(), tag, &mut text),
-            Scheme::Slack => {
-                text.push_str("v0=");
-                push_hex(&mut text, tag);
-            }
-            Scheme::Sha256 | Scheme::Github | Scheme::Standard | Scheme::Timestamped => {
-                text.push_str("sha256=");
-                push_hex(&mut text, tag);
-            }
-        }
-        text
-    }
-
-    /// What receivers of the dialect look for beside the signature.
-    fn set_companions(&self, message: &Message<'_>, seconds: HeaderValue, headers: &mut HeaderMap) {
-        match &self.scheme {
-            Scheme::Standard => {
-                set(headers, WEBHOOK_ID, message.id);
-                headers.insert(WEBHOOK_TIMESTAMP, seconds);
-            }
-            Scheme::Github => {
-                set(headers, GITHUB_EVENT, message.event_type);
-                set(headers, GITHUB_DELIVERY, message.id);
-            }
-            Scheme::Slack => drop(headers.insert(SLACK_TIMESTAMP, seconds)),
-            Scheme::Shopify => {
-                set(headers, SHOPIFY_TOPIC, message.event_type);
-                set(headers, SHOPIFY_ID, message.id);
-            }
-            Scheme::Template(template) => {
-                set(headers, WEBHOOK_ID, message.id);
-                if template.hides_time() {
-                    headers.insert(WEBHOOK_TIMESTAMP, seconds);
-                }
-            }
-            Scheme::Sha256 | Scheme::Timestamped => {}
         }
     }
 }
 
-fn render(template: &Template, id: &str, seconds: &str, tag: &Tag, text: &mut String) {
-    for part in &template.header {
-        match part {
-            Part::Literal(literal) => text.push_str(literal),
-            Part::Field(Field::Id) => text.push_str(id),
-            Part::Field(Field::Timestamp) => text.push_str(seconds),
-            Part::Field(Field::Signature) => match template.encoding() {
-                Encoding::Hex => push_hex(text, tag),
-                Encoding::Base64 => STANDARD.encode_string(tag, text),
-                Encoding::Base64Url => URL_SAFE_NO_PAD.encode_string(tag, text),
-            },
-            // No template has it there: its parser refuses that.
-            Part::Field(Field::Body) => {}
-        }
-    }
-}
-
-/// Ids and event types of ours are visible ASCII and signatures are too, so nothing is ever left out; a text that no
-/// header can carry would be.
-fn set(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
+/// Ids, times and event types of ours are visible ASCII; a text that no header can carry would be left out.
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &[u8]) {
+    if let Ok(value) = HeaderValue::from_bytes(value) {
         headers.insert(name, value);
-    }
-}
-
-fn add(headers: &mut HeaderMap, name: HeaderName, text: &str) {
-    if let Ok(value) = HeaderValue::from_str(text) {
-        headers.append(name, value);
     }
 }
 
@@ -251,57 +198,10 @@ pub(super) fn keyed(key: &[u8]) -> HmacSha256 {
     HmacSha256::new_from_slice(key).expect("HMAC takes a key of any length (RFC 2104 §2)")
 }
 
-/// What goes into a signature.
-#[derive(Clone, Copy)]
-pub(super) struct Signed<'a> {
-    pub(super) id: &'a [u8],
-    pub(super) seconds: &'a [u8],
-    pub(super) body: &'a [u8],
-}
-
-impl Signed<'_> {
-    /// A scheme's base text, part by part: the body is never copied.
-    fn each_part(&self, scheme: &Scheme, mut take: impl FnMut(&[u8])) {
-        match scheme {
-            Scheme::Standard => [self.id, b".", self.seconds, b".", self.body].into_iter().for_each(take),
-            Scheme::Timestamped => [self.seconds, b".", self.body].into_iter().for_each(take),
-            Scheme::Slack => [b"v0:", self.seconds, b":", self.body].into_iter().for_each(take),
-            Scheme::Sha256 | Scheme::Github | Scheme::Shopify => take(self.body),
-            Scheme::Template(template) => {
-                for part in &template.signed {
-                    take(match part {
-                        Part::Literal(text) => text.as_bytes(),
-                        Part::Field(Field::Id) => self.id,
-                        Part::Field(Field::Timestamp) => self.seconds,
-                        Part::Field(Field::Body) => self.body,
-                        // No content has it: its parser refuses that.
-                        Part::Field(Field::Signature) => b"",
-                    });
-                }
-            }
-        }
-    }
-
-    /// In one piece, for Ed25519, which reads it twice.
-    pub(super) fn whole(&self, scheme: &Scheme) -> Vec<u8> {
-        let mut whole = Vec::with_capacity(self.id.len() + self.seconds.len() + self.body.len() + 2);
-        self.each_part(scheme, |part| whole.extend_from_slice(part));
-        whole
-    }
-}
-
-pub(super) fn tag(mac: &HmacSha256, scheme: &Scheme, signed: &Signed<'_>) -> Tag {
+pub(super) fn tag(mac: &HmacSha256, scheme: &Scheme, facts: &Facts<'_>) -> Tag {
     let mut mac = mac.clone();
-    signed.each_part(scheme, |part| mac.update(part));
+    facts.each_part(scheme.content(), |part| mac.update(part));
     mac.finalize().into_bytes().into()
-}
-
-fn push_hex(text: &mut String, tag: &Tag) {
-    for byte in tag {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
-        }
-    }
 }
 
 #[cfg(test)]

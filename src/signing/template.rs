@@ -1,58 +1,17 @@
-//! A dialect of the user's own: what is signed and how the header reads, as texts with placeholders. Refuses whatever
-//! is no placeholder of ours, so that a misspelt one is an error and not a literal.
+//! A dialect of the user's own: what is signed and how the header reads, as texts with placeholders. Refuses unknown
+//! placeholders, so that a misspelt one is an error and not a literal.
 
 use std::fmt;
 
-/// What a placeholder stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Field {
-    Id,
-    Timestamp,
-    Body,
-    Signature,
-}
+use http::HeaderName;
 
-impl Field {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name {
-            "id" => Self::Id,
-            "timestamp" => Self::Timestamp,
-            "body" => Self::Body,
-            "signature" => Self::Signature,
-            _ => return None,
-        })
-    }
-}
+use super::dialect::{is_companion, is_reserved};
+use super::pattern::{Encoding, Field, Part};
+use crate::model::CONNECTION_HEADERS;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Part {
-    Literal(String),
-    Field(Field),
-}
-
-/// How the HMAC's bytes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Encoding {
-    Hex,
-    Base64,
-    /// RFC 4648 §5, without padding.
-    Base64Url,
-}
-
-impl Encoding {
-    pub const ALL: [Self; 3] = [Self::Hex, Self::Base64, Self::Base64Url];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hex => "hex",
-            Self::Base64 => "base64",
-            Self::Base64Url => "base64url",
-        }
-    }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|encoding| encoding.name() == name)
-    }
+/// Whether a header gets its value after the request was signed: when it leaves, or by another signature.
+fn is_late(header: &str) -> bool {
+    header == "authorization" || CONNECTION_HEADERS.contains(&header) || (is_reserved(header) && !is_companion(header))
 }
 
 /// `{ template = "t={timestamp},s={signature}", content = "{timestamp}.{body}", encoding = "hex" }`.
@@ -69,19 +28,19 @@ pub struct Template {
 /// Why a text is no template.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTemplate {
-    #[error(
-        "unknown placeholder `{{{0}}}`: there are {{id}}, {{timestamp}} (in seconds) and {1}; a brace itself is written twice"
-    )]
+    #[error("unknown placeholder `{{{0}}}`: there are {{id}}, {{timestamp}} (in seconds){1}; a brace itself is written twice")]
     Unknown(String, &'static str),
+    #[error("`{{{0}}}` cannot be signed: that header gets its value after the request is signed")]
+    LateHeader(String),
     #[error("a brace is not closed: a placeholder is written {{timestamp}}, a brace itself twice")]
     Open,
     #[error("there is no {{signature}} in it: nothing would be proved")]
     NoSignature,
     #[error("there is no {{body}} in it: anybody could change the body unseen")]
     NoBody,
-    #[error("{{signature}} stands in it twice")]
+    #[error("it has {{signature}} twice")]
     TwoSignatures,
-    #[error("two placeholders touch each other: put something between them, or nobody can take them apart")]
+    #[error("two placeholders touch each other: put something between them, or no receiver can tell where one ends")]
     Touching,
     #[error("it has characters that a header cannot carry: visible ASCII and spaces only")]
     NotAHeader,
@@ -116,27 +75,6 @@ impl Template {
     pub(super) fn signs_time(&self) -> bool {
         self.signed.contains(&Part::Field(Field::Timestamp))
     }
-
-    /// Takes a header's value apart again: each placeholder runs to the literal behind it.
-    pub(super) fn read<'v>(&self, value: &'v str) -> Option<Vec<(Field, &'v str)>> {
-        let mut rest = value;
-        let mut found = Vec::new();
-        let mut parts = self.header.iter().peekable();
-        while let Some(part) = parts.next() {
-            match part {
-                Part::Literal(text) => rest = rest.strip_prefix(text.as_str())?,
-                Part::Field(field) => {
-                    let end = match parts.peek() {
-                        Some(Part::Literal(next)) => rest.find(next.as_str())?,
-                        _ => rest.len(),
-                    };
-                    found.push((*field, &rest[..end]));
-                    rest = &rest[end..];
-                }
-            }
-        }
-        rest.is_empty().then_some(found)
-    }
 }
 
 impl fmt::Debug for Template {
@@ -149,7 +87,15 @@ fn parse_header(text: &str) -> Result<Vec<Part>, InvalidTemplate> {
     if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) || text.trim() != text {
         return Err(InvalidTemplate::NotAHeader);
     }
-    let parts = parse(text, "{signature}", |field| field != Field::Body)?;
+    let in_header = |name: &str| {
+        Ok(match name {
+            "id" => Field::Id,
+            "timestamp" => Field::Timestamp,
+            "signature" => Field::Signature,
+            other => return Err(unknown(other, " and {signature}")),
+        })
+    };
+    let parts = parse(text, in_header)?;
     let signatures = parts.iter().filter(|part| **part == Part::Field(Field::Signature)).count();
     match signatures {
         0 => return Err(InvalidTemplate::NoSignature),
@@ -163,14 +109,36 @@ fn parse_header(text: &str) -> Result<Vec<Part>, InvalidTemplate> {
 }
 
 fn parse_content(text: &str) -> Result<Vec<Part>, InvalidTemplate> {
-    let parts = parse(text, "{body}", |field| field != Field::Signature)?;
+    let parts = parse(text, in_content)?;
     if !parts.contains(&Part::Field(Field::Body)) {
         return Err(InvalidTemplate::NoBody);
     }
     Ok(parts)
 }
 
-fn parse(text: &str, last: &'static str, allowed: impl Fn(Field) -> bool) -> Result<Vec<Part>, InvalidTemplate> {
+fn in_content(name: &str) -> Result<Field, InvalidTemplate> {
+    let header = name.strip_prefix("header:").and_then(|header| HeaderName::from_bytes(header.as_bytes()).ok());
+    Ok(match (name, header) {
+        ("id", _) => Field::Id,
+        ("timestamp", _) => Field::Timestamp,
+        ("method", _) => Field::Method,
+        ("url", _) => Field::Url,
+        ("body", _) => Field::Body,
+        (_, Some(header)) => {
+            if is_late(header.as_str()) {
+                return Err(InvalidTemplate::LateHeader(name.to_owned()));
+            }
+            Field::Header(header.as_str().into())
+        }
+        (other, None) => return Err(unknown(other, ", {method}, {url}, {header:NAME} and {body}")),
+    })
+}
+
+fn unknown(name: &str, others: &'static str) -> InvalidTemplate {
+    InvalidTemplate::Unknown(name.chars().take(40).collect(), others)
+}
+
+fn parse(text: &str, field: impl Fn(&str) -> Result<Field, InvalidTemplate>) -> Result<Vec<Part>, InvalidTemplate> {
     let mut parts = Vec::new();
     let mut literal = String::new();
     let mut chars = text.char_indices().peekable();
@@ -184,11 +152,9 @@ fn parse(text: &str, last: &'static str, allowed: impl Fn(Field) -> bool) -> Res
             '{' => {
                 let inner = &text[at + 1..];
                 let end = inner.find('}').ok_or(InvalidTemplate::Open)?;
-                let name = &inner[..end];
-                let unknown = || InvalidTemplate::Unknown(name.chars().take(40).collect(), last);
-                let field = Field::named(name).filter(|field| allowed(*field)).ok_or_else(unknown)?;
+                let field = field(&inner[..end])?;
                 if !literal.is_empty() {
-                    parts.push(Part::Literal(std::mem::take(&mut literal)));
+                    parts.push(Part::Literal(std::mem::take(&mut literal).into()));
                 }
                 parts.push(Part::Field(field));
                 while chars.next_if(|(next, _)| *next <= at + 1 + end).is_some() {}
@@ -197,7 +163,7 @@ fn parse(text: &str, last: &'static str, allowed: impl Fn(Field) -> bool) -> Res
         }
     }
     if !literal.is_empty() {
-        parts.push(Part::Literal(literal));
+        parts.push(Part::Literal(literal.into()));
     }
     Ok(parts)
 }
@@ -205,6 +171,7 @@ fn parse(text: &str, last: &'static str, allowed: impl Fn(Field) -> bool) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::pattern::read;
     use proptest::prelude::*;
 
     fn template(template: &str, content: &str) -> Result<Template, (bool, InvalidTemplate)> {
@@ -213,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_proves_nothing_is_refused_in_words() {
-        use InvalidTemplate::{NoBody, NoSignature, NotAHeader, Open, Touching, TwoSignatures};
+        use InvalidTemplate::{LateHeader, NoBody, NoSignature, NotAHeader, Open, Touching, TwoSignatures};
         for (header, content, about_header, error) in [
             ("t={timestamp}", "{body}", true, NoSignature),
             ("{signature}{signature}", "{body}", true, TwoSignatures),
@@ -232,9 +199,15 @@ mod tests {
         assert!(!about_header);
         assert_eq!(
             error.to_string(),
-            "unknown placeholder `{timestmp}`: there are {id}, {timestamp} (in seconds) and {body}; a brace itself is written twice"
+            "unknown placeholder `{timestmp}`: there are {id}, {timestamp} (in seconds), {method}, {url}, {header:NAME} and {body}; a brace itself is written twice"
         );
         assert!(matches!(template("{body}{signature}", "{body}"), Err((true, InvalidTemplate::Unknown(..)))));
+        for late in ["host", "Content-Length", "authorization", "webhook-signature"] {
+            let error = template("{signature}", &format!("{{header:{late}}}{{body}}")).unwrap_err();
+            assert_eq!(error, (false, LateHeader(format!("header:{late}"))));
+        }
+        assert!(template("{signature}", "{method}{url}{header:X-Request-Id}{body}").is_ok());
+        assert!(matches!(template("{signature}", "{header:a b}{body}"), Err((false, InvalidTemplate::Unknown(..)))));
         assert!(matches!(template("{signature}", "{signature}{body}"), Err((false, InvalidTemplate::Unknown(..)))));
     }
 
@@ -243,18 +216,18 @@ mod tests {
         let json = template(r#"{{"s":"{signature}"}}"#, "{{{body}}}").unwrap();
         assert_eq!(
             json.header,
-            [Part::Literal(r#"{"s":""#.to_owned()), Part::Field(Field::Signature), Part::Literal(r#""}"#.to_owned())]
+            [Part::Literal(r#"{"s":""#.into()), Part::Field(Field::Signature), Part::Literal(r#""}"#.into())]
         );
-        assert_eq!(json.signed[0], Part::Literal("{".to_owned()));
-        assert_eq!(json.read(r#"{"s":"abc"}"#), Some(vec![(Field::Signature, "abc")]));
+        assert_eq!(json.signed[0], Part::Literal("{".into()));
+        assert_eq!(read(&json.header, r#"{"s":"abc"}"#), Some(vec![(&Field::Signature, "abc")]));
     }
 
     #[test]
-    fn a_header_is_taken_apart_as_it_was_put_together() {
+    fn a_header_is_read_back_as_it_was_written() {
         let own = template("t={timestamp},s={signature}", "{timestamp}.{body}").unwrap();
-        assert_eq!(own.read("t=16,s=ab,cd"), Some(vec![(Field::Timestamp, "16"), (Field::Signature, "ab,cd")]));
+        assert_eq!(read(&own.header, "t=16,s=ab,cd"), Some(vec![(&Field::Timestamp, "16"), (&Field::Signature, "ab,cd")]));
         for other in ["", "t=16", "t=16;s=ab", "x t=16,s=ab"] {
-            assert_eq!(own.read(other), None, "{other}");
+            assert_eq!(read(&own.header, other), None, "{other}");
         }
         assert!(own.signs_time() && !own.hides_time());
         assert!(template("{signature}", "{timestamp}.{body}").unwrap().hides_time());
@@ -264,7 +237,7 @@ mod tests {
         #[test]
         fn no_text_panics_the_parser(header in "[{}a-z=, ]{0,30}", content in "[{}a-z._é]{0,30}", value in ".{0,30}") {
             if let Ok(template) = template(&header, &content) {
-                let _ = template.read(&value);
+                let _ = read(&template.header, &value);
             }
         }
     }

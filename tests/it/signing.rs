@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tenterhook::clock::Clock;
-use tenterhook::signing::{Secret, VerifyError, verify};
+use tenterhook::signing::{Secret, SignedRequest, VerifyError, verify};
 
 use crate::harness::{Received, Receiver, SECRET, Server, head, webhook};
 
@@ -13,7 +13,12 @@ fn secret(text: &str) -> Secret {
 }
 
 fn holds(request: &Received, text: &str) -> bool {
-    let verdict = verify(&request.headers, &request.body, &[secret(text)], Clock::System.now(), Duration::from_secs(300));
+    let verdict = verify(
+        &SignedRequest::new(&request.headers, &request.body),
+        &[secret(text)],
+        Clock::System.now(),
+        Duration::from_secs(300),
+    );
     match verdict {
         Ok(_) => true,
         Err(VerifyError::NoMatch { .. }) => false,
@@ -112,7 +117,7 @@ async fn secrets_are_made_in_the_form_that_the_dialect_has() {
         let text = shown(&server, scheme).await["secret"].as_str().unwrap().to_owned();
         assert!(text.starts_with(prefix) && text.len() == length, "{scheme}: {text}");
     }
-    // From one kind to the other, by hand: `v1a`, with the public key in the answer.
+    // From one kind to the other, manually: `v1a`, with the public key in the answer.
     let key = Secret::generate_ed25519();
     let (status, problem) =
         server.http().post("/v1/webhooks/sha256/rotate-secret", format!("{{\"secret\": \"{}\"}}", key.expose())).await;
