@@ -12,7 +12,7 @@ use crate::model::EventType;
 /// types of its own it takes some 15 MB.
 #[derive(Debug)]
 pub struct Index {
-    /// Names that stand in patterns.
+    /// Names that patterns have.
     names: HashMap<Box<str>, Name>,
     /// From a node by a name to the next.
     literals: HashMap<(NodeId, Name), NodeId>,
@@ -143,7 +143,7 @@ impl Index {
     }
 }
 
-/// What is numbered here stands in configuration files, of which all together have far fewer than 2³² bytes.
+/// What is numbered here comes from configuration files, of which all together have far fewer than 2³² bytes.
 fn number(number: usize) -> u32 {
     u32::try_from(number).expect("2^32 patterns do not fit into the files of a configuration")
 }
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_webhooks_with_types_of_their_own_cost_as_much_as_one() {
+    fn a_hundred_thousand_webhooks_of_other_types_cost_as_much_as_one() {
         let patterns: Vec<Vec<Pattern>> =
             (0..100_000).map(|n| vec![Pattern::parse(&format!("tenant.t{n}.order.created")).unwrap()]).collect();
         let index = Index::new(patterns.iter().enumerate().map(|(number, patterns)| (number, patterns.as_slice())));

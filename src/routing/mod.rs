@@ -5,6 +5,6 @@ mod filter;
 mod index;
 mod pattern;
 
-pub use filter::{FieldPath, Filter, FilterInput, InvalidFilter, Mismatch};
+pub use filter::{FIELDS, FieldPath, Filter, FilterInput, InvalidFilter, Mismatch, OPERATORS, OperatorRow};
 pub use index::Index;
 pub use pattern::{InvalidPattern, Pattern};

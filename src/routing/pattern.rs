@@ -48,11 +48,11 @@ impl Pattern {
         }
         for segment in text.split('.') {
             if segment.is_empty() {
-                return refuse(format!("`{shown}` has an empty segment: dots stand between names, as in order.created"));
+                return refuse(format!("`{shown}` has an empty segment: dots separate names, as in order.created"));
             }
             if segment.contains('*') && !matches!(segment, "*" | "**") {
                 return refuse(format!(
-                    "`{shown}` has a wildcard inside the segment `{segment}`: * stands for one whole segment and ** for any \
+                    "`{shown}` has a wildcard inside the segment `{segment}`: * is one whole segment and ** for any \
                      number of them, so write a whole segment (order.*), or list the types one by one"
                 ));
             }
@@ -175,7 +175,7 @@ mod tests {
         let error = Pattern::parse("circuit_*.x").unwrap_err().to_string();
         assert_eq!(
             error,
-            "pattern `circuit_*.x` has a wildcard inside the segment `circuit_*`: * stands for one whole segment and ** for \
+            "pattern `circuit_*.x` has a wildcard inside the segment `circuit_*`: * is one whole segment and ** for \
              any number of them, so write a whole segment (order.*), or list the types one by one"
         );
         assert!(Pattern::parse("a.***").is_err());

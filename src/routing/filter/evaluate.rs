@@ -5,8 +5,12 @@ use serde_json::Value;
 use super::value::{compare, is_plain, loosely_equal};
 use super::{Clause, Comparison, Condition, Mismatch, Operand, Operator, Reference, STEPS_MAX};
 
+/// Bytes of text that a regular expression gets for a step: many expressions over one long text are as bounded as many
+/// values.
+const REGEX_BYTES_PER_STEP: usize = 8;
+
 /// # Errors
-/// More than [`STEPS_MAX`] values had to be looked at.
+/// More than [`STEPS_MAX`] values had to be compared.
 pub(super) fn holds(condition: &Condition, root: &Value) -> Result<bool, Mismatch> {
     let mut evaluation = Evaluation::new(root);
     let holds = evaluation.holds(condition, Some(root));
@@ -19,7 +23,7 @@ pub(super) fn holds(condition: &Condition, root: &Value) -> Result<bool, Mismatc
 
 pub(super) struct Evaluation<'v> {
     root: &'v Value,
-    /// Positions in the arrays that are being looked at, outermost first.
+    /// Positions in the arrays that are being compared, outermost first.
     indexes: Vec<usize>,
     steps: u32,
 }
@@ -64,8 +68,12 @@ impl<'v> Evaluation<'v> {
 
     /// `None`: the operator cannot be asked of such a value.
     pub(super) fn compares(&mut self, comparison: &Comparison, input: &Value) -> Option<bool> {
+        if let Operand::Regex(regex) = &comparison.operand {
+            let text = input.as_str()?;
+            return self.spend(text.len() / REGEX_BYTES_PER_STEP).then(|| regex.is_match(text));
+        }
         let operand = self.operand(&comparison.operand)?;
-        if let (Operator::In | Operator::Nin | Operator::StartsWith | Operator::EndsWith, Value::Array(list)) =
+        if let (Operator::In | Operator::Nin | Operator::Contains | Operator::StartsWith | Operator::EndsWith, Value::Array(list)) =
             (comparison.operator, operand)
             && !self.spend(list.len())
         {
@@ -74,7 +82,7 @@ impl<'v> Evaluation<'v> {
         compare(comparison.operator, input, operand)
     }
 
-    /// `None`: an `[$index]` outside of an array.
+    /// `None`: an `[$index]` outside of an array, or no value at all.
     pub(super) fn operand<'o>(&self, operand: &'o Operand) -> Option<&'o Value>
     where
         'v: 'o,
@@ -82,6 +90,7 @@ impl<'v> Evaluation<'v> {
         match operand {
             Operand::Value(value) => Some(value),
             Operand::Reference(reference) => reference.resolve(self.root, &self.indexes),
+            Operand::Regex(_) => None,
         }
     }
 
@@ -148,11 +157,11 @@ impl<'v> Evaluation<'v> {
     }
 
     /// For explanations: the same position as [`Self::some`] would have.
-    pub(super) fn at<T>(&mut self, index: usize, look: impl FnOnce(&mut Self) -> T) -> T {
+    pub(super) fn at<T>(&mut self, index: usize, evaluate: impl FnOnce(&mut Self) -> T) -> T {
         self.indexes.push(index);
-        let seen = look(self);
+        let result = evaluate(self);
         self.indexes.pop();
-        seen
+        result
     }
 }
 

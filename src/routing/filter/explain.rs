@@ -1,4 +1,4 @@
-//! Why a filter said no: the first clause that failed, where it stands in the event, and the value that it met.
+//! Why a filter said no: the first clause that failed, its path in the event, and the value that it met.
 
 use std::fmt::Write as _;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use serde_json::Value;
 
 use super::evaluate::Evaluation;
-use super::{Clause, Comparison, Condition, Operand, Operator};
+use super::{Clause, Comparison, Condition, Operand};
 
 /// `data.errorRate: 0.2 is not > 0.5`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub struct Mismatch {
 /// Bytes of a value that are shown: an id or a short text, not a document.
 const SHOWN_BYTES_MAX: usize = 60;
 
-/// Characters of a reason: it is kept with the event for every webhook that just missed it.
+/// Characters of a reason: it is stored with the event for every webhook whose filter refused it.
 const REASON_CHARS_MAX: usize = 300;
 
 /// Alternatives of an `$or` whose reasons are given.
@@ -91,10 +91,13 @@ impl Explanation<'_> {
     }
 
     fn comparison(&mut self, comparison: &Comparison, input: &Value) -> Mismatch {
-        let Some(operand) = self.evaluation.operand(&comparison.operand) else {
-            return self.here("[$index] stands outside of an array".to_owned());
+        let mut shown = match &comparison.operand {
+            Operand::Regex(regex) => show(&Value::String(regex.as_str().to_owned())),
+            other => match self.evaluation.operand(other) {
+                Some(operand) => show(operand),
+                None => return self.here("[$index] is outside of an array".to_owned()),
+            },
         };
-        let mut shown = show(operand);
         if let Operand::Reference(reference) = &comparison.operand {
             let _ = write!(shown, " ({})", reference.as_str());
         }
@@ -102,7 +105,7 @@ impl Explanation<'_> {
         let value = show(input);
         let reason = match self.evaluation.compares(comparison, input) {
             Some(_) => format!("{value} {failed} {shown}"),
-            None => format!("{value} cannot be asked whether it {} {shown}", asked(comparison.operator)),
+            None => format!("{value} cannot be asked whether it {} {shown}", comparison.operator.asked()),
         };
         self.here(reason)
     }
@@ -174,21 +177,6 @@ impl Explanation<'_> {
             }
             Clause::Not(_) => self.here("satisfies what $not excludes".to_owned()),
         }
-    }
-}
-
-fn asked(operator: Operator) -> &'static str {
-    match operator {
-        Operator::Eq => "equals",
-        Operator::Neq => "differs from",
-        Operator::Gt => "is >",
-        Operator::Gte => "is >=",
-        Operator::Lt => "is <",
-        Operator::Lte => "is <=",
-        Operator::In => "is in",
-        Operator::Nin => "is not in",
-        Operator::StartsWith => "starts with",
-        Operator::EndsWith => "ends with",
     }
 }
 

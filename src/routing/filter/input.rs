@@ -1,10 +1,10 @@
-//! What a filter sees of an event: read at most once, and only when some candidate has a filter.
+//! What filters and order keys see of an event: read at most once, and only when one of them asks.
 
 use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 
-use super::Mismatch;
+use super::{Mismatch, lenient};
 use crate::model::Event;
 
 /// One event, for the filters of all its webhooks.
@@ -41,6 +41,9 @@ fn read(event: &Event) -> Result<Value, Mismatch> {
 }
 
 fn read_json(field: &str, text: &[u8]) -> Result<Value, Mismatch> {
-    // What was published is JSON, but may still nest deeper or write greater numbers than we hold in memory.
-    serde_json::from_slice(text).map_err(|error| Mismatch::new(field, format!("filters cannot read it: {error}")))
+    match serde_json::from_slice(text) {
+        Ok(value) => Ok(value),
+        // Stored by an older version, which accepted more than a `Value` can hold: what can be read of it is read.
+        Err(error) => lenient::read(text).ok_or_else(|| Mismatch::new(field, format!("filters cannot read it: {error}"))),
+    }
 }

@@ -2,29 +2,11 @@
 
 use serde_json::{Map, Value};
 
+use super::operators::{meant, names};
 use super::value::is_plain;
-use super::{Clause, Comparison, Condition, DEPTH_MAX, InvalidFilter, NODES_MAX, Operand, Operator, Reference};
-
-/// What an event has, from a filter's point of view.
-const FIELDS: [&str; 6] = ["id", "type", "timestamp", "data", "metadata", "tenant"];
-
-const OPERATORS: [&str; 15] = [
-    "$eq",
-    "$neq",
-    "$gt",
-    "$gte",
-    "$lt",
-    "$lte",
-    "$in",
-    "$nin",
-    "$startsWith",
-    "$endsWith",
-    "$exist",
-    "$or",
-    "$and",
-    "$not",
-    "$ref",
-];
+use super::{
+    Clause, Comparison, CompiledRegex, Condition, DEPTH_MAX, FIELDS, InvalidFilter, NODES_MAX, Operand, Operator, Reference,
+};
 
 /// How alike two words must be for the one to be suggested for the other.
 const LIKENESS_MIN: f64 = 0.7;
@@ -46,7 +28,7 @@ pub(super) fn parse(filter: &Value) -> Result<Condition, Vec<InvalidFilter>> {
 enum Level {
     /// Fields of the event: the root, and `$or`, `$and` and `$not` there.
     Event,
-    /// Fields of whatever JSON there is.
+    /// Fields of any JSON.
     Value,
 }
 
@@ -124,7 +106,7 @@ impl Parser {
             match (key.as_str(), level) {
                 ("$or" | "$and", _) => clauses.extend(self.alternatives(key, value, level)),
                 ("$not", _) => clauses.extend(self.condition(value, level).map(Clause::Not)),
-                (key, Level::Event) if OPERATORS.contains(&key) => self.refuse(format!(
+                (key, Level::Event) if names().contains(&key) => self.refuse(format!(
                     "{key} compares a value, and here is the event itself: name a field first, as in data.amount = {{ \"{key}\" = … }}"
                 )),
                 ("$exist", Level::Value) => match value {
@@ -147,24 +129,24 @@ impl Parser {
         (self.problems.len() == problems_before).then_some(condition)
     }
 
-    /// Which keys cannot stand beside each other: the meaning would be anybody's guess.
+    /// Which keys exclude each other in one table: the meaning would be a guess.
     fn check_company(&mut self, table: &Map<String, Value>) -> bool {
         if table.len() == 1 {
             return true;
         }
         if table.contains_key("$ref") {
-            self.refuse("$ref stands alone in its table: it is the value that this field has to have");
+            self.refuse("$ref is alone in its table: it is the value that this field has to have");
             return false;
         }
         if table.get("$exist") == Some(&Value::Bool(false)) {
-            self.refuse("$exist = false stands alone: a missing field has nothing else to compare");
+            self.refuse("$exist = false is alone: a missing field has nothing else to compare");
             return false;
         }
         let compares = table.keys().find(|key| Operator::from_key(key).is_some() || *key == "$exist");
         let field = table.keys().find(|key| !key.starts_with('$'));
         if let (Some(operator), Some(field)) = (compares, field) {
             self.refuse(format!(
-                "the operator {operator} and the field `{field}` stand in one table: {operator} compares the whole value, so put \
+                "the operator {operator} and the field `{field}` are in one table: {operator} compares the whole value, so put \
                  both into $and = [{{ … }}, {{ … }}]"
             ));
             return false;
@@ -190,7 +172,8 @@ impl Parser {
     }
 
     fn comparison(&mut self, operator: Operator, key: &str, value: &Value) -> Option<Comparison> {
-        if let Value::Object(table) = value
+        if operator != Operator::Regex
+            && let Value::Object(table) = value
             && let Some(first) = table.keys().find(|key| key.starts_with('$'))
         {
             if table.len() > 1 || first != "$ref" {
@@ -201,6 +184,7 @@ impl Parser {
             return Some(Comparison { operator, operand: Operand::Reference(reference) });
         }
         let expected = match operator {
+            Operator::Regex => return self.regex(value),
             Operator::Eq | Operator::Neq => None,
             Operator::Gt | Operator::Gte | Operator::Lt | Operator::Lte => {
                 let fits = matches!(value, Value::String(_) | Value::Number(_));
@@ -213,7 +197,7 @@ impl Parser {
                 };
                 (!fits).then_some("a list of plain values, or a text to look for")
             }
-            Operator::StartsWith | Operator::EndsWith => {
+            Operator::Contains | Operator::StartsWith | Operator::EndsWith => {
                 let fits = match value {
                     Value::Array(members) => members.iter().all(Value::is_string),
                     other => other.is_string(),
@@ -226,6 +210,21 @@ impl Parser {
             return None;
         }
         self.count_within(value).then(|| Comparison { operator, operand: Operand::Value(value.clone()) })
+    }
+
+    fn regex(&mut self, value: &Value) -> Option<Comparison> {
+        let Value::String(pattern) = value else {
+            self.refuse(format!("$regex takes a regular expression as a text, not {}", kind(value)));
+            return None;
+        };
+        match CompiledRegex::new(pattern) {
+            Ok(regex) if self.count() => Some(Comparison { operator: Operator::Regex, operand: Operand::Regex(regex) }),
+            Ok(_) => None,
+            Err(problem) => {
+                self.refuse(problem);
+                None
+            }
+        }
     }
 
     fn count_within(&mut self, value: &Value) -> bool {
@@ -244,26 +243,12 @@ impl Parser {
             self.refuse(format!("$ref is the path of another field, as in \"data.account.id\", not {}", kind(value)));
             return None;
         };
-        match Reference::parse(text) {
-            Ok(reference) if FIELDS.contains(&reference.field()) => Some(reference),
-            Ok(reference) => {
-                let field = reference.field().to_owned();
-                self.refuse(format!("`{text}` begins with `{field}`, which an event does not have{}", suggestion(&field)));
-                None
-            }
-            Err(problem) => {
-                self.refuse(problem);
-                None
-            }
-        }
+        Reference::parse(text).map_err(|problem| self.refuse(problem)).ok()
     }
 
     fn unknown_operator(&mut self, key: &str) {
-        let hint = match closest(key, &OPERATORS) {
-            Some(near) => format!(", did you mean `{near}`?"),
-            None => format!(": there are {}", OPERATORS.join(", ")),
-        };
-        self.refuse(format!("unknown operator `{key}`{hint}"));
+        let hint = meant(key).map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
+        self.refuse(format!("unknown operator `{key}`{hint}: there are {}", names().join(", ")));
     }
 
     fn unknown_field(&mut self, key: &str) {

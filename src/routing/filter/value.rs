@@ -50,6 +50,9 @@ pub(super) fn compare(operator: Operator, value: &Value, operand: &Value) -> Opt
         Operator::Lte => ordered(value, operand, Ordering::is_le),
         Operator::In => within(value, operand),
         Operator::Nin => within(value, operand).map(|inside| !inside),
+        Operator::Contains => edge(value, operand, |text, part| text.contains(part)),
+        // Its operand is no value.
+        Operator::Regex => None,
         Operator::StartsWith => edge(value, operand, |text, part| text.starts_with(part)),
         Operator::EndsWith => edge(value, operand, |text, part| text.ends_with(part)),
     }
