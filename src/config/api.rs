@@ -9,16 +9,17 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use zeroize::Zeroizing;
 
+use super::keys::secret::Slips;
 use super::load::Loaded;
-use super::parse::parse;
-use super::report::Report;
-use super::settings::{Origin, Place, WebhookSettings};
-use super::tree::{Node, Table, Value};
-use super::webhook::{self, Policies, Surroundings};
+use super::settings::{Location, Origin, WebhookSettings};
+use crate::config::keys::webhook::{self, Policies, Surroundings};
+use crate::config::text::parse::parse;
+use crate::config::text::report::Report;
+use crate::config::text::tree::{Node, Table, Value};
 use crate::model::{Timestamp, WebhookId};
 
-/// What only who edits the file may set: the one opens addresses, the other reads files of this machine, and a token for
-/// the API, a tenant's least of all, is no leave for either.
+/// What only the file may set: `network` opens addresses and `tls` reads files of this machine. A token for the API, least
+/// of all a tenant's, permits neither.
 const FILE_ONLY: [(&str, &str); 2] = [
     (
         "network",
@@ -44,7 +45,7 @@ pub struct Judged {
     pub fields: Fields,
 }
 
-/// Where each field of a body stands in the text that was made of it.
+/// The position of each field of a body in the text that was made of it.
 #[derive(Debug, Default)]
 pub struct Fields {
     line_starts: Vec<usize>,
@@ -52,12 +53,12 @@ pub struct Fields {
     spans: Vec<(usize, usize, String)>,
 }
 
-/// Who may be told where a URL leads: a new one is judged, one that was taken before is left to the guard that looks at
-/// each address when it is dialled.
+/// Whether a webhook is new. The URL of a new one is checked; one that was accepted before is left to the guard that
+/// checks each address when it is dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judge {
     New,
-    Kept,
+    Accepted,
 }
 
 impl Loaded {
@@ -101,7 +102,8 @@ impl Loaded {
         let confined = body.get("tenant").is_some_and(Json::is_string).then(|| self.defaults.for_a_tenant());
         let defaults = confined.as_ref().unwrap_or(&self.defaults);
         let network = (judge == Judge::New).then_some(&self.settings.network);
-        let mut around = Surroundings { defaults, network, policies: Policies::default() };
+        let slips = if judge == Judge::New { Slips::New } else { Slips::Accepted };
+        let mut around = Surroundings { defaults, network, slips, policies: Policies::default(), stages: Vec::new() };
         let entry = root.get("webhooks").and_then(|webhooks| match &webhooks.node.value {
             Value::Table(table) => table.get(id.as_str()),
             _ => None,
@@ -125,22 +127,22 @@ impl Loaded {
         }
     }
 
-    /// What a webhook becomes that was taken before and is not valid any more: disabled, so that what waits for it is
-    /// held until somebody mends it.
+    /// What a webhook becomes that was accepted before and is not valid any more: disabled, so that what waits for it is
+    /// held until somebody fixes it.
     pub fn suspended(&self, id: &WebhookId, body: &Map<String, Json>, times: (Timestamp, Timestamp)) -> Option<Judged> {
         let least = ["url", "events", "tenant", "description"];
-        let mut kept: Map<String, Json> = body
+        let mut reduced: Map<String, Json> = body
             .iter()
             .filter(|(key, _)| least.contains(&key.as_str()))
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
-        kept.insert("enabled".to_owned(), false.into());
-        kept.insert("transform".to_owned(), Json::Array(Vec::new()));
-        self.api_webhook(id, &kept, times, Judge::Kept).ok()
+        reduced.insert("enabled".to_owned(), false.into());
+        reduced.insert("transform".to_owned(), Json::Array(Vec::new()));
+        self.api_webhook(id, &reduced, times, Judge::Accepted).ok()
     }
 
-    /// Whether it is where a problem of this webhook of the API stands.
-    pub fn is_place_of_api(place: &Place, id: &WebhookId) -> bool {
+    /// Whether it is a place within this webhook of the API.
+    pub fn is_place_of_api(place: &Location, id: &WebhookId) -> bool {
         *place.file == *place_file(id)
     }
 
@@ -155,7 +157,7 @@ impl Loaded {
     }
 }
 
-/// What stands as the file of a webhook of the API in logs.
+/// What logs show as the file of a webhook of the API.
 fn place_file(id: &WebhookId) -> PathBuf {
     PathBuf::from(format!("(API) {id}"))
 }
@@ -202,7 +204,7 @@ impl Fields {
         found.map(|(_, _, pointer)| pointer.clone()).unwrap_or_default()
     }
 
-    pub fn of_place(&self, place: &Place) -> String {
+    pub fn of_place(&self, place: &Location) -> String {
         self.at(place.line as usize, place.column as usize)
     }
 }
@@ -216,7 +218,7 @@ fn escape(key: &str) -> String {
 fn toml(value: &Json, field: &str, out: &mut String) -> Result<(), FieldProblem> {
     let refuse = |message: &str| Err(FieldProblem { field: field.to_owned(), message: message.to_owned(), help: None });
     match value {
-        Json::Null => return refuse("null cannot stand within a value: leave the field out"),
+        Json::Null => return refuse("null is not allowed within a value: leave the field out"),
         Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(number), _) => out.push_str(&number.to_string()),

@@ -1,21 +1,24 @@
 //! Loading: from a path to settings, or to every problem there is. Owns what a reload needs besides the settings: the
-//! fingerprint, what to watch, and the way back from a place to its line.
+//! fingerprint, and what to watch.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::document::Document;
-use super::event_types::{self, SchemaFiles};
-use super::files::{Files, Looked};
-use super::gather::{Env, Gathered, gather};
-use super::problem::{Draft, Problem, Problems, Severity};
-use super::report::Report;
-use super::settings::{Place, Settings};
-use super::sources::Sources;
-use super::transform;
-use super::webhook::{self, Policies, Policy, Surroundings};
+use super::settings::{Location, Settings};
+use crate::config::keys::document::Document;
+use crate::config::keys::event_types::{self, SchemaFiles};
+use crate::config::keys::secret::Slips;
+use crate::config::keys::transform;
+use crate::config::keys::webhook::{self, Policies, PolicyDraft, Surroundings};
+use crate::config::text::files::{FileReads, Files};
+use crate::config::text::gather::{Env, Gathered, gather};
+use crate::config::text::problem::{Draft, Problem, Problems};
+use crate::config::text::report::Report;
+use crate::config::text::source_map::SourceMap;
+use crate::config::text::tree::Value;
+use crate::model::TransformStep;
 
 /// A configuration that is whole, and what it was made of.
 pub struct Loaded {
@@ -24,14 +27,18 @@ pub struct Loaded {
     pub fingerprint: String,
     /// Every file read: config.toml, included ones, those of `${file:…}`.
     pub files: Vec<PathBuf>,
+    /// How many of `files` are config.toml and the files that it includes: they come first.
+    pub config_files: usize,
+    /// Whether the files hold any table at all: without one they declare nothing.
+    pub has_tables: bool,
     /// Directories whose listing matters to `include`; they need not exist.
     pub include_dirs: Vec<PathBuf>,
     /// What is allowed, but probably not meant.
     pub warnings: Vec<Problem>,
-    sources: Sources,
-    looked: Looked,
+    pub(super) sources: Arc<SourceMap>,
+    reads: FileReads,
     /// `[defaults]`, which webhooks of the API have too.
-    pub(super) defaults: Policy,
+    pub(super) defaults: PolicyDraft,
 }
 
 /// Reads a configuration from disk. `env` gives environment variables.
@@ -40,6 +47,17 @@ pub struct Loaded {
 /// Everything that is wrong with it, in all its files, in their order.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Problems> {
     load_from(&Files::disk(), path, env)
+}
+
+/// Texts that stand in for files, by path.
+pub type Texts = BTreeMap<PathBuf, Vec<u8>>;
+
+/// As [`load`], with texts in place of some files: for a configuration that a program holds, which may include files.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_over(path: &Path, texts: &Texts, env: Env<'_>) -> Result<Loaded, Problems> {
+    load_from(&Files::over(texts), path, env)
 }
 
 /// As [`load`], from memory: `config.toml` as given, and other files by path. For tests and fuzzing.
@@ -55,48 +73,72 @@ pub fn load_str(text: &str, others: &BTreeMap<PathBuf, Vec<u8>>, env: Env<'_>) -
 
 fn load_from(files: &Files<'_>, path: &Path, env: Env<'_>) -> Result<Loaded, Problems> {
     let mut report = Report::default();
-    let gathered = gather_apart(files, path, env, &mut report);
+    let gathered = gather_in_thread(files, path, env, &mut report);
     let mut schemas = SchemaFiles::default();
     let (settings, unread, defaults) = settings(&gathered, path, files, &mut schemas, &mut report);
-    let Gathered { files: mut paths, include_dirs, mut fingerprint, .. } = gathered;
+    let has_tables = gathered.root.entries().iter().any(|entry| matches!(entry.node.value, Value::Table(_)));
+    let Gathered { files: mut paths, config_files, include_dirs, mut fingerprint, .. } = gathered;
     if !schemas.paths.is_empty() {
         schemas.content.add(fingerprint.as_bytes());
         fingerprint = schemas.content.finish();
         paths.append(&mut schemas.paths);
     }
+    let config_files = paths[..config_files].iter().filter(|path| !files.is_fixed(path)).count();
+    paths.retain(|path| !files.is_fixed(path));
     let errors = report.errors();
     let (problems, warnings, sources) = report.finish();
-    let (files, looked) = (paths, files.looked());
+    let sources = Arc::new(sources);
+    let (files, reads) = (paths, files.reads());
     if problems.is_empty() && errors == 0 {
-        return Ok(Loaded { settings, fingerprint, files, include_dirs, warnings, sources, looked, defaults });
+        return Ok(Loaded {
+            settings,
+            fingerprint,
+            files,
+            config_files,
+            has_tables,
+            include_dirs,
+            warnings,
+            sources,
+            reads,
+            defaults,
+        });
     }
-    let draft = Arc::new(Draft { settings, unread, whole: !sources.any_broken() });
-    Err(Problems { problems, files, include_dirs, fingerprint, draft })
+    let Unread { webhooks: unread, stages: unread_stages } = unread;
+    let draft = Arc::new(Draft { settings, unread, unread_stages, whole: !sources.any_broken() });
+    Err(Problems { problems, files, include_dirs, fingerprint, draft, sources })
 }
 
-/// In a thread of its own. What is read, texts and trees, is many times larger than what is made of it, and goes when that
-/// is made: allocators keep threads apart, so it goes as a whole instead of leaving holes between what stays.
-fn gather_apart(files: &Files<'_>, path: &Path, env: Env<'_>, report: &mut Report) -> Gathered {
-    let apart = std::thread::scope(|scope| {
+/// In a thread of its own. Texts and trees are many times larger than the settings that are made of them, and are freed
+/// afterwards. Allocators separate threads, so this memory is freed as a whole instead of leaving holes between what stays.
+fn gather_in_thread(files: &Files<'_>, path: &Path, env: Env<'_>, report: &mut Report) -> Gathered {
+    let gathered = std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("config".to_owned());
         thread.spawn_scoped(scope, || gather(files, path, env, &mut *report)).ok().map(std::thread::ScopedJoinHandle::join)
     });
-    match apart {
+    match gathered {
         Some(Ok(gathered)) => gathered,
         Some(Err(panic)) => std::panic::resume_unwind(panic),
-        // No thread to be had.
+        // The system has no thread left.
         None => gather(files, path, env, report),
     }
 }
 
-/// Every part is read whatever is wrong with the others; with the webhooks that could not be.
+/// What could be read of webhooks that have problems.
+#[derive(Default)]
+struct Unread {
+    webhooks: Vec<String>,
+    /// Their transformers: they are judged together with all other problems.
+    stages: Vec<(TransformStep, Location)>,
+}
+
+/// Every part is read, no matter what is wrong with the others; with the webhooks that could not be read.
 fn settings(
     gathered: &Gathered,
     path: &Path,
     files: &Files<'_>,
     schemas: &mut SchemaFiles,
     report: &mut Report,
-) -> (Settings, Vec<String>, Policy) {
+) -> (Settings, Unread, PolicyDraft) {
     let config_dir = path.parent().unwrap_or(Path::new(""));
     let document = Document::new(&gathered.root, report);
     let server = document.server(&gathered.pems, report);
@@ -106,17 +148,24 @@ fn settings(
     let (network, network_egress, network_is_whole) = document.network(report);
     let defaults = match document.table("defaults", "[defaults]", report) {
         Some(table) => webhook::defaults(table, report),
-        None => Policy::default(),
+        None => PolicyDraft::default(),
     };
     let network_known = network_is_whole.then_some(&network);
-    let mut around = Surroundings { defaults: &defaults, network: network_known, policies: Policies::default() };
-    let (mut webhooks, mut unread) = (BTreeMap::new(), Vec::new());
+    let mut around = Surroundings {
+        defaults: &defaults,
+        network: network_known,
+        slips: Slips::InFile,
+        policies: Policies::default(),
+        stages: Vec::new(),
+    };
+    let (mut webhooks, mut unread) = (BTreeMap::new(), Unread::default());
     for (entry, table) in document.named("webhooks", report) {
         match webhook::webhook(entry, table, &mut around, report) {
             Some(webhook) => drop(webhooks.insert(webhook.id.clone(), Arc::new(webhook))),
-            None => unread.push(entry.key.name.clone()),
+            None => unread.webhooks.push(entry.key.name.clone()),
         }
     }
+    unread.stages = around.stages;
     let mut transformers = BTreeMap::new();
     for (entry, table) in document.named("transformers", report) {
         if let Some(transformer) = transform::transformer(entry, table, report) {
@@ -143,10 +192,10 @@ fn settings(
 }
 
 impl Loaded {
-    /// Whether every file that it was read from, and every directory that was looked through, is on disk as it was then:
-    /// reading it again would come to the same.
+    /// Whether every file that it was read from, and every directory that was listed, is on disk as it was then:
+    /// reading it again would give the same settings.
     pub fn is_on_disk(&self) -> bool {
-        self.looked.is_on_disk()
+        self.reads.is_on_disk()
     }
 
     /// Certificates and keys, each a file that is watched like config.toml itself; those of `[defaults]` too, which webhooks
@@ -158,26 +207,7 @@ impl Loaded {
     /// Without the files' texts, which only show where a problem is: for the time when there is none any more.
     #[must_use]
     pub fn without_texts(self) -> Self {
-        Self { sources: Sources::default(), ..self }
-    }
-
-    /// A problem found later (a module that is missing, options that it refuses) at a place of these settings.
-    pub fn problem_at(&self, place: &Place, message: String, help: Option<String>) -> Problem {
-        let span = self.sources.span_of(place);
-        let excerpts = span.and_then(|span| self.sources.excerpt(span, None)).into_iter().collect();
-        let (file, line, column) = (place.file.to_path_buf(), place.line as usize, place.column as usize);
-        Problem { severity: Severity::Error, file, line, column, message, help, excerpts }
-    }
-
-    /// These problems as the reason why this configuration is refused after all.
-    pub fn refused(&self, problems: Vec<Problem>) -> Problems {
-        Problems {
-            problems,
-            files: self.files.clone(),
-            include_dirs: self.include_dirs.clone(),
-            fingerprint: self.fingerprint.clone(),
-            draft: Arc::new(Draft { settings: self.settings.clone(), unread: Vec::new(), whole: true }),
-        }
+        Self { sources: Arc::default(), ..self }
     }
 }
 

@@ -1,50 +1,47 @@
-//! config.toml: its shape, its problems (all at once, each with its place), and the validated settings. Refuses
+//! config.toml: its keys, its problems (all at once, each with its place), and the validated settings. Refuses
 //! handles: nothing here opens a socket, a store or a module.
 //!
-//! Text becomes a tree with places (`parse`), its strings are filled in (`interpolate`), files are merged (`gather`),
-//! and typed readers walk the tree (`document`, `webhook`, …), reporting instead of stopping.
+//! `text` turns files into one tree with places, `keys` reads the tables of that tree and reports every problem,
+//! `load` runs both, `api` does the same for webhooks that the API makes.
 
 mod api;
-mod catalogue;
-mod document;
-mod egress;
-mod event_types;
-mod files;
-mod gather;
-mod headers;
-mod interpolate;
-mod json;
-mod lane;
+mod keys;
+mod late;
 mod load;
-mod mask;
-mod parse;
-mod problem;
-mod protection;
-mod ranges;
-mod read;
-mod report;
-mod retry;
 mod schema;
 mod settings;
-mod sources;
-mod syntax;
+pub(crate) mod show;
 #[cfg(test)]
 mod tests;
-mod tokens;
-mod transform;
-mod tree;
-mod units;
-mod webhook;
+mod text;
+mod write;
 
 pub use api::{FieldProblem, Fields, Judge, Judged};
-pub use catalogue::{PRESETS, Preset, PresetType};
-pub use event_types::{EventTypeSettings, Schema};
-pub use load::{Loaded, load, load_str};
-pub use problem::{Draft, Problem, Problems, Severity};
-pub use protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
+pub use keys::catalogue::{PRESETS, Preset, PresetType};
+pub use keys::event_types::{EventTypeSettings, Schema};
+pub(crate) use keys::key::{Key, Kind};
+pub use keys::protection::{CorsSettings, ProtectionSettings, Quota, RateLimits, TlsSettings};
+pub use load::{Loaded, Texts, load, load_over, load_str};
 pub use schema::schema;
+pub(crate) use schema::{shown_properties, webhook_properties};
 pub use settings::{
-    LanePolicy, OrderBy, OrderPolicy, Origin, Place, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings,
+    LanePolicy, Location, OrderBy, OrderPolicy, Origin, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings,
     TokenSettings, TransformerSettings, WebhookPolicy, WebhookSettings,
 };
-pub(crate) use units::parse_duration;
+pub use text::problem::{Draft, Problem, Problems, Severity};
+pub(crate) use text::units::parse_duration;
+pub use write::{VARIABLE, toml_key, toml_value};
+
+/// The keys of a webhook, as the registry has them.
+pub(crate) fn webhook_keys() -> impl Iterator<Item = &'static Key> {
+    keys::webhook::rows::ROWS.iter().map(|row| &row.key)
+}
+
+/// The keys of a top-level table, `server` or `retention`.
+#[cfg(test)]
+pub(crate) fn table_keys(table: &str) -> Vec<&'static str> {
+    match keys::document::ROOT.get(table).map(|key| key.kind) {
+        Some(Kind::Table(keys)) => keys.names(),
+        other => panic!("[{table}] is no plain table: {other:?}"),
+    }
+}

@@ -1,4 +1,4 @@
-//! The validated settings: what the rest of the house sees of config.toml.
+//! The validated settings: what the other modules see of config.toml.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::event_types::EventTypeSettings;
-use super::protection::ProtectionSettings;
+use crate::config::keys::event_types::EventTypeSettings;
+use crate::config::keys::protection::ProtectionSettings;
 use crate::model::{
-    BatchPolicy, BreakerPolicy, EndpointUrl, EventType, Limits, NetworkEgress, NetworkPolicy, OnGap, Rate, RetryPolicy,
+    BatchPolicy, BreakerPolicy, EndpointUrl, EventType, Limits, NetworkEgress, NetworkPolicy, OnFailure, Rate, RetryPolicy,
     StorageKeys, Timestamp, TransformStep, WebhookEgress, WebhookId,
 };
 use crate::routing::{FieldPath, Filter, Pattern};
-use crate::signing::{Secret, SignatureSpec};
+use crate::signing::{Scheme, Secret, SignatureSpec};
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -60,7 +60,7 @@ pub struct TokenSettings {
     pub scopes: Vec<Scope>,
     /// Sees and manages only what is this tenant's; `None`: everything.
     pub tenant: Option<Arc<str>>,
-    pub place: Place,
+    pub place: Location,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +83,8 @@ pub struct StorageSettings {
 pub struct RetentionSettings {
     pub events: Duration,
     pub failed: Duration,
+    /// How long the deliveries of a webhook that disappeared from the file are held before they are cancelled; default 1 h.
+    pub removed: Duration,
     /// The audit log; default 90 d.
     pub audit: Duration,
 }
@@ -94,15 +96,15 @@ pub struct WebhookSettings {
     pub id: WebhookId,
     pub url: EndpointUrl,
     pub events: Box<[Pattern]>,
-    /// Where each stage was declared (a default's stands in `[defaults]`): as many as `transform` has.
-    pub transform_places: Box<[Place]>,
-    /// `None`: one is generated and kept in the store, unless nothing is signed.
+    /// Where each stage was declared (a default's is in `[defaults]`): as many as `transform` has.
+    pub transform_places: Box<[Location]>,
+    /// `None`: one is generated and stored, unless nothing is signed.
     pub secret: Option<Secret>,
     /// Those that it replaces: they sign too, newest first.
     pub previous_secrets: Box<[Secret]>,
     pub description: Option<Box<str>>,
     pub tenant: Option<Arc<str>>,
-    pub place: Place,
+    pub place: Location,
     pub origin: Origin,
     pub policy: Arc<WebhookPolicy>,
 }
@@ -124,6 +126,33 @@ pub struct WebhookPolicy {
     pub lane: LanePolicy,
     pub egress: WebhookEgress,
     pub metadata: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Default for WebhookPolicy {
+    /// What a webhook has that sets nothing, under a file that has no `[defaults]`.
+    fn default() -> Self {
+        Self {
+            filter: None,
+            transform: Vec::new(),
+            signature: Arc::new([SignatureSpec::new(Scheme::STANDARD)]),
+            headers: Vec::new(),
+            enabled: true,
+            retry: RetryPolicy::default(),
+            timeout: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(2),
+            concurrency: 10,
+            lane: LanePolicy::default(),
+            egress: WebhookEgress::default(),
+            metadata: serde_json::Map::new(),
+        }
+    }
+}
+
+impl Default for LanePolicy {
+    fn default() -> Self {
+        let disable_after = Some(Duration::from_secs(5 * 24 * 60 * 60));
+        Self { rate_limit: None, batch: None, order: None, breaker: None, disable_after, expire_after: None }
+    }
 }
 
 impl Deref for WebhookSettings {
@@ -163,7 +192,7 @@ pub struct LanePolicy {
 #[derive(Debug, Clone, PartialEq)]
 pub struct OrderPolicy {
     pub by: OrderBy,
-    pub on_gap: OnGap,
+    pub on_gap: OnFailure,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -180,12 +209,12 @@ pub struct TransformerSettings {
     pub path: Option<PathBuf>,
     pub sha256: Option<[u8; 32]>,
     pub limits: Limits,
-    pub place: Place,
+    pub place: Location,
 }
 
 /// Where something was declared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct Location {
     /// Shared by all places of the file.
     pub file: Arc<Path>,
     /// From 1.

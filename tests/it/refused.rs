@@ -20,7 +20,7 @@ async fn changes_of(server: &Server, config: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_refused_configuration_is_compared_with_the_live_one_as_far_as_it_can_be_read() {
+async fn what_can_be_read_of_a_refused_file_is_compared_with_the_live_one() {
     let receiver = Receiver::start().await;
     let table = |id: &str, more: &str| webhook(id, &receiver.url(&format!("/{id}")), r#"["order.*"]"#, more);
     let good = head() + &table("a", "timeout = \"5s\"") + &table("b", "") + &table("c", "");

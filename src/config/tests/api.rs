@@ -116,9 +116,9 @@ fn defaults_of_the_file_hold_for_the_api_too() {
     assert_eq!(judged.settings.concurrency, 7);
 }
 
-/// Whoever writes `[defaults]` means their own endpoints: a tenant's own is somebody else's.
+/// The author of `[defaults]` means their own endpoints: a tenant's own is somebody else's.
 #[test]
-fn an_operator_s_credentials_and_addresses_are_not_inherited_by_a_tenant_s_webhook() {
+fn a_tenants_webhook_inherits_no_credentials_and_addresses() {
     let config = "[network]\nallow = []\n[defaults]\ntimeout = \"9s\"\nheaders = { X-Gateway-Key = \"operator\", X-Team = \"sre\" }\n\
                   network = { allow = [\"10.0.0.0/8\"] }\ntls = { server_name = \"inner.example\" }\n";
     let body = |tenant: Option<&str>| json!({"url": "https://example.com/hook", "events": ["*"], "tenant": tenant});

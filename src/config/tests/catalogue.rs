@@ -48,7 +48,7 @@ fn all_presets_stand_beside_each_other_and_none_is_reserved() {
     assert_eq!(loaded.settings.event_types.len(), types.len());
     assert!(
         loaded.settings.event_types.keys().all(|kind| !kind.is_reserved()),
-        "whoever declares one must be able to publish it"
+        "the one who declares it must be able to publish it"
     );
 }
 
@@ -137,17 +137,17 @@ fn a_key_of_the_top_level_below_a_header_is_led_back() {
     expect(&[
         (
             "[event_types.\"a.b\"]\ndescription = \"x\"\ncatalogue = [\"data\"]",
-            "3:1 `catalogue` stands in an event type, but belongs to the top level | write it above the first [table] of the file",
+            "3:1 `catalogue` is in an event type, but belongs to the top level | write it above the first [table] of the file",
         ),
         (
             "[server]\ninclude = \"a.toml\"",
-            "2:1 `include` stands in [server], but belongs to the top level | write it above the first [table] of the file",
+            "2:1 `include` is in [server], but belongs to the top level | write it above the first [table] of the file",
         ),
     ]);
 }
 
 #[test]
-fn a_preset_listed_twice_is_a_warning_and_one_may_come_from_the_environment() {
+fn a_preset_listed_twice_is_a_warning_and_may_come_from_a_variable() {
     let loaded = load("catalogue = [\"data\", \"data\"]");
     assert_eq!(
         loaded.warnings.iter().map(|warning| warning.message.as_str()).collect::<Vec<_>>(),

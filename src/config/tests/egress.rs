@@ -67,7 +67,7 @@ fn the_networks_mistakes_are_named() {
         ),
         (
             "[network]\nmin_tls_version = \"1.1\"",
-            "2:19 `min_tls_version` must be \"1.2\" or \"1.3\", found `1.1` | older versions are broken, and not spoken here",
+            "2:19 `min_tls_version` must be \"1.2\" or \"1.3\", found `1.1` | older versions are broken and not supported",
         ),
         (
             "[network]\nproxy = \"http://a\"\nno_proxy = [\"10.1.1.1/8\"]",
@@ -90,7 +90,7 @@ fn a_webhooks_mistakes_are_named() {
     expect_webhook(&[
         (
             "network = { https_only = false }",
-            "4:13 `https_only` cannot stand in a webhook's `network`: it holds for all webhooks: set it in [network]",
+            "4:13 `https_only` is not allowed in a webhook's `network`: it holds for all webhooks: set it in [network]",
         ),
         (
             "network = { allow = [\"10.2.3.4/16\"] }",
@@ -102,7 +102,7 @@ fn a_webhooks_mistakes_are_named() {
         ),
         (
             "tls = { verify = false }",
-            "4:9 `verify` cannot stand in a webhook's `tls`: whoever is in between could then read and change everything: name your own CA in `ca_file`",
+            "4:9 `verify` is not allowed in a webhook's `tls`: anybody in between could then read and change everything: name your own CA in `ca_file`",
         ),
         ("tls = { server_name = \"a..b\" }", "4:23 `server_name` is not a host's name: `a..b`"),
         ("auth = {}", "4:8 `auth` is empty | write { bearer = \"${TOKEN}\" }, or one of `basic`, `bearer` and `oauth2`"),
@@ -126,7 +126,7 @@ fn a_webhooks_mistakes_are_named() {
     ]);
     assert_eq!(
         one("[defaults]\nauth = { bearer = \"x\" }"),
-        "2:1 `auth` cannot stand in [defaults]: each endpoint would learn what the others' credentials are"
+        "2:1 `auth` is not allowed in [defaults]: each endpoint would learn what the others' credentials are"
     );
     let asked = |url: &str| {
         let auth = format!("auth.oauth2 = {{ token_url = \"{url}\", client_id = \"a\", client_secret = \"${{TOKEN}}\" }}");
@@ -152,7 +152,7 @@ fn a_webhooks_mistakes_are_named() {
 }
 
 #[test]
-fn the_certificates_of_the_defaults_are_watched_also_when_no_webhook_is_declared() {
+fn certificates_of_the_defaults_are_watched_without_any_webhook() {
     let loaded = load("[defaults]\ntls = { ca_file = \"certs/ca.pem\" }\n");
     let files: Vec<_> = loaded.certificate_files().collect();
     assert!(files.len() == 1 && files[0].ends_with("certs/ca.pem"), "{files:?}");

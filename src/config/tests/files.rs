@@ -65,9 +65,12 @@ fn what_cannot_be_included_is_named() {
         ("nope.toml", "1:11 the included file `nope.toml` cannot be read: there is no such file"),
         (
             "*/a.toml",
-            "1:11 `include` can match file names only: `*/a.toml` | `*` stands in the last part, as in \"webhooks.d/*.toml\"",
+            "1:11 `include` can match file names only: `*/a.toml` | `*` is allowed in the last part, as in \"webhooks.d/*.toml\"",
         ),
-        ("a/**", "1:11 `include` can match file names only: `a/**` | `*` stands in the last part, as in \"webhooks.d/*.toml\""),
+        (
+            "a/**",
+            "1:11 `include` can match file names only: `a/**` | `*` is allowed in the last part, as in \"webhooks.d/*.toml\"",
+        ),
         ("a/", "1:11 `include` names no file: `a/` | name files relative to this one, as in \"webhooks.d/*.toml\""),
     ] {
         assert_eq!(lines(&problems(&format!("include = \"{include}\""))), [message]);

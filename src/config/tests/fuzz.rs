@@ -126,7 +126,7 @@ fn tables() -> impl Strategy<Value = String> {
 
 /// Whether our tree and the `toml` crate agree that the text is TOML.
 fn same_verdict(text: &str) {
-    use crate::config::{parse::parse, report::Report};
+    use crate::config::text::{parse::parse, report::Report};
     let mut report = Report::default();
     let file = report.sources.add(PathBuf::from("config.toml"), zeroize::Zeroizing::new(text.to_owned()));
     parse(file, &mut report);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{LanePolicy, OrderBy};
-use crate::model::{BatchPolicy, BreakerPolicy, OnGap, Rate, Schedule, WebhookId};
+use crate::model::{BatchPolicy, BreakerPolicy, OnFailure, Rate, Schedule, WebhookId};
 
 fn lane(lines: &str) -> LanePolicy {
     load(&webhook(lines)).settings.webhooks[&WebhookId::parse("a").unwrap()].lane.clone()
@@ -27,16 +27,18 @@ fn every_key_of_a_lane_arrives() {
     assert_eq!(policy.order, None);
 
     let order = lane("order_by = \"*\"").order.unwrap();
-    assert_eq!((order.by, order.on_gap), (OrderBy::Webhook, OnGap::Skip));
+    assert_eq!((order.by, order.on_gap), (OrderBy::Webhook, OnFailure::Skip));
     let order = lane("order_by = { key = \"data.account_id\", on_gap = \"block\" }").order.unwrap();
     assert!(matches!(order.by, OrderBy::Field(path) if path.as_str() == "data.account_id"));
-    assert_eq!(order.on_gap, OnGap::Block);
+    assert_eq!(order.on_gap, OnFailure::Block);
+    assert_eq!(lane("batch = true").batch, Some(BatchPolicy::default()));
+    assert_eq!(lane("[defaults]\nbatch = true").batch, Some(BatchPolicy::default()));
     assert_eq!(lane("rate_limit = \"slack\"").rate_limit, Rate::new(1, Duration::from_secs(1)));
     assert_eq!(lane("breaker = true").breaker, Some(BreakerPolicy::default()));
 }
 
 #[test]
-fn a_webhook_that_says_nothing_has_no_limits_and_is_disabled_after_five_days() {
+fn a_plain_webhook_has_no_limits_and_is_disabled_after_five_days() {
     let policy = lane("");
     let none = LanePolicy {
         rate_limit: None,
@@ -77,30 +79,31 @@ fn what_is_wrong_with_a_lane_is_said() {
             "4:14 `rate_limit`: `9999999999/s` is out of range: from 1 to 1000000 per s, m, h or d",
         ),
         ("rate_limit = \"0/m\"", "4:14 `rate_limit`: `0/m` is out of range: from 1 to 1000000 per s, m, h or d"),
-        (
-            "rate_limit = 50",
-            "4:14 `rate_limit` must be a string such as \"50/s\", found the number 50 | write it in quotes: \"50\"",
-        ),
         ("batch = { max_events = 0 }", "4:24 `batch.max_events` must be 1 to 1000, found 0"),
         ("batch = { max_wait = \"2d\" }", "4:22 `batch.max_wait` must be 1ms to 1d, found 2d"),
         ("batch = { interval = \"2s\" }", "4:11 unknown key `interval`, did you mean `max_wait`?"),
-        ("batch = true", "4:9 `batch` must be a table such as { max_events = 100, max_wait = \"5s\" }, found `true`"),
+        ("batch = 5", "4:9 `batch` must be a table such as { max_events = 100, max_wait = \"5s\" }, found the number 5"),
         (
             "batch = {}\norder_by = \"*\"",
-            "4:1 `batch` cannot stand beside `order_by`: a key's deliveries go one by one | keep one of the two (with an `order_by` in [defaults]: order_by = false)",
+            "4:1 `batch` and `order_by` exclude each other: a key's deliveries go one by one | keep one of the two (with an `order_by` in [defaults]: order_by = false)",
         ),
         (
             "order_by = \"body.id\"",
-            "4:12 `order_by`: an event has no field `body`: it has id, type, timestamp, data, metadata, tenant",
+            "4:12 `order_by`: `body.id` begins with `body`, which an event does not have: what was published is under data, so write data.body.id",
         ),
         (
             "order_by = { on_gap = \"skip\" }",
             "4:12 `order_by` has no `key` | add key = \"data.account_id\", or \"*\" for the whole webhook",
         ),
         (
-            "order_by = { key = \"*\", on_gap = \"blok\" }",
-            "4:34 `order_by.on_gap` is not known: `blok` | did you mean \"block\"?",
+            "rate_limit = 50",
+            "4:14 `rate_limit` must be a rate such as \"50/s\", found the number 50 | write the unit of time: \"50/s\"",
         ),
+        (
+            "order_by = 5",
+            "4:12 `order_by` must be the path of a field such as \"data.account_id\", found the number 5 | write it as in \"data.account_id\"",
+        ),
+        ("order_by = { key = \"*\", on_gap = \"blok\" }", "4:34 `order_by.on_gap` cannot be `blok` | did you mean \"block\"?"),
         ("breaker = { failures = 0 }", "4:24 `breaker.failures` must be 1 to 1000, found 0"),
         ("breaker = { cool_down = \"1ms\" }", "4:25 `breaker.cool_down` must be 100ms to 1d, found 1ms"),
         ("disable_after = \"5s\"", "4:17 `disable_after` must be 1m to 365d, found 5s"),
@@ -112,7 +115,7 @@ fn what_is_wrong_with_a_lane_is_said() {
     ]);
     assert_eq!(
         one("[defaults]\nbatch = {}\norder_by = \"*\""),
-        "2:1 `batch` cannot stand beside `order_by`: a key's deliveries go one by one | keep one of the two (with an `order_by` in [defaults]: order_by = false)"
+        "2:1 `batch` and `order_by` exclude each other: a key's deliveries go one by one | keep one of the two (with an `order_by` in [defaults]: order_by = false)"
     );
 }
 
@@ -121,7 +124,7 @@ fn schedules_have_names() {
     let loaded = load(&webhook("retry = { schedule = \"fluxgate\", jitter = 0 }"));
     let retry = &loaded.settings.webhooks[&WebhookId::parse("a").unwrap()].retry;
     assert_eq!(retry.schedule, Schedule::List([15, 120, 600, 3600].map(Duration::from_secs).to_vec()));
-    assert_eq!(retry.jitter, 0.0);
+    assert_eq!(retry.jitter.share(), 0.0);
     load(&webhook("retry = { schedule = \"standard-webhooks\" }"));
     expect_webhook(&[
         (

@@ -58,13 +58,13 @@ fn a_problem_is_serialised_with_its_place() {
         json,
         serde_json::json!({
             "file": "config.toml", "line": 2, "column": 10,
-            "message": "`listen` must be a string such as \"127.0.0.1:8080\", found the number 8080",
-            "help": "write it in quotes: \"8080\"",
+            "message": "`listen` must be an address with a port such as \"127.0.0.1:8080\", found the number 8080",
+            "help": "write it as in \"127.0.0.1:8080\"",
         })
     );
     assert_eq!(
         problems.to_string(),
-        "config.toml:2:10: `listen` must be a string such as \"127.0.0.1:8080\", found the number 8080"
+        "config.toml:2:10: `listen` must be an address with a port such as \"127.0.0.1:8080\", found the number 8080"
     );
 }
 
@@ -161,7 +161,7 @@ fn unknown_keys_get_the_nearest_name() {
         ),
         ("[server]\nbind = \"x\"", "2:1 unknown key `bind`, did you mean `listen`?"),
         ("[storage]\npaht = \"x\"", "2:1 unknown key `paht`, did you mean `path`?"),
-        ("[retention]\nkeep = \"1d\"", "2:1 unknown key `keep` | [retention] takes `events`, `failed` and `audit`"),
+        ("[retention]\nkeep = \"1d\"", "2:1 unknown key `keep` | [retention] takes `events`, `failed`, `removed` and `audit`"),
         ("[transformers.a]\nlimits = { mem = \"1MiB\" }", "2:12 unknown key `mem`, did you mean `memory`?"),
     ]);
     expect_webhook(&[
@@ -174,14 +174,30 @@ fn unknown_keys_get_the_nearest_name() {
 
 #[test]
 fn keys_of_later_versions_are_refused_by_name() {
-    const HELP: &str = "remove it: what is written here is honoured, or refused";
-    assert_eq!(one("sources.github.verify = \"x\""), format!("1:1 `sources` is not available in this version | {HELP}"));
-    for (table, keys) in [("storage", "url")] {
+    const HELP: &str = "remove it: a key takes effect or is refused, it is never ignored";
+    for table in ["sources", "telemetry", "signing"] {
+        let text = format!("{table}.github = \"x\"");
+        assert_eq!(one(&text), format!("1:1 `{table}` is not available in this version | {HELP}"));
+    }
+    for (table, keys) in [("storage", "url max_size"), ("defaults", "max_pending overflow threshold success_if")] {
         for key in keys.split(' ') {
             let text = format!("[{table}]\n{key} = \"x\"");
             assert_eq!(one(&text), format!("2:1 `{key}` is not available in this version | {HELP}"));
         }
     }
+    for (lines, column, key) in [
+        ("max_pending = 5", 1, "max_pending"),
+        ("overflow = \"drop_oldest\"", 1, "overflow"),
+        ("threshold = { count = 10 }", 1, "threshold"),
+        ("success_if = { body.ok = true }", 1, "success_if"),
+        ("batch = { by = \"data.x\" }", 11, "by"),
+        ("batch = { first_wait = \"0s\" }", 11, "first_wait"),
+        ("transform = { use = \"slack\", on_error = \"drop\" }", 30, "on_error"),
+    ] {
+        assert_eq!(one(&webhook(lines)), format!("4:{column} `{key}` is not available in this version | {HELP}"));
+    }
+    // What is not there is off, which is what `false` says.
+    load(&webhook("threshold = false\nsuccess_if = false"));
 }
 
 #[test]
@@ -239,15 +255,15 @@ fn tokens_are_checked() {
     assert_eq!(of("token = \"${TOKEN}\"\nscopes = [\"raed\"]"), "3:11 unknown scope `raed` | did you mean \"read\"?");
     assert_eq!(
         of("token = \"${TOKEN}\"\nscopes = [\"admin\"]"),
-        "3:11 unknown scope `admin` | there are `publish`, `read` and `manage`"
+        "3:11 unknown scope `admin` | there are `publish`, `read` and `manage`; `manage` is the highest and implies the others"
     );
     assert_eq!(
         of("token = \"${TOKEN}\"\nscopes = []"),
-        "3:10 `scopes` is empty, so that the token would be good for nothing | there are `publish`, `read` and `manage`"
+        "3:10 `scopes` is empty, so that the token may do nothing | there are `publish`, `read` and `manage`"
     );
     assert_eq!(
         of("token = \"${TOKEN}\"\nscopes = [\"read\"]\n[tokens.b]\ntoken = \"${TOKEN}\"\nscopes = [\"read\"]"),
-        "5:9 two names have the same token, so that it would not be clear what it may do (the other one is at config.toml:2:9) | make one for each: openssl rand -hex 32"
+        "5:9 two names have the same token, so that it is not clear what it may do (the other one is at config.toml:2:9) | make one for each: openssl rand -hex 32"
     );
     assert!(
         of("token = \"with space\"\nscopes = [\"read\"]")
@@ -264,7 +280,7 @@ fn what_cannot_be_filled_in_is_named() {
         ),
         (
             "[storage]\npath = \"${file:no/where}\"",
-            "2:9 the file `no/where` cannot be read: there is no such file | it was looked for at `no/where`",
+            "2:9 the file `no/where` cannot be read: there is no such file | the path is `no/where`",
         ),
         (
             "[storage]\npath = \"${NOPE\"",

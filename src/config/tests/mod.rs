@@ -7,6 +7,7 @@ use super::{Loaded, Problems, load_str};
 
 mod api;
 mod catalogue;
+mod docs;
 mod egress;
 mod event_types;
 mod files;
@@ -15,6 +16,7 @@ mod lane;
 mod messages;
 mod protection;
 mod schema;
+mod secrets;
 mod signing;
 mod values;
 mod webhook_messages;

@@ -56,7 +56,7 @@ fn what_is_wrong_is_said_with_how_to_mend_it() {
         ),
         (
             "[server.rate_limit]\nmanage = 60",
-            "2:10 `manage` must be a string such as \"60/m\", found the number 60 | write it in quotes: \"60\"",
+            "2:10 `manage` must be a rate such as \"60/m\", found the number 60 | write the unit of time: \"60/m\"",
         ),
         ("[server.rate_limit]\nmanag = \"60/m\"", "2:1 unknown key `manag`, did you mean `manage`?"),
         (

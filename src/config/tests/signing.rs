@@ -58,11 +58,11 @@ fn dialects_that_are_none_say_why() {
     );
     assert_eq!(
         of("{ template = \"{signature}\", content = \"{bdy}\" }"),
-        "4:51 `content`: unknown placeholder `{bdy}`: there are {id}, {timestamp} (in seconds) and {body}; a brace itself is written twice"
+        "4:51 `content`: unknown placeholder `{bdy}`: there are {id}, {timestamp} (in seconds), {method}, {url}, {header:NAME} and {body}; a brace itself is written twice"
     );
     assert_eq!(
         of("{ template = \"{signature}\", content = \"{body}\", encoding = \"hexx\" }"),
-        "4:72 unknown encoding `hexx` | did you mean \"hex\"?"
+        "4:72 `signature.encoding` cannot be `hexx` | did you mean \"hex\"?"
     );
     assert_eq!(
         of("{ scheme = \"sha256\", template = \"{signature}\", content = \"{body}\" }"),

@@ -47,6 +47,8 @@ fn an_empty_file_has_the_defaults_of_the_product() {
     assert_eq!(settings.storage.path, Path::new("data"));
     assert_eq!(settings.retention.events, Duration::from_secs(7 * 86_400));
     assert_eq!(settings.retention.failed, Duration::from_secs(30 * 86_400));
+    assert_eq!(settings.retention.removed, Duration::from_secs(3_600));
+    assert_eq!(load("[retention]\nremoved = \"0s\"").settings.retention.removed, Duration::ZERO);
     assert!(settings.network.https_only && settings.network.allow.is_empty());
     assert_eq!(settings.transformers_dir, Path::new("transformers"));
 }
@@ -59,7 +61,7 @@ fn a_webhook_has_the_defaults_of_the_product() {
     assert_eq!((webhook.concurrency, webhook.enabled), (10, true));
     assert_eq!(webhook.retry, RetryPolicy::default());
     assert_eq!(webhook.signature.len(), 1);
-    assert_eq!(webhook.signature[0].scheme, Scheme::Standard);
+    assert_eq!(webhook.signature[0].scheme, Scheme::STANDARD);
     assert!(webhook.secret.is_none() && webhook.filter.is_none() && webhook.transform.is_empty());
     assert_eq!((webhook.place.line, webhook.place.column), (1, 11));
 }
@@ -92,7 +94,7 @@ metadata = { team = "sre", n = 1 }
     let places: Vec<(u32, u32)> = webhook.transform_places.iter().map(|place| (place.line, place.column)).collect();
     assert_eq!(places, [(6, 14), (6, 24)]);
     assert_eq!(webhook.secret.as_ref().unwrap().expose(), "tok-from-the-environment");
-    assert_eq!(webhook.signature[0].scheme, Scheme::Github);
+    assert_eq!(webhook.signature[0].scheme.name(), "github");
     assert_eq!(webhook.signature[1].header.as_ref().unwrap(), "x-flexgate-signature");
     assert_eq!(webhook.headers[0].0, "x-api-key");
     assert_eq!(webhook.headers[0].1, "tok-from-the-environment");
@@ -100,7 +102,7 @@ metadata = { team = "sre", n = 1 }
     assert_eq!((webhook.enabled, webhook.concurrency), (false, 3));
     assert_eq!((webhook.description.as_deref(), webhook.tenant.as_deref()), (Some("Ops channel"), Some("acme")));
     assert_eq!(webhook.retry.schedule, Schedule::List(vec![Duration::from_secs(15), Duration::from_secs(120)]));
-    assert_eq!(webhook.retry.jitter, 0.0);
+    assert_eq!(webhook.retry.jitter.share(), 0.0);
     assert!(webhook.retry.on.timeout && !webhook.retry.on.network && webhook.retry.on.statuses.contains(429));
     assert!(!webhook.retry.on.statuses.contains(500) && webhook.retry.success.contains(304));
     assert_eq!((webhook.timeout, webhook.connect_timeout), (Duration::from_secs(90), Duration::from_millis(500)));
@@ -134,8 +136,8 @@ events = ["*"]
     assert_eq!(headers(a), ["x-a=own", "x-b=default"]);
     assert_eq!(headers(b), ["x-a=default", "x-b=default"]);
     // Not merged key by key: the webhook's own `retry` stands for itself.
-    assert!(matches!(a.retry.schedule, Schedule::Curve { max_retries: 3, .. }) && a.retry.jitter == 0.5);
-    assert!(matches!(b.retry.schedule, Schedule::Curve { max_retries: 9, .. }) && b.retry.jitter == 0.2);
+    assert!(matches!(a.retry.schedule, Schedule::Curve(curve) if curve.max_retries() == 3) && a.retry.jitter.share() == 0.5);
+    assert!(matches!(b.retry.schedule, Schedule::Curve(curve) if curve.max_retries() == 9) && b.retry.jitter.share() == 0.2);
     assert!(a.transform.is_empty() && b.transform[0].name == "slack");
     assert!(a.signature.is_empty());
     // No step of an attempt outlives the attempt.
@@ -178,6 +180,38 @@ fn strings_are_filled_in() {
     assert_eq!(path("${WORD:-there}"), Path::new("environmental"));
     assert_eq!(path("$${WORD}"), Path::new("${WORD}"));
     assert_eq!(path("$5"), Path::new("$5"));
+}
+
+#[test]
+fn an_option_that_a_message_names_is_underlined() {
+    let stage = "{ use = \"slack\", options = { channel = \"#ops\", chanel = \"#x\", severity = { \"a.*\" = \"hgih\" } } }";
+    let loaded = load(&webhook(&format!("transform = {stage}")));
+    let place = &only(&loaded).transform_places[0];
+    for (message, marked) in [
+        ("transformer `slack`: unknown option `chanel`, did you mean `channel`?", "chanel = \"#x\""),
+        ("transformer `slack`: option `severity`: unknown variant `hgih`", "severity = { \"a.*\" = \"hgih\" }"),
+        ("transformer `slack`: the option `token` is required", stage),
+        ("there is no transformer `slack`", stage),
+    ] {
+        let problem = loaded.problem_at(place, message.to_owned(), None);
+        let rendered = problem.render(false);
+        let underline = rendered.lines().find(|line| line.contains('^')).unwrap();
+        assert_eq!(underline.matches('^').count(), marked.chars().count(), "{rendered}");
+    }
+}
+
+#[test]
+fn problems_of_transformers_join_the_others_in_order() {
+    let text =
+        format!("[defaults]\ntimeout = 5\n{}batch = 7\n", webhook("transform = { use = \"slack\", options = { chanel = 1 } }"));
+    let refused = load_files(&text, &[]).unwrap_err();
+    assert_eq!(refused.draft.unread, ["a"]);
+    let (step, place) = refused.draft.unread_stages[0].clone();
+    assert_eq!((step.name.as_str(), step.options.as_str()), ("slack", r#"{"chanel":1}"#));
+    let twice =
+        [(place.clone(), "unknown option `chanel`".to_owned(), None), (place, "unknown option `chanel`".to_owned(), None)];
+    let lines: Vec<usize> = refused.with_later(twice).problems.iter().map(|problem| problem.line).collect();
+    assert_eq!(lines, [2, 6, 7]);
 }
 
 #[test]

@@ -6,7 +6,11 @@ use super::*;
 fn types_are_named_with_an_example() {
     expect(&[
         ("webhooks = 5", "1:12 `webhooks` must be a table such as [webhooks.my-name], found the number 5"),
-        ("[[webhooks]]", "1:1 `webhooks` must be a table such as [webhooks.my-name], found a list of tables ([[…]])"),
+        (
+            "[[webhooks]]\n[[webhooks]]",
+            "1:1 `webhooks` is a list of tables ([[webhooks]]), and has to be one table for each name | the name of each is in \
+             its header: [webhooks.first] and [webhooks.second] instead of 2 times [[webhooks]]",
+        ),
         ("[webhooks]\na = \"x\"", "2:5 `webhooks.a` must be a table such as [webhooks.my-name], found a string"),
         (
             "[network]\nhttps_only = \"true\"",
@@ -95,7 +99,7 @@ fn ranges_are_said() {
         ("retry = { schedule = [] }", "4:22 `retry.schedule` is empty | for no retries write retry = { max_retries = 0 }"),
         (
             "retry = { schedule = [\"1s\"], max_retries = 3 }",
-            "4:30 `max_retries` cannot stand beside `schedule`, which has the delays themselves (the schedule is at config.toml:4:11) | keep one of the two",
+            "4:30 `max_retries` and `schedule` exclude each other: a schedule lists the delays themselves (the schedule is at config.toml:4:11) | keep one of the two",
         ),
     ]);
     let long = format!("retry = {{ schedule = [{}] }}", "\"1s\", ".repeat(101));
@@ -157,10 +161,10 @@ fn webhooks_that_miss_something_are_named() {
             "[transformers.\"a/b\"]",
             "1:15 `a/b` cannot be the name of a transformer | use letters, digits, _ and -, at most 100 of them",
         ),
-        ("[defaults]\nurl = \"https://x\"", "2:1 `url` cannot stand in [defaults]: each webhook has its own"),
+        ("[defaults]\nurl = \"https://x\"", "2:1 `url` is not allowed in [defaults]: each webhook has its own"),
         (
             "[defaults]\nsecret = \"x\"",
-            "2:1 `secret` cannot stand in [defaults]: with one secret for all, each receiver could sign for the others",
+            "2:1 `secret` is not allowed in [defaults]: with one secret for all, each receiver could sign for the others",
         ),
     ]);
 }
@@ -203,7 +207,7 @@ fn signatures_that_cannot_be_sent_are_refused() {
         ("signature = []", "4:13 `signature` is an empty list | to send unsigned write signature = \"none\""),
         (
             "signature = [\"none\", \"github\"]",
-            "4:14 \"none\" cannot stand beside others | leave it out, or write signature = \"none\"",
+            "4:14 \"none\" excludes other signatures | leave it out, or write signature = \"none\"",
         ),
         (
             "signature = [\"github\", \"github\"]",
