@@ -10,10 +10,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-/// The packages of `transformers/` that are embedded, by the name that configurations use.
-const PREBUILT: [&str; 10] =
-    ["slack", "discord", "teams", "pagerduty", "opsgenie", "cloudevents", "envelope", "template", "jq", "redact"];
-
 const TARGET: &str = "wasm32-wasip2";
 
 fn main() -> ExitCode {
@@ -32,15 +28,52 @@ fn build() -> Result<(), String> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
     let workspace = root.join("transformers");
+    if env::var_os("CARGO_FEATURE_PREBUILT").is_none() {
+        return write_list(&out, "");
+    }
     declare_inputs(&workspace)?;
     if !workspace.join("Cargo.toml").is_file() {
         return Err("the directory `transformers` is missing: build from a checkout of the repository".to_owned());
     }
+    let names = prebuilt(&workspace)?;
     ensure_target()?;
     // Checkouts that share a target directory must not pick up each other's components.
     let target_dir = target_dir(&out).join("transformers").join(short_hash(&root));
-    compile(&workspace, &target_dir)?;
-    embed(&target_dir.join(TARGET).join("release"), &out)
+    compile(&workspace, &target_dir, &names)?;
+    embed(&names, &target_dir.join(TARGET).join("release"), &out)
+}
+
+/// The packages of `transformers/` that are embedded, by the name that configurations use: those whose Cargo.toml says
+/// `prebuilt = true` under `[package.metadata.tenterhook]`.
+fn prebuilt(workspace: &Path) -> Result<Vec<String>, String> {
+    let failed = |error: std::io::Error| format!("cannot read {}: {error}", workspace.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(workspace).map_err(failed)? {
+        let manifest = entry.map_err(failed)?.path().join("Cargo.toml");
+        // Directories without one are no crates.
+        let Ok(text) = fs::read_to_string(&manifest) else { continue };
+        let name = value(&text, "[package]", "name");
+        match (value(&text, "[package.metadata.tenterhook]", "prebuilt"), name) {
+            (Some("true"), Some(name)) => names.push(name.trim_matches('"').to_owned()),
+            (Some("true"), None) => return Err(format!("{}: there is no package name", manifest.display())),
+            (Some("false") | None, _) => {}
+            (Some(other), _) => {
+                return Err(format!("{}: `prebuilt = {other}` is neither true nor false", manifest.display()));
+            }
+        }
+    }
+    names.sort();
+    if names.is_empty() { Err(format!("no crate in {} says `prebuilt = true`", workspace.display())) } else { Ok(names) }
+}
+
+/// The value of a key in a table of a Cargo.toml, as it is written. A build script would pay for a parser of TOML with its
+/// own compilation; these lines are the project's own.
+fn value<'t>(toml: &'t str, table: &str, key: &str) -> Option<&'t str> {
+    let lines = toml.lines().map(str::trim).skip_while(|line| *line != table).skip(1);
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split_once('='))
+        .find_map(|(name, value)| (name.trim() == key).then(|| value.split('#').next().unwrap_or_default().trim()))
 }
 
 fn short_hash(path: &Path) -> String {
@@ -58,6 +91,8 @@ fn variable(name: &str) -> Result<OsString, String> {
 fn declare_inputs(workspace: &Path) -> Result<(), String> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=wit");
+    // transformers/message includes it.
+    println!("cargo::rerun-if-changed=src/model/field_path.rs");
     let entries = fs::read_dir(workspace).map_err(|error| format!("cannot list {}: {error}", workspace.display()))?;
     for entry in entries.flatten() {
         if entry.file_name() != "target" {
@@ -106,9 +141,9 @@ fn target_dir(out: &Path) -> PathBuf {
 
 /// First without the network: a machine that has everything needs none, and cargo would ask for nothing either way but
 /// to find out what it lacks.
-fn compile(workspace: &Path, target_dir: &Path) -> Result<(), String> {
-    let offline = run_cargo(workspace, target_dir, &["--offline"]);
-    offline.or_else(|_| run_cargo(workspace, target_dir, &[])).map_err(|output| {
+fn compile(workspace: &Path, target_dir: &Path, names: &[String]) -> Result<(), String> {
+    let offline = run_cargo(workspace, target_dir, names, &["--offline"]);
+    offline.or_else(|_| run_cargo(workspace, target_dir, names, &[])).map_err(|output| {
         let lines: Vec<&str> = output.lines().filter(|line| !line.trim().is_empty()).collect();
         let first = lines.iter().position(|line| line.starts_with("error")).unwrap_or(0);
         let shown = lines[first..].iter().take(30).copied().collect::<Vec<_>>().join("\n");
@@ -116,12 +151,12 @@ fn compile(workspace: &Path, target_dir: &Path) -> Result<(), String> {
     })
 }
 
-fn run_cargo(workspace: &Path, target_dir: &Path, more: &[&str]) -> Result<(), String> {
+fn run_cargo(workspace: &Path, target_dir: &Path, names: &[String], more: &[&str]) -> Result<(), String> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = clean(Command::new(cargo));
     command.current_dir(workspace).args(["build", "--release", "--locked", "--lib", "--target", TARGET, "--target-dir"]);
     command.arg(target_dir).args(more);
-    for name in PREBUILT {
+    for name in names {
         command.args(["--package", name]);
     }
     // The compiler that was asked about the target, not whichever is first in the path.
@@ -150,14 +185,18 @@ fn clean(mut command: Command) -> Command {
 }
 
 /// Copies the modules beside `prebuilt.rs`, so that another build cannot change them behind this one's back.
-fn embed(built: &Path, out: &Path) -> Result<(), String> {
-    let mut code = String::from("pub(crate) static PREBUILT: &[(&str, &[u8])] = &[\n");
-    for name in PREBUILT {
+fn embed(names: &[String], built: &Path, out: &Path) -> Result<(), String> {
+    let mut code = String::new();
+    for name in names {
         let file = format!("{name}.wasm");
         fs::copy(built.join(&file), out.join(&file))
             .map_err(|error| format!("cannot copy {file} to {}: {error}", out.display()))?;
         let _ = writeln!(code, "    ({name:?}, include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{file}\"))),");
     }
-    code.push_str("];\n");
+    write_list(out, &code)
+}
+
+fn write_list(out: &Path, modules: &str) -> Result<(), String> {
+    let code = format!("pub(crate) static PREBUILT: &[(&str, &[u8])] = &[\n{modules}];\n");
     fs::write(out.join("prebuilt.rs"), code).map_err(|error| format!("cannot write prebuilt.rs: {error}"))
 }

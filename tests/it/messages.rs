@@ -1,4 +1,4 @@
-//! What the prebuilt transformers make, judged by the official libraries of the systems that it is for: Slack's, Discord's and
+//! What the prebuilt transformers make, judged by the official libraries of its targets: Slack's, Discord's and
 //! PagerDuty's, the CloudEvents SDKs, Adaptive Cards.
 
 use std::io::Write;
@@ -12,7 +12,8 @@ use tenterhook::transform::{EventInput, Host, HostOptions, Output, Source};
 
 use crate::judges::{installed, judges};
 
-/// What is judged: the golden cases' events and options, and an event that means it ill with more of everything.
+/// The transformers whose targets have an official library. Judged are the golden cases' events and options, and a large
+/// hostile event.
 const JUDGED: [&str; 5] = ["slack", "discord", "teams", "pagerduty", "cloudevents"];
 
 fn cases_of(name: &str) -> Vec<(String, Case)> {

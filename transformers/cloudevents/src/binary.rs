@@ -4,14 +4,20 @@ use tenterhook_message::{Kind, View};
 use tenterhook_transformer::{Body, Request};
 
 use crate::Options;
-use crate::attributes::{Attributes, Value};
+use crate::attributes::{Attributes, Encoding, Value};
 
 pub fn request(view: &View<'_>, options: &Options) -> Result<Request, String> {
     let attributes = Attributes::of(view, options);
-    let content_type = attributes.content_type.as_deref().unwrap_or("application/json");
+    let otherwise = match attributes.encoding {
+        Encoding::Json => "application/json",
+        // HTTP has no body without a type; this one says the least about it.
+        Encoding::Base64 | Encoding::NoData => "application/octet-stream",
+    };
+    let content_type = attributes.content_type.as_deref().unwrap_or(otherwise);
     let text = (view.data.kind() == Kind::String).then(|| view.data.as_string()).flatten();
     let body = match text {
-        Some(text) if attributes.is_base64 => {
+        _ if attributes.encoding == Encoding::NoData => Body::Bytes(Vec::new()),
+        Some(text) if attributes.encoding == Encoding::Base64 => {
             Body::Bytes(decode(&text).ok_or("the event's data is no Base64, though its metadata says so")?)
         }
         // A text that was published as such is the body, not a JSON string of it.

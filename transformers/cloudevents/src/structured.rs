@@ -3,7 +3,7 @@
 use tenterhook_message::{Kind, View, write_string};
 
 use crate::Options;
-use crate::attributes::{Attributes, Value};
+use crate::attributes::{Attributes, Encoding, Value};
 
 pub fn write(out: &mut String, view: &View<'_>, options: &Options) {
     let attributes = Attributes::of(view, options);
@@ -16,10 +16,15 @@ pub fn write(out: &mut String, view: &View<'_>, options: &Options) {
             Value::Raw(raw) => out.push_str(raw),
         }
     }
-    out.push_str(",\"datacontenttype\":");
-    write_string(out, attributes.content_type.as_deref().unwrap_or("application/json"));
-    let is_base64 = attributes.is_base64 && view.data.kind() == Kind::String;
-    out.push_str(if is_base64 { ",\"data_base64\":" } else { ",\"data\":" });
-    out.push_str(view.data.text());
+    let is_json = attributes.encoding == Encoding::Json;
+    if let Some(content_type) = attributes.content_type.as_deref().or(is_json.then_some("application/json")) {
+        out.push_str(",\"datacontenttype\":");
+        write_string(out, content_type);
+    }
+    if attributes.encoding != Encoding::NoData {
+        let is_base64 = attributes.encoding == Encoding::Base64 && view.data.kind() == Kind::String;
+        out.push_str(if is_base64 { ",\"data_base64\":" } else { ",\"data\":" });
+        out.push_str(view.data.text());
+    }
     out.push('}');
 }

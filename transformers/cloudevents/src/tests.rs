@@ -1,30 +1,17 @@
 //! Events as a consumer of CloudEvents would get them.
 
 use serde_json::{Value, json};
-use tenterhook_transformer::{Body, Event, Outcome, Request, Transformer, check_options};
+use tenterhook_message::testing::{self, text};
+use tenterhook_transformer::{Body, Event, Request};
 
 use super::CloudEvents;
 
 fn event(data: &str, metadata: Option<&str>) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: "order.created".to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: metadata.map(str::to_owned),
-        tenant: None,
-    }
+    Event { metadata: metadata.map(str::to_owned), ..testing::event("order.created", data) }
 }
 
 fn request(events: &[Event], options: &Value) -> Request {
-    let options = check_options::<CloudEvents>(&options.to_string()).unwrap();
-    let Outcome::Request(request) = CloudEvents::transform(events, &options).unwrap() else { panic!("no request") };
-    request
-}
-
-fn text(request: &Request) -> &str {
-    let Body::Text(text) = &request.body else { panic!("no text") };
-    text
+    testing::request::<CloudEvents>(events, &options.to_string())
 }
 
 #[test]
@@ -89,6 +76,58 @@ fn bytes_come_out_as_bytes() {
 }
 
 #[test]
+fn bytes_without_a_type_come_out_as_bytes_without_a_type() {
+    let event = event(r#""AAH/""#, Some(r#"{"cloudevents":{"source":"/a","dataencoding":"base64"}}"#));
+    let structured: Value = serde_json::from_str(text(&request(std::slice::from_ref(&event), &json!({})))).unwrap();
+    assert_eq!((&structured["data_base64"], structured.get("datacontenttype")), (&json!("AAH/"), None));
+    let binary = request(&[event], &json!({ "mode": "binary" }));
+    assert_eq!(binary.headers.last().unwrap().1, "application/octet-stream");
+    assert!(matches!(binary.body, Body::Bytes(bytes) if bytes == [0, 1, 255]));
+}
+
+#[test]
+fn no_data_stays_no_data() {
+    for (metadata, content_type) in [
+        (r#"{"cloudevents":{"source":"/a","dataencoding":"none"}}"#, None),
+        (r#"{"cloudevents":{"source":"/a","dataencoding":"none","datacontenttype":"text/plain"}}"#, Some("text/plain")),
+    ] {
+        let event = event("null", Some(metadata));
+        let structured: Value = serde_json::from_str(text(&request(std::slice::from_ref(&event), &json!({})))).unwrap();
+        assert_eq!((structured.get("data"), structured["datacontenttype"].as_str()), (None, content_type));
+        let binary = request(&[event], &json!({ "mode": "binary" }));
+        assert!(matches!(&binary.body, Body::Bytes(bytes) if bytes.is_empty()));
+        assert_eq!(binary.headers.last().unwrap().1, content_type.unwrap_or("application/octet-stream"));
+    }
+    let null = request(&[event("null", None)], &json!({}));
+    assert!(text(&null).ends_with(r#""datacontenttype":"application/json","data":null}"#), "null that was published is data");
+}
+
+#[test]
+fn a_source_is_a_uri_reference_and_a_subject_is_not_empty() {
+    let options = json!({ "source": "/x/{data.name}" });
+    let own: Value = serde_json::from_str(text(&request(&[event(r#"{"name":"s \u00fc"}"#, None)], &options))).unwrap();
+    assert_eq!(own["source"], "/x/s%20%C3%BC");
+    let published = event("1", Some(r#"{"cloudevents":{"source":"/s \u00fc","subject":"","dataschema":""}}"#));
+    let stored: Value = serde_json::from_str(text(&request(&[published], &json!({})))).unwrap();
+    assert_eq!((&stored["source"], stored.get("subject"), stored.get("dataschema")), (&json!("/s%20%C3%BC"), None, None));
+}
+
+#[test]
+fn a_source_is_always_a_uri_reference() {
+    for (source, expected) in [
+        ("/s ü", "/s%20%C3%BC"),
+        ("https://x.test/a?b=c#d", "https://x.test/a?b=c#d"),
+        ("/kafka/orders#p#1", "/kafka/orders#p%231"),
+        ("/a%20b%zz", "/a%20b%25zz"),
+        ("/a[0]<b>", "/a%5B0%5D%3Cb%3E"),
+    ] {
+        let made = request(&[event("1", None)], &json!({ "source": source }));
+        let structured: Value = serde_json::from_str(text(&made)).unwrap();
+        assert_eq!(structured["source"], expected);
+    }
+}
+
+#[test]
 fn several_events_are_a_batch_in_either_mode() {
     for mode in ["structured", "binary"] {
         let request = request(&[event("1", None), event("2", None)], &json!({ "mode": mode }));
@@ -100,7 +139,7 @@ fn several_events_are_a_batch_in_either_mode() {
 
 #[test]
 fn mistakes_in_options_are_named() {
-    let error = |options: Value| check_options::<CloudEvents>(&options.to_string()).unwrap_err();
+    let error = |options: Value| testing::options_error::<CloudEvents>(&options.to_string());
     assert!(error(json!({ "mode": "batch" })).starts_with("option `mode`: unknown variant `batch`"));
     assert!(error(json!({ "extensions": { "my_team": "x" } })).contains("`my_team` is no attribute name"));
     assert!(error(json!({ "extensions": { "source": "x" } })).contains("`source` is no extension"));
@@ -110,12 +149,10 @@ fn mistakes_in_options_are_named() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&CloudEvents::describe().options_schema).unwrap();
-    let error = check_options::<CloudEvents>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<CloudEvents>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<CloudEvents>(env!("CARGO_MANIFEST_DIR"));
 }

@@ -6,7 +6,10 @@ mod message;
 mod render;
 
 use serde::Deserialize;
-use tenterhook_message::{BySeverity, Color, Layout, Link, Path, Rules, Severity, Template, blank, check_links, units};
+use tenterhook_message::{
+    Action, AssessmentOptions, BySeverity, Color, Layout, Link, Path, Rules, Severity, Template, ValueRule, blank, check_links,
+    units,
+};
 use tenterhook_transformer::{Description, Event, Outcome, Request, Transformer, export};
 
 /// The transformer.
@@ -25,6 +28,8 @@ pub struct Options {
     link: Option<Template>,
     links: Vec<Link>,
     severity: Rules<Severity>,
+    severity_from: Option<ValueRule<Severity>>,
+    action_from: Option<ValueRule<Action>>,
     emoji: Option<BySeverity<String>>,
     colors: BySeverity<Color>,
     details: Option<bool>,
@@ -35,6 +40,17 @@ const LINKS_MAX: usize = 5;
 
 /// <https://docs.discord.com/developers/resources/user#usernames-and-nicknames>
 const USERNAME_UNITS_MAX: usize = 80;
+
+impl Options {
+    fn assessment(&self) -> AssessmentOptions<'_> {
+        AssessmentOptions {
+            severity: &self.severity,
+            severity_from: self.severity_from.as_ref(),
+            action_from: self.action_from.as_ref(),
+            ..AssessmentOptions::NONE
+        }
+    }
+}
 
 impl Transformer for Discord {
     type Options = Options;

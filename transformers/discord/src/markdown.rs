@@ -2,10 +2,10 @@
 
 use tenterhook_message::{Escape, Lines, blank, escaped, tidy};
 
-/// What stands for nothing: Discord refuses fields without a name or value.
+/// Written instead of nothing: Discord refuses fields without a name or value.
 const NOTHING: &str = "—";
 
-/// The text with every character of Markdown escaped, at most `units_max` long. An `@` is kept from mentioning anyone by
+/// The text with every character of Markdown escaped, at most `units_max` long. An `@` cannot mention anyone, by
 /// an invisible character behind it. Plain URLs stay links.
 pub fn text(text: &str, lines: Lines, units_max: usize) -> String {
     let mut in_url = false;

@@ -19,7 +19,7 @@ const EMBED_UNITS_MAX: usize = 6_000;
 /// More plain values than these are read better as JSON.
 const FIELDS_DEFAULT_MAX: usize = 15;
 
-/// A field as wide as this stands alone.
+/// A wider field has a line of its own.
 const INLINE_UNITS_MAX: usize = 40;
 
 /// A longer URL is refused by Discord.
@@ -100,7 +100,7 @@ fn links(content: &Content<'_>, units_max: usize) -> String {
     line
 }
 
-/// Several events: how many of what, then a field for each.
+/// Several events: how many of what, then a field for each kind.
 pub fn digest<'a>(events: &'a [Event], options: &'a Options) -> Message<'a> {
     let digest = Digest::new(events, &style(options), FIELDS_MAX);
     let title = visible(&(title_symbol(digest.severity, options) + &digest.title), Lines::One, TITLE_UNITS_MAX);
@@ -109,16 +109,23 @@ pub fn digest<'a>(events: &'a [Event], options: &'a Options) -> Message<'a> {
     let mut room = EMBED_UNITS_MAX - units(&title) - units(&footer) - DESCRIPTION_RESERVE;
     let mut fields = Vec::new();
     let usual = BySeverity::default();
-    for content in &digest.shown {
+    let mut hidden = digest.hidden;
+    for group in &digest.groups {
         let symbols = options.emoji.as_ref().unwrap_or(&usual);
-        let headline = symbol(content.severity, symbols) + &cut(&content.title, 120);
+        let headline = symbol(group.severity, symbols) + &cut(&group.headline(), 240);
         let name = visible(&headline, Lines::One, NAME_UNITS_MAX);
-        let value = visible(&content.line(), Lines::One, 300);
-        let Some(left) = room.checked_sub(units(&name) + units(&value)) else { break };
-        room = left;
-        fields.push(Field { name, value, inline: false });
+        let value = visible(&group.sample.line(), Lines::One, 300);
+        match room.checked_sub(units(&name) + units(&value)) {
+            Some(left) => {
+                room = left;
+                fields.push(Field { name, value, inline: false });
+            }
+            None => {
+                room = 0;
+                hidden += group.count;
+            }
+        }
     }
-    let hidden = events.len() - fields.len();
     let more = if hidden > 0 { format!("\n… and {hidden} more") } else { String::new() };
     let embed = Embed {
         title,
@@ -139,7 +146,7 @@ fn style(options: &Options) -> Style<'_> {
         fields: options.fields.as_deref(),
         link: options.link.as_ref(),
         links: &options.links,
-        severity: &options.severity,
+        assessment: options.assessment(),
         details: options.details.unwrap_or(true),
         fields_max: if options.fields.is_some() { FIELDS_MAX } else { FIELDS_DEFAULT_MAX },
         rest_bytes_max: 3 * DESCRIPTION_UNITS_MAX,

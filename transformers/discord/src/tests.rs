@@ -2,20 +2,13 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tenterhook_message::{blank, units};
+use tenterhook_message::{blank, testing, units};
 use tenterhook_transformer::{Body, Event, Outcome, Transformer, check_options};
 
 use super::Discord;
 
 fn event(event_type: &str, data: &str) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: event_type.to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: None,
-        tenant: Some("acme".to_owned()),
-    }
+    Event { tenant: Some("acme".to_owned()), ..testing::event(event_type, data) }
 }
 
 fn render(events: &[Event], options: &Value) -> Value {
@@ -100,6 +93,17 @@ fn empty_values_do_not_make_empty_fields() {
 }
 
 #[test]
+fn a_batch_about_one_thing_says_how_often_and_when() {
+    let events: Vec<Event> = (0..240).map(|_| event("service.5xx", r#"{"service":"checkout","message":"HTTP 503"}"#)).collect();
+    let message = render(&events, &json!({}));
+    assert_within_limits(&message);
+    let embed = &message["embeds"][0];
+    let headline = "Service 5xx × 240 for checkout in 0 s, first 10:30, last 10:30 UTC";
+    assert_eq!(embed["description"], headline);
+    assert_eq!(embed["fields"], json!([{ "name": format!("🔴 {headline}"), "value": "HTTP 503", "inline": false }]));
+}
+
+#[test]
 fn mistakes_in_options_are_named() {
     let error = |options: Value| check_options::<Discord>(&options.to_string()).unwrap_err();
     assert!(error(json!({ "user": "x" })).starts_with("unknown option `user`"));
@@ -110,14 +114,12 @@ fn mistakes_in_options_are_named() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&Discord::describe().options_schema).unwrap();
-    let error = check_options::<Discord>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<Discord>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<Discord>(env!("CARGO_MANIFEST_DIR"));
 }
 
 fn hostile_text() -> impl Strategy<Value = String> {

@@ -33,7 +33,7 @@ pub struct Options {
     batch_key: Option<String>,
 }
 
-/// A text with places for values, or any JSON.
+/// A text with values of the event in it, or any JSON.
 #[derive(Debug)]
 enum Added {
     Text(Template),

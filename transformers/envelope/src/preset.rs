@@ -36,7 +36,6 @@ pub enum Source {
 impl Preset {
     pub fn fields(self) -> Vec<Field> {
         let field = |name: &str, path: Path| (name.to_owned(), Source::Path(path));
-        let metadata = |key: &str| Path::Metadata(vec![key.to_owned()]);
         match self {
             Self::Flexgate => vec![
                 field("eventId", Path::Id),
@@ -50,11 +49,7 @@ impl Preset {
                 field("timestamp", Path::Timestamp),
                 (
                     "gateway_node".to_owned(),
-                    Source::FirstOf(vec![
-                        metadata("gateway_node"),
-                        metadata("node"),
-                        Path::Data(vec!["gateway_node".to_owned()]),
-                    ]),
+                    Source::FirstOf(vec![Path::metadata("gateway_node"), Path::metadata("node"), Path::data("gateway_node")]),
                 ),
                 field("data", Path::Data(Vec::new())),
             ],

@@ -91,7 +91,7 @@ impl Shape {
                 out.push_str(found.as_deref().unwrap_or("null"));
             }
             Source::Text(template) => match template.only_path() {
-                // A text that is one place has that value, whatever its type.
+                // A text that is one value keeps the value's type.
                 Some(Path::Timestamp) => self.timestamp.write(out, &view.event.timestamp),
                 Some(path) => out.push_str(&view.json(path).unwrap_or("null".into())),
                 None => write_string(out, &template.render(view)),
@@ -132,7 +132,7 @@ fn rename(fields: &mut [Field], options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// New fields at the end; one that is there already gets the new value at its place.
+/// New fields at the end; one that is there already gets the new value where it is.
 fn add(fields: &mut Vec<Field>, options: &Options) {
     for (name, added) in &options.add {
         let source = match added {

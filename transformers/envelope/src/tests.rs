@@ -1,26 +1,18 @@
 //! Bodies as receivers of other systems know them.
 
 use serde_json::{Value, json};
-use tenterhook_transformer::{Body, Event, Outcome, Transformer, check_options};
+use tenterhook_message::testing;
+use tenterhook_transformer::Event;
 
 use super::Envelope;
 
 fn event(metadata: Option<&str>) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: "order.created".to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: r#"{"b": 1.00,"a":{"c":[7]},"n":null}"#.to_owned(),
-        metadata: metadata.map(str::to_owned),
-        tenant: None,
-    }
+    let data = r#"{"b": 1.00,"a":{"c":[7]},"n":null}"#;
+    Event { metadata: metadata.map(str::to_owned), ..testing::event("order.created", data) }
 }
 
 fn body_of(events: &[Event], options: &Value) -> String {
-    let options = check_options::<Envelope>(&options.to_string()).unwrap();
-    let Outcome::Request(request) = Envelope::transform(events, &options).unwrap() else { panic!("no request") };
-    let Body::Text(text) = request.body else { panic!("no text") };
-    text
+    testing::text(&testing::request::<Envelope>(events, &options.to_string())).to_owned()
 }
 
 fn body(options: &Value) -> String {
@@ -81,7 +73,7 @@ fn a_batch_is_an_array_or_has_a_key() {
 
 #[test]
 fn mistakes_in_options_are_named() {
-    let error = |options: Value| check_options::<Envelope>(&options.to_string()).unwrap_err();
+    let error = |options: Value| testing::options_error::<Envelope>(&options.to_string());
     assert!(error(json!({ "preset": "svix" })).starts_with("option `preset`: unknown variant `svix`"));
     assert!(error(json!({ "preset": "data", "add": { "x": 1 } })).contains("the data alone"));
     assert!(error(json!({ "preset": "flexgate", "pick": ["id"] })).contains("exclude each other"));
@@ -97,12 +89,10 @@ fn mistakes_in_options_are_named() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&Envelope::describe().options_schema).unwrap();
-    let error = check_options::<Envelope>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<Envelope>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<Envelope>(env!("CARGO_MANIFEST_DIR"));
 }

@@ -2,12 +2,14 @@
 
 use std::fmt::Write as _;
 
+use jaq_core::load::parse::Def;
 use jaq_core::load::{self, Arena, File, Loader};
 use jaq_core::{Compiler, Ctx, Vars, data, unwrap_valr};
 use jaq_json::{Val, read};
 use serde::de::IgnoredAny;
+use tenterhook_message::{limit_depth, without_half_surrogates};
 
-use crate::Options;
+use crate::{Options, assign};
 
 type Data = data::JustLut<Val>;
 
@@ -21,11 +23,18 @@ pub struct Filter<'f> {
 pub fn compile<T>(options: &Options, then: impl FnOnce(&Filter<'_>) -> T) -> Result<T, String> {
     let names: Vec<String> = options.args.keys().map(|name| format!("${name}")).collect();
     let arena = Arena::default();
-    let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    let modules = Loader::new(defs)
-        .load(&arena, File { code: options.filter.as_str(), path: () })
-        .map_err(|errors| load_error(&options.filter, errors))?;
+    let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs()).chain(own_defs()).map(shortened);
+    let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs()).chain([assign::fill()]);
+    let code = options.filter.as_str();
+    // The filter becomes a definition, since only those can be given to the compiler as a tree.
+    let main = load::parse(code, |parser| parser.term()).map(|term| Def {
+        name: MAIN,
+        args: Vec::new(),
+        body: assign::with_path_creation(term),
+    });
+    let called = if main.is_some() { MAIN } else { code };
+    let modules =
+        Loader::new(defs.chain(main)).load(&arena, File { code: called, path: () }).map_err(|errors| load_error(code, errors))?;
     let compiled = Compiler::default()
         .with_global_vars(names.iter().map(String::as_str))
         // Their names live longer than those of the variables.
@@ -42,8 +51,25 @@ pub fn compile<T>(options: &Options, then: impl FnOnce(&Filter<'_>) -> T) -> Res
     Ok(then(&Filter { compiled: &compiled, vars }))
 }
 
+/// What the user's filter is called.
+const MAIN: &str = "__filter";
+
+/// Definitions that live as long as the filter, which joins them.
+fn shortened<'s>(def: Def<&'static str>) -> Def<&'s str> {
+    def
+}
+
+/// What jq has and jaq has not.
+fn own_defs() -> impl Iterator<Item = Def<&'static str>> {
+    load::parse(include_str!("defs.jq"), |parser| parser.defs()).unwrap_or_default().into_iter()
+}
+
+/// jaq reads and writes values recursively: what is nested deeper is given as its text.
+const DEPTH_MAX: usize = 512;
+
 fn parse(json: &str) -> Result<Val, String> {
-    read::parse_single(json.as_bytes()).map_err(|error| error.to_string())
+    let json = without_half_surrogates(json);
+    read::parse_single(limit_depth(&json, DEPTH_MAX).as_bytes()).map_err(|error| error.to_string())
 }
 
 impl Filter<'_> {
@@ -62,13 +88,23 @@ impl Filter<'_> {
         let mut text = String::new();
         let _ = write!(text, "{first}");
         // jaq writes NaN, and keys that are no strings, as they are.
-        serde_json::from_str::<IgnoredAny>(&text).map_err(|error| format!("the filter's result is no JSON: {error}"))?;
+        serde_json::from_str::<IgnoredAny>(&text).map_err(|error| no_json(&text, &error))?;
         Ok(Some(text))
     }
 }
 
+fn no_json(text: &str, error: &serde_json::Error) -> String {
+    let numbers = ["NaN", "Infinity"].into_iter().find(|number| text.contains(number));
+    match numbers {
+        Some(number) => format!(
+            "the filter's result has {number} in it, which JSON cannot hold: a division by zero? Guard it, as in if .n == 0 then null else 1 / .n end"
+        ),
+        None => format!("the filter's result is no JSON: {error}"),
+    }
+}
+
 /// Line and column of a part of the filter.
-fn place(code: &str, part: &str) -> String {
+fn position(code: &str, part: &str) -> String {
     let before = &code[..load::span(code, part).start.min(code.len())];
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
@@ -79,13 +115,13 @@ fn load_error(code: &str, errors: load::Errors<&str, ()>) -> String {
     let first = errors.into_iter().next().map(|(_, error)| error);
     let text = match first {
         Some(load::Error::Lex(errors)) => {
-            errors.into_iter().next().map(|(expected, rest)| format!("{}: expected {}", place(code, rest), expected.as_str()))
+            errors.into_iter().next().map(|(expected, rest)| format!("{}: expected {}", position(code, rest), expected.as_str()))
         }
         Some(load::Error::Parse(errors)) => {
-            errors.into_iter().next().map(|(expected, rest)| format!("{}: expected {}", place(code, rest), expected.as_str()))
+            errors.into_iter().next().map(|(expected, rest)| format!("{}: expected {}", position(code, rest), expected.as_str()))
         }
         Some(load::Error::Io(errors)) => {
-            errors.into_iter().next().map(|(part, _)| format!("{}: there are no modules to import", place(code, part)))
+            errors.into_iter().next().map(|(part, _)| format!("{}: there are no modules to import", position(code, part)))
         }
         None => None,
     };
@@ -97,7 +133,7 @@ fn undefined(code: &str, errors: jaq_core::compile::Errors<&str, ()>) -> String 
     match first {
         Some((name, kind)) => {
             let arity = if let jaq_core::compile::Undefined::Filter(arity) = kind { format!("/{arity}") } else { String::new() };
-            format!("option `filter`: {}: there is no {} `{name}{arity}`", place(code, name), kind.as_str())
+            format!("option `filter`: {}: there is no {} `{name}{arity}`", position(code, name), kind.as_str())
         }
         None => "option `filter`: it cannot be compiled".to_owned(),
     }

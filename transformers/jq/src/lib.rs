@@ -1,6 +1,8 @@
-//! `jq`: the body, or the event, by a jq filter in the configuration. The language is jaq's; its `debug` and `stderr` write
+//! `jq`: the body, or the event, by a jq filter in the configuration. The language is jaq's, with what jq has beside it in
+//! `defs.jq` and `assign.rs`; its `debug` and `stderr` write
 //! into the attempt's log. Refuses results that are no JSON, and more than one of them.
 
+mod assign;
 mod filter;
 mod logger;
 

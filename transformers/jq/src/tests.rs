@@ -1,23 +1,17 @@
 //! Filters as people write them, and what is said about those that are wrong.
 
 use serde_json::{Value, json};
-use tenterhook_transformer::{Body, Event, Outcome, Transformer, check_options};
+use tenterhook_message::testing;
+use tenterhook_transformer::{Body, Event, Outcome};
 
 use super::Jq;
 
 fn event(data: &str) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: "order.created".to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: Some(r#"{"team":"sre"}"#.to_owned()),
-        tenant: None,
-    }
+    testing::event_with("order.created", data, r#"{"team":"sre"}"#)
 }
 
 fn run(events: &[Event], options: &Value) -> Result<Outcome, String> {
-    Jq::transform(events, &check_options::<Jq>(&options.to_string())?)
+    testing::run::<Jq>(events, &options.to_string())
 }
 
 fn body(data: &str, options: &Value) -> String {
@@ -58,6 +52,89 @@ fn the_standard_library_is_there() {
 }
 
 #[test]
+fn assignments_make_the_paths_that_are_not_there() {
+    for (filter, expected) in [
+        (".data.meta.env = \"prod\" | .data", r#"{"a":[1],"n":null,"meta":{"env":"prod"}}"#),
+        (".data | .meta.env |= \"prod\" | .meta", r#"{"env":"prod"}"#),
+        ("(.data | .n.x.y) = 1 | .data.n", r#"{"x":{"y":1}}"#),
+        (".data.n[2] = 1 | .data.n", "[null,null,1]"),
+        (".data.a[2] = 3 | .data.a", "[1,null,3]"),
+        (".data.tags += [\"x\"] | .data.tags", r#"["x"]"#),
+        (".data.count.all += 1 | .data.count", r#"{"all":1}"#),
+        (".data.x.y //= 5 | .data.x", r#"{"y":5}"#),
+        ("\"k\" as $k | .data.new[$k] = 1 | .data.new", r#"{"k":1}"#),
+        ("(.data.p.q, .data.p.r) = 1 | .data.p", r#"{"q":1,"r":1}"#),
+        (".data |= (.in.ner = 1) | .data.in", r#"{"ner":1}"#),
+        (".data | setpath([\"q\",\"r\",0]; 1) | .q", r#"{"r":[1]}"#),
+        ("def f: .data.z.y = 1; f | .data.z", r#"{"y":1}"#),
+        (".data | del(.meta.env) | keys", r#"["a","n"]"#),
+        (".data | del(.a[0], .a[7], .n) | .", r#"{"a":[]}"#),
+        ("[1,2,3,4] | del(.[0,2])", "[2,4]"),
+        (".data.a[0] = 2 | .data.a", "[2]"),
+        ("[.data.a[] | . + 1]", "[2]"),
+        (".data.a[] |= . + 1 | .data.a", "[2]"),
+        ("(.data.a | first) |= 7 | .data.a", "[7]"),
+    ] {
+        assert_eq!(body(r#"{"a":[1],"n":null}"#, &json!({ "filter": filter })), expected, "{filter}");
+    }
+    let error = run(&[event("1")], &json!({ "filter": ".data.x = 1" })).unwrap_err();
+    assert!(error.starts_with("the filter failed: "), "{error}");
+}
+
+#[test]
+fn what_jq_has_and_jaq_lacks_is_there() {
+    for (filter, expected) in [
+        (
+            r#"[{"name":"a","value":1},{"key":"b","value":null},{"k":"c","v":3},{"key":7,"value":false}] | from_entries"#,
+            r#"{"a":1,"b":null,"c":3,"7":false}"#,
+        ),
+        (r#"{"a":1} | with_entries(.value += 1)"#, r#"{"a":2}"#),
+        (r#"[{"id":1,"x":"a"},{"id":2,"x":"b"}] | INDEX(.id)"#, r#"{"1":{"id":1,"x":"a"},"2":{"id":2,"x":"b"}}"#),
+        (r#"[1,2,3] | map(select(IN(2,3)))"#, "[2,3]"),
+        (r#"[2 | IN(1,2), IN(5,6)]"#, "[true,false]"),
+        (r#"IN(1,2; 2,3)"#, "true"),
+        (r#"{"a":[1,{"b":2}]} | [leaf_paths]"#, r#"[["a",0],["a",1,"b"]]"#),
+        (r#"{"a":[1,2]} | [tostream]"#, r#"[[["a",0],1],[["a",1],2],[["a",1]],[["a"]]]"#),
+        (r#"{"a":[1,{"b":2}]} | [fromstream(tostream)]"#, r#"[{"a":[1,{"b":2}]}]"#),
+        (r#"["a \"q\"", 1, null, true] | @csv"#, r#""\"a \"\"q\"\"\",1,,true""#),
+        (r#"["a\tb", 1.5, null] | @tsv"#, r#""a\\tb\t1.5\t""#),
+        (r#"[1, "abc", "ab"] | map(ltrimstr("a"), rtrimstr("c"))"#, r#"[1,1,"bc","ab","b","ab"]"#),
+        (r#"["xyz" | test(["X","ix"]), test("X"), test("x")]"#, "[true,false,true]"),
+        (r#""abc" | [match(["B","i"]).offset]"#, "[1]"),
+    ] {
+        assert_eq!(body("1", &json!({ "filter": filter })), expected, "{filter}");
+    }
+    let error = run(&[event("1")], &json!({ "filter": "[[1]] | @csv" })).unwrap_err();
+    assert!(error.contains("cannot be a value of a CSV row"), "{error}");
+}
+
+#[test]
+fn the_documented_differences_from_jq_hold() {
+    for filter in ["input", "inputs", "$ENV", "$__loc__", "import \"a\" as a; .", "include \"a\"; ."] {
+        let error = testing::options_error::<Jq>(&json!({ "filter": filter }).to_string());
+        assert!(error.starts_with("option `filter`"), "{filter}: {error}");
+    }
+    assert!(run(&[event("1")], &json!({ "filter": "\"A\" | test(\"\\\\p{Lu}\")" })).is_err());
+    assert!(run(&[event("1")], &json!({ "filter": "def f(p): p = 1; null | f(.a.b)" })).is_err());
+    assert_eq!(body("-0", &json!({ "filter": ".data" })), "0");
+}
+
+#[test]
+fn json_that_other_parsers_refuse_is_filtered() {
+    let data = r#"{"a":"cut \ud83d","b":1e400,"c":"\ud83d\ude00"}"#;
+    assert_eq!(body(data, &json!({ "filter": ".data.b" })), "1e400");
+    assert_eq!(body(data, &json!({ "filter": "[.data.a, .data.c]" })), "[\"cut \u{fffd}\",\"😀\"]");
+    let digits = "7".repeat(400);
+    assert_eq!(body(&digits, &json!({ "filter": ".data" })), digits);
+    for depth in [130, 500] {
+        let deep = format!("{}7{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(body(&deep, &json!({ "filter": ".data" })), deep);
+    }
+    let deeper = format!("{}7{}", "[".repeat(5_000), "]".repeat(5_000));
+    assert!(body(&deeper, &json!({ "filter": ".data" })).contains("[\"[[["));
+}
+
+#[test]
 fn a_string_is_a_text_where_one_is_wanted() {
     assert_eq!(body("1", &json!({ "filter": "\"n=\\(.data)\"", "content_type": "text/plain" })), "n=1");
     assert_eq!(body("1", &json!({ "filter": "\"n=\\(.data)\"" })), "\"n=1\"");
@@ -89,7 +166,9 @@ fn no_result_drops_and_several_are_an_error() {
     let error = run(&[event("1")], &json!({ "filter": ".data.x" })).unwrap_err();
     assert!(error.starts_with("the filter failed: "), "{error}");
     let error = run(&[event("1")], &json!({ "filter": "nan" })).unwrap_err();
-    assert!(error.starts_with("the filter's result is no JSON"), "{error}");
+    assert!(error.starts_with("the filter's result has NaN in it"), "{error}");
+    let error = run(&[event("0")], &json!({ "filter": "{n: (1 / .data)}" })).unwrap_err();
+    assert!(error.starts_with("the filter's result has Infinity in it"), "{error}");
 }
 
 #[test]
@@ -100,7 +179,7 @@ fn a_batch_is_an_array() {
 
 #[test]
 fn mistakes_are_named_with_their_place() {
-    let error = |options: Value| check_options::<Jq>(&options.to_string()).unwrap_err();
+    let error = |options: Value| testing::options_error::<Jq>(&options.to_string());
     assert_eq!(
         error(json!({ "filter": "." , "args": { "a b": 1 } })),
         "option `args`: `a b` is no name of a variable: letters, digits and _"
@@ -115,12 +194,10 @@ fn mistakes_are_named_with_their_place() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&Jq::describe().options_schema).unwrap();
-    let error = check_options::<Jq>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<Jq>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<Jq>(env!("CARGO_MANIFEST_DIR"));
 }

@@ -5,25 +5,25 @@ use std::borrow::Cow;
 
 use tenterhook_transformer::Event;
 
-use crate::look::{Link, Rendered};
+use crate::link::{Link, RenderedLink, main_link, named_link_keys, other_links};
 use crate::text::{Lines, blank, cut, humanize, tidy, units};
-use crate::{Json, Member, Path, Rules, Severity, Template, View};
+use crate::{Action, Assessment, AssessmentOptions, Json, Member, Path, Severity, Template, View};
 
 /// The options about content that every message transformer has.
 #[derive(Debug, Clone, Copy)]
 pub struct Style<'o> {
     pub title: Option<&'o Template>,
-    /// In place of the sentence that the event brings along.
+    /// Instead of the sentence that the event brings along.
     pub text: Option<&'o Template>,
     pub fields: Option<&'o [Path]>,
     pub link: Option<&'o Template>,
     pub links: &'o [Link],
-    pub severity: &'o Rules<Severity>,
+    pub assessment: AssessmentOptions<'o>,
     /// Whether to show what is not a field as a code block.
     pub details: bool,
-    /// Fields at most; what is more goes to the rest.
+    /// The most fields; what is more goes to the rest.
     pub fields_max: usize,
-    /// Bytes of the rest at most (it may be a little more): what will be cut anyway is not made.
+    /// About the most bytes of the rest: what will be cut anyway is not made.
     pub rest_bytes_max: usize,
 }
 
@@ -32,6 +32,7 @@ pub struct Style<'o> {
 pub struct Content<'a> {
     pub view: View<'a>,
     pub severity: Severity,
+    pub action: Action,
     /// Never blank.
     pub title: String,
     /// The sentence of the options, or that the event brings along: its `message`, `reason`, …
@@ -40,8 +41,8 @@ pub struct Content<'a> {
     /// Pretty-printed JSON of what is in neither lead nor fields; empty when that is nothing.
     pub rest: String,
     pub link: Option<String>,
-    /// The links of the options beside that one.
-    pub links: Vec<Rendered>,
+    /// The links beside that one.
+    pub links: Vec<RenderedLink>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,19 +60,22 @@ const FIELD_UNITS_MAX: usize = 200;
 impl<'a> Content<'a> {
     pub fn new(event: &'a Event, style: &Style<'_>) -> Self {
         let view = View::new(event);
+        let Assessment { severity, action } = Assessment::of(&view, &style.assessment);
+        let (link, link_key) = main_link(&view, style.link);
         let mut content = Self {
-            severity: Severity::of(&view, style.severity),
+            severity,
+            action,
             title: title(&view, style.title),
             lead: None,
             fields: Vec::new(),
             rest: String::new(),
-            link: style.link.map(|link| link.render_url(&view)),
-            links: style.links.iter().map(|link| link.render(&view)).collect(),
+            link,
+            links: other_links(&view, style.links),
             view,
         };
         match style.fields {
             Some(paths) => content.take_named_fields(paths, style),
-            None => content.take_all_fields(style),
+            None => content.take_all_fields(style, link_key),
         }
         if let Some(text) = style.text {
             let text = text.render(&content.view);
@@ -87,21 +91,20 @@ impl<'a> Content<'a> {
             .filter_map(|path| Some(Field { label: humanize(path.name()), value: tidy_cow(self.view.value(path)?) }))
             .take(style.fields_max)
             .collect();
-        let lead_key =
-            self.take_lead(|key| paths.iter().any(|path| matches!(path, Path::Data(keys) if keys.len() == 1 && keys[0] == key)));
+        let lead_key = self.take_lead(|key| paths.iter().any(|path| path.is_member(key)));
         if style.details {
-            let shown = |key: &str| {
-                lead_key.is_some_and(|lead| lead == key)
-                    || paths.iter().any(|path| matches!(path, Path::Data(keys) if keys.len() == 1 && keys[0] == key))
-            };
+            let shown = |key: &str| lead_key.is_some_and(|lead| lead == key) || paths.iter().any(|path| path.is_member(key));
             self.rest = rest(&self.view, style, shown);
         }
     }
 
     /// The scalars among the data's keys, in the order of the data.
-    fn take_all_fields(&mut self, style: &Style<'_>) {
+    fn take_all_fields(&mut self, style: &Style<'_>, link_key: Option<&'static str>) {
         let lead_key = self.take_lead(|_| false);
-        let mut shown: Vec<&str> = lead_key.into_iter().collect();
+        let named_links: Vec<&'static str> =
+            if style.links.is_empty() { named_link_keys(&self.view).collect() } else { Vec::new() };
+        // What is a link already needs no field.
+        let mut shown: Vec<&str> = lead_key.into_iter().chain(link_key).chain(named_links).collect();
         for Member { key, value, .. } in &self.view.members {
             if self.fields.len() == style.fields_max {
                 break;
@@ -189,67 +192,14 @@ fn tidy_cow(text: Cow<'_, str>) -> Cow<'_, str> {
     }
 }
 
-/// Several events in one message.
-#[derive(Debug, Clone)]
-pub struct Digest<'a> {
-    /// "12 events"
-    pub title: String,
-    /// The worst of them.
-    pub severity: Severity,
-    /// How many of which type, in order of their first appearance.
-    pub counts: Vec<(&'a str, usize)>,
-    /// Those that are shown, in order.
-    pub shown: Vec<Content<'a>>,
-    pub hidden: usize,
-}
-
-impl<'a> Digest<'a> {
-    /// Shows the first `shown_max` events; counts all.
-    pub fn new(events: &'a [Event], style: &Style<'_>, shown_max: usize) -> Self {
-        let mut counts: Vec<(&str, usize)> = Vec::new();
-        for event in events {
-            match counts.iter_mut().find(|(known, _)| *known == event.type_) {
-                Some((_, count)) => *count += 1,
-                None => counts.push((&event.type_, 1)),
-            }
-        }
-        let style = Style { details: false, ..*style };
-        let worst = events.iter().map(|event| Severity::of(&View::new(event), style.severity)).max();
-        Self {
-            title: format!("{} events", events.len()),
-            severity: worst.unwrap_or(Severity::Info),
-            counts,
-            shown: events.iter().take(shown_max).map(|event| Content::new(event, &style)).collect(),
-            hidden: events.len().saturating_sub(shown_max),
-        }
-    }
-
-    /// "3 × Circuit breaker opened · 1 × Order created"
-    pub fn counts_line(&self) -> String {
-        let line = |(event_type, count): &(&str, usize)| format!("{count} × {}", humanize(event_type));
-        let mut lines: Vec<String> = self.counts.iter().take(10).map(line).collect();
-        if self.counts.len() > lines.len() {
-            lines.push("…".to_owned());
-        }
-        lines.join(" · ")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NO_RULES: &Rules<Severity> = &Rules::NONE;
+    use crate::testing::event as event_of;
 
     fn event(data: &str) -> Event {
-        Event {
-            id: "evt_1".to_owned(),
-            type_: "circuit_breaker.opened".to_owned(),
-            timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-            data: data.to_owned(),
-            metadata: None,
-            tenant: None,
-        }
+        event_of("circuit_breaker.opened", data)
     }
 
     fn style() -> Style<'static> {
@@ -259,7 +209,7 @@ mod tests {
             fields: None,
             link: None,
             links: &[],
-            severity: NO_RULES,
+            assessment: AssessmentOptions::NONE,
             details: true,
             fields_max: 3,
             rest_bytes_max: 3_000,
@@ -305,12 +255,21 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_counts_and_takes_the_worst() {
-        let mut events = vec![event("{}"), event("{}")];
-        events[1].type_ = "database.down".to_owned();
-        events.push(event("{}"));
-        let digest = Digest::new(&events, &style(), 2);
-        assert_eq!((digest.title.as_str(), digest.severity, digest.hidden), ("3 events", Severity::Critical, 1));
-        assert_eq!(digest.counts_line(), "2 × Circuit breaker opened · 1 × Database down");
+    fn an_address_of_the_event_is_its_link_and_no_field() {
+        let event = event(r#"{"service":"api","url":"https://x.test/1","runbook_url":"https://wiki.test/r"}"#);
+        let content = Content::new(&event, &style());
+        let links: Vec<(&str, &str)> = content.all_links().collect();
+        assert_eq!(links, [("Open", "https://x.test/1"), ("Runbook", "https://wiki.test/r")]);
+        let labels: Vec<&str> = content.fields.iter().map(|field| field.label.as_str()).collect();
+        assert_eq!(labels, ["Service"]);
+        assert_eq!(content.rest, "");
+    }
+
+    #[test]
+    fn what_resolves_is_green() {
+        let mut resolved = event(r#"{"severity":"critical"}"#);
+        resolved.type_ = "x.resolved".to_owned();
+        let content = Content::new(&resolved, &style());
+        assert_eq!((content.severity, content.action), (Severity::Success, Action::Resolve));
     }
 }

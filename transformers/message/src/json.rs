@@ -1,10 +1,12 @@
-//! JSON text looked at in place. An event's data is published JSON of any size and depth: nothing is parsed into a
+//! JSON text read in place. An event's data is published JSON of any size and depth: nothing is parsed into a
 //! tree, nothing recurses, and what is not shown costs one pass over its bytes.
 
 use std::borrow::Cow;
 
-/// One JSON value, as text without surrounding white space. The text need not be valid: whatever cannot be made sense of
-/// has no members and no elements.
+use crate::Step;
+
+/// One JSON value, as text without surrounding white space. The text need not be valid: what cannot be
+/// read has no members and no elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Json<'a>(&'a str);
 
@@ -42,6 +44,13 @@ impl<'a> Json<'a> {
         !matches!(self.kind(), Kind::Object | Kind::Array)
     }
 
+    /// The value that the text begins with, and what follows it.
+    pub fn split_first(text: &'a str) -> Option<(Self, &'a str)> {
+        let text = text.trim_start_matches([' ', '\t', '\r', '\n']);
+        let (value, rest) = text.split_at_checked(value_len(text)?)?;
+        Some((Self(value), rest))
+    }
+
     /// Keys and values of an object, as written; none of anything else.
     pub fn members(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
         self.raw_members().map(|(key, value)| (decode(key), value))
@@ -70,11 +79,16 @@ impl<'a> Json<'a> {
         })
     }
 
-    /// The last member of that name, as most parsers take it; of an array, the element of that number.
+    /// The last member of that name, as most parsers take it.
     pub fn get(self, key: &str) -> Option<Json<'a>> {
+        self.members().filter(|(name, _)| name == key).last().map(|(_, value)| value)
+    }
+
+    /// The value that a step of a path leads to: a member of an object, an element of an array.
+    pub fn step(self, step: &Step) -> Option<Json<'a>> {
         match self.kind() {
-            Kind::Object => self.members().filter(|(name, _)| name == key).last().map(|(_, value)| value),
-            Kind::Array => self.elements().nth(key.parse().ok()?),
+            Kind::Object => self.get(step.key()?),
+            Kind::Array => self.elements().nth(step.index()?),
             Kind::String | Kind::Number | Kind::Bool | Kind::Null => None,
         }
     }
@@ -280,6 +294,86 @@ fn unit_at(text: &str) -> Option<u32> {
     digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
 }
 
+/// JSON text with U+FFFD for half surrogates: they are valid JSON but no text, and many parsers refuse a document for one.
+pub fn without_half_surrogates(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = text[at..].find('\\') {
+        at += found;
+        let low_follows = || matches!(text.get(at + 6..).and_then(unit_at), Some(0xdc00..0xe000));
+        match unit_at(&text[at..]) {
+            Some(0xd800..0xdc00) if low_follows() => at += 12,
+            Some(0xd800..0xe000) => {
+                out.push_str(&text[copied..at]);
+                out.push_str("\\ufffd");
+                at += 6;
+                copied = at;
+            }
+            // The escaped character, so that a second backslash does not begin an escape.
+            _ => at = text.len().min(at + 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8)),
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
+}
+
+/// How deep the arrays and objects of a JSON text are nested.
+pub fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut at) = (0_usize, 0, 0);
+    let bytes = text.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => {
+                at += text.get(at..).and_then(string_len).unwrap_or(text.len() - at);
+                continue;
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+        at += 1;
+    }
+    deepest
+}
+
+/// The JSON text with whatever is nested deeper than `depth_max` as a string of its text.
+pub fn limit_depth(text: &str, depth_max: usize) -> Cow<'_, str> {
+    if depth(text) <= depth_max {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let (mut depth, mut copied, mut at) = (0_usize, 0, 0);
+    while let Some(byte) = text.as_bytes().get(at) {
+        let len = match byte {
+            b'"' => text.get(at..).and_then(string_len).unwrap_or(text.len() - at),
+            b'{' | b'[' if depth == depth_max => {
+                let len = text.get(at..).and_then(value_len).unwrap_or(text.len() - at);
+                out.push_str(&text[copied..at]);
+                write_string(&mut out, &text[at..at + len]);
+                copied = at + len;
+                len
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                1
+            }
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                1
+            }
+            _ => 1,
+        };
+        at += len;
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
+}
+
 /// Appends `text` as a JSON string, in quotes.
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
@@ -306,90 +400,5 @@ pub fn write_string(out: &mut String, text: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::Value;
-
-    #[test]
-    fn members_come_in_order_with_their_text_as_written() {
-        let json = Json::new(" {\"a\" : 1.00 , \"b\\u0021\":{\"x\":[1,\"}\"]}, \"c\": \"\\\"\" } ");
-        let members: Vec<_> = json.members().map(|(k, v)| (k.into_owned(), v.text())).collect();
-        assert_eq!(members, [("a".to_owned(), "1.00"), ("b!".to_owned(), "{\"x\":[1,\"}\"]}"), ("c".to_owned(), "\"\\\"\"")]);
-        assert_eq!(json.get("b!").unwrap().get("x").unwrap().get("1").unwrap().as_string().unwrap(), "}");
-    }
-
-    #[test]
-    fn surrogates_are_joined_and_lone_ones_replaced() {
-        assert_eq!(decode(r#""\ud83d\ude00""#), "😀");
-        assert_eq!(decode(r#""\ud83d!\ude00\ud83d\ud83d\ude00""#), "\u{fffd}!\u{fffd}\u{fffd}😀");
-    }
-
-    #[test]
-    fn pretty_is_what_serde_json_makes() {
-        let text = r#"{"a":[1,{"b":null},[],{}],"c":"x:,{}"}"#;
-        let mut out = String::new();
-        Json::new(text).pretty(&mut out, 0, usize::MAX);
-        let expected = serde_json::to_string_pretty(&serde_json::from_str::<Value>(text).unwrap()).unwrap();
-        assert_eq!(out, expected);
-    }
-
-    #[test]
-    fn a_deep_document_neither_overflows_nor_explodes() {
-        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
-        let mut out = String::new();
-        Json::new(&deep).pretty(&mut out, 0, 5_000);
-        assert!(out.len() < 6_000);
-        assert_eq!(Json::new(&deep).elements().count(), 1);
-    }
-
-    fn any_json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<String>().prop_map(Value::from),
-        ];
-        leaf.prop_recursive(4, 40, 6, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::btree_map(any::<String>(), inner, 0..6)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn walking_sees_what_serde_json_sees(value in any_json(), spaced in any::<bool>()) {
-            let text = if spaced { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
-            let json = Json::new(&text);
-            if let Value::Object(map) = &value {
-                let seen: Vec<_> = json.members().map(|(k, v)| (k.into_owned(), serde_json::from_str(v.text()).unwrap())).collect();
-                let expected: Vec<(String, Value)> = map.clone().into_iter().collect();
-                prop_assert_eq!(seen, expected);
-            }
-            if let Value::String(string) = &value {
-                prop_assert_eq!(json.as_string().unwrap(), string.as_str());
-            }
-            let mut pretty = String::new();
-            json.pretty(&mut pretty, 0, usize::MAX);
-            prop_assert_eq!(serde_json::from_str::<Value>(&pretty).unwrap(), value);
-        }
-
-        #[test]
-        fn no_text_makes_the_walk_panic(text in ".{0,80}|[\\[\\]{}\",:\\\\u0-9a-f ]{0,60}") {
-            let json = Json::new(&text);
-            let _ = (json.members().count(), json.elements().count(), json.display(), json.get("a"));
-            json.pretty(&mut String::new(), 0, 1_000);
-        }
-
-        #[test]
-        fn written_strings_are_read_back(text in any::<String>()) {
-            let mut out = String::new();
-            write_string(&mut out, &text);
-            prop_assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text.clone());
-            prop_assert_eq!(decode(&out), text);
-        }
-    }
-}
+#[path = "json_tests.rs"]
+mod tests;

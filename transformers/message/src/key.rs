@@ -1,73 +1,43 @@
 //! The dedup key: which incident an event belongs to. It must be the same for the event that opens it and the one that
 //! closes it, so it is made of what both have in common.
 
-use std::borrow::Cow;
-
-use crate::{FIRING, Json, Kind, Path, RECOVERED, Template, View, units};
+use crate::identity::{Found, Identity};
+use crate::state::subject;
+use crate::{Path, Template, View, units};
 
 /// What the options say about the key.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyOptions<'o> {
     /// The whole key.
     pub template: Option<&'o Template>,
-    /// The values that say which, in place of the usual ones.
+    /// The values that tell incidents apart, instead of the usual ones.
     pub fields: Option<&'o [Path]>,
+    /// The names of the two options, for warnings.
+    pub template_option: &'static str,
+    pub fields_option: &'static str,
     pub units_max: usize,
 }
 
-/// Keys of data that say which thing an event is about, not what became of it; compared without `_`, `-` and case.
-/// Their order here is their order in the key, so that it does not depend on the data's.
-const WHICH: [&str; 42] = [
-    "account",
-    "accountid",
-    "app",
-    "application",
-    "backend",
-    "breaker",
-    "check",
-    "checkid",
-    "checkname",
-    "cluster",
-    "component",
-    "container",
-    "database",
-    "device",
-    "endpoint",
-    "env",
-    "environment",
-    "host",
-    "hostname",
-    "instance",
-    "job",
-    "monitor",
-    "namespace",
-    "node",
-    "pod",
-    "pool",
-    "provider",
-    "queue",
-    "region",
-    "resource",
-    "resourceid",
-    "route",
-    "routeid",
-    "server",
-    "service",
-    "serviceid",
-    "servicename",
-    "source",
-    "target",
-    "topic",
-    "upstream",
-    "zone",
-];
+/// A dedup key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentKey {
+    pub text: String,
+    /// Why it may not tell incidents apart: for the attempt's log.
+    pub warnings: Vec<String>,
+}
 
 /// The template of the options; else subject, tenant, and the values that say which.
-pub fn of(view: &View<'_>, options: &KeyOptions<'_>) -> String {
-    if let Some(key) = options.template.map(|template| template.render(view)).filter(|key| !key.trim().is_empty()) {
-        return bounded(key, options.units_max);
+pub fn of(view: &View<'_>, options: &KeyOptions<'_>) -> IncidentKey {
+    let mut warnings = Vec::new();
+    if let Some(template) = options.template {
+        let text = template.render(view);
+        if !text.trim().is_empty() {
+            return IncidentKey { text: bounded(text, options.units_max), warnings };
+        }
+        warnings.push(format!("`{}` is empty for this event: the usual key is used", options.template_option));
     }
-    let mut key = subject(&view.event.type_);
+    let subject = subject(&view.event.type_);
+    let mut key = subject.clone();
     let mut add = |name: &str, value: &str| {
         for part in ["|", name, "=", value] {
             key.push_str(part);
@@ -76,58 +46,41 @@ pub fn of(view: &View<'_>, options: &KeyOptions<'_>) -> String {
     if let Some(tenant) = &view.event.tenant {
         add("tenant", tenant);
     }
+    let mut guessed = None;
     match options.fields {
         Some(paths) => {
             for path in paths {
-                add(path.name(), &view.value(path).unwrap_or_default());
+                let value = view.value(path);
+                if value.is_none() {
+                    warnings
+                        .push(format!("`{path}` of `{}` is absent: events without it share one incident", options.fields_option));
+                }
+                add(path.name(), &value.unwrap_or_default());
             }
         }
         None => {
-            let mut found: Vec<(usize, Cow<'_, str>)> =
-                view.members.iter().filter_map(|member| which(&member.key, member.value)).collect();
-            found.sort();
-            for (index, value) in found {
-                add(WHICH[index], &value);
-            }
+            let identity = Identity::of(view, &subject);
+            identity.values.iter().for_each(|(name, value)| add(name, value));
+            guessed = (identity.found == Found::Guessed).then_some(identity.values);
         }
     }
-    bounded(key, options.units_max)
+    let text = bounded(key, options.units_max);
+    if let Some(values) = guessed {
+        let names: Vec<String> = values.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let made =
+            if names.is_empty() { "all such events share it".to_owned() } else { format!("it is made of {}", names.join(", ")) };
+        warnings.push(format!(
+            "no value of the data is known to say which one this is about: the key is `{text}`, {made}; name the values with `{}`",
+            options.fields_option
+        ));
+    }
+    IncidentKey { text, warnings }
 }
 
-/// The place of a key in [`WHICH`], and the value to tell it by: of an object, its id or name.
-fn which<'a>(name: &str, value: Json<'a>) -> Option<(usize, Cow<'a, str>)> {
-    let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase()).collect();
-    let index = WHICH.binary_search(&plain.as_str()).ok()?;
-    let text = match value.kind() {
-        Kind::Object => ["id", "name"].into_iter().find_map(|key| value.get(key).filter(|inner| inner.is_scalar())?.display())?,
-        Kind::Array => return None,
-        Kind::String | Kind::Number | Kind::Bool | Kind::Null => value.display()?,
-    };
-    Some((index, text))
-}
-
-/// The type without the words that say what became of it: `circuit_breaker` of `circuit_breaker.opened`, `health.check`
-/// of `health.check_failed`.
-fn subject(event_type: &str) -> String {
-    let (head, last) = event_type.rsplit_once('.').unwrap_or(("", event_type));
-    let mut words: Vec<&str> = last.split(['_', '-']).collect();
-    if words == ["half", "open"] || words == ["half", "opened"] {
-        words.clear();
-    }
-    while words
-        .last()
-        .is_some_and(|word| FIRING.contains(word) || RECOVERED.contains(word) || matches!(*word, "acknowledged" | "acked"))
-    {
-        words.pop();
-    }
-    let rest = words.join("_");
-    match (head.is_empty(), rest.is_empty()) {
-        // `error` alone is all there is to tell it by.
-        (true, true) => "event".to_owned(),
-        (true, false) => rest,
-        (false, true) => head.to_owned(),
-        (false, false) => format!("{head}.{rest}"),
-    }
+/// Which thing the event is about, for people: `checkout`, `payments, eu`; empty if nothing says so.
+pub(crate) fn thing(view: &View<'_>) -> String {
+    let values = Identity::of(view, &subject(&view.event.type_)).values;
+    values.into_iter().map(|(_, value)| value).collect::<Vec<_>>().join(", ")
 }
 
 /// A key that is too long keeps its beginning, to be recognised by, and ends with a hash of the whole.
@@ -156,21 +109,92 @@ fn fnv1a(bytes: &[u8]) -> u128 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenterhook_transformer::Event;
+    use crate::testing::event;
 
-    fn key_of(event_type: &str, data: &str, template: Option<&str>, fields: Option<&[&str]>) -> String {
-        let event = Event {
-            id: "evt_1".to_owned(),
-            type_: event_type.to_owned(),
-            timestamp: String::new(),
-            data: data.to_owned(),
-            metadata: None,
-            tenant: None,
-        };
+    fn full_key(event_type: &str, data: &str, template: Option<&str>, fields: Option<&[&str]>) -> IncidentKey {
+        let event = event(event_type, data);
         let template = template.map(|text| Template::parse(text).unwrap());
         let fields: Option<Vec<Path>> = fields.map(|paths| paths.iter().map(|path| Path::parse(path).unwrap()).collect());
-        let options = KeyOptions { template: template.as_ref(), fields: fields.as_deref(), units_max: 255 };
+        let options = KeyOptions {
+            template: template.as_ref(),
+            fields: fields.as_deref(),
+            template_option: "dedup_key",
+            fields_option: "dedup_fields",
+            units_max: 255,
+        };
         of(&View::new(&event), &options)
+    }
+
+    fn key_of(event_type: &str, data: &str, template: Option<&str>, fields: Option<&[&str]>) -> String {
+        full_key(event_type, data, template, fields).text
+    }
+
+    fn key(event_type: &str, data: &str) -> String {
+        key_of(event_type, data, None, None)
+    }
+
+    #[test]
+    fn every_word_for_a_thing_also_counts_as_id_and_name() {
+        for word in ["upstream", "host", "region", "queue", "node", "webhook", "repository", "incident", "alert"] {
+            let camel = format!("{word}Id");
+            let snake = format!("{word}_id");
+            for field in [snake.as_str(), camel.as_str()] {
+                let (a, b) =
+                    (key("x.failed", &format!(r#"{{"{field}":"A"}}"#)), key("x.failed", &format!(r#"{{"{field}":"B"}}"#)));
+                assert_eq!(a, format!("x|{word}id=A"));
+                assert_ne!(a, b, "{field}");
+            }
+        }
+        assert_eq!(key("health.check_failed", r#"{"upstream_id":"A"}"#), "health.check|upstreamid=A");
+        assert_eq!(key("job.failed", r#"{"jobName":"nightly"}"#), "job|jobname=nightly");
+        assert_eq!(key("alert.firing", r#"{"alertname":"Disk","fingerprint":"f1"}"#), "alert|fingerprint=f1");
+        assert_eq!(key("alert.firing", r#"{"labels":{"alertname":"Disk","severity":"page"}}"#), "alert|alertname=Disk");
+        assert_eq!(key("pull_request.opened", r#"{"repository":{"id":7},"number":3}"#), "pull_request|number=3|repository=7");
+    }
+
+    #[test]
+    fn id_and_name_tell_incidents_apart_where_nothing_else_does() {
+        assert_eq!(full_key("circuit_breaker.opened", r#"{"name":"a"}"#, None, None).warnings, Vec::<String>::new());
+        assert_eq!(key("circuit_breaker.opened", r#"{"name":"a","failures":5}"#), "circuit_breaker|name=a");
+        assert_eq!(key("printer.jammed", r#"{"printer_id":4,"id":"x"}"#), "printer.jammed|id=x");
+        assert_eq!(key("printer.failed", r#"{"printer_id":4,"id":"x"}"#), "printer|printerid=4");
+        assert_eq!(key("a.failed", r#"{"client":"c1","db":"d1"}"#), "a|client=c1|db=d1");
+    }
+
+    #[test]
+    fn a_key_that_is_guessed_or_bare_is_said() {
+        let guessed = full_key("a.failed", r#"{"flavour":"sweet","took":"3m","message":"m","tries":3}"#, None, None);
+        assert_eq!(guessed.text, "a|flavour=sweet");
+        assert_eq!(
+            guessed.warnings,
+            [
+                "no value of the data is known to say which one this is about: the key is `a|flavour=sweet`, it is made of `flavour`; name the values with `dedup_fields`"
+            ]
+        );
+        let bare = full_key("a.failed", r#"{"tries":3}"#, None, None);
+        assert_eq!(bare.text, "a");
+        assert!(bare.warnings[0].contains("the key is `a`, all such events share it"));
+        let absent = full_key("a.failed", "{}", None, Some(&["data.shard"]));
+        assert_eq!(absent.text, "a|shard=");
+        assert_eq!(absent.warnings, ["`data.shard` of `dedup_fields` is absent: events without it share one incident"]);
+    }
+
+    #[test]
+    fn operational_events_of_one_webhook_are_one_incident() {
+        let opened = key("webhook.breaker.opened", r#"{"webhook":"orders","tenant":null,"reason":"x"}"#);
+        assert_eq!(opened, "webhook.breaker|webhook=orders");
+        assert_eq!(key("webhook.breaker.closed", r#"{"webhook":"orders"}"#), opened);
+        assert_eq!(key("webhook.disabled", r#"{"webhook":"a"}"#), key("webhook.enabled", r#"{"webhook":"a"}"#));
+        let rejected = full_key("tenterhook.config.rejected", r#"{"message":"line 3"}"#, None, None);
+        assert_eq!(rejected, full_key("tenterhook.config.reloaded", r#"{"fingerprint":"abc","webhooks":3}"#, None, None));
+        assert_eq!(rejected.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_failed_check_and_its_recovery_share_a_key() {
+        let failed = key("health.check_failed", r#"{"upstream":"u1","routeId":7}"#);
+        assert_eq!(failed, key("health.check_recovered", r#"{"upstream":"u1","latency":3}"#));
+        assert_ne!(failed, key("health.check_failed", r#"{"upstream":"u2","routeId":7}"#));
     }
 
     #[test]
@@ -187,26 +211,11 @@ mod tests {
     }
 
     #[test]
-    fn subjects_lose_what_became_of_them() {
-        for (event_type, expected) in [
-            ("circuit_breaker.opened", "circuit_breaker"),
-            ("health.check_failed", "health.check"),
-            ("route.error", "route"),
-            ("error", "event"),
-            ("rate_limit.exceeded", "rate_limit"),
-            ("a.b.disk_full", "a.b.disk_full"),
-            ("disk_full", "disk_full"),
-        ] {
-            assert_eq!(subject(event_type), expected);
-        }
-    }
-
-    #[test]
     fn options_replace_the_fields_or_the_key() {
         let data = r#"{"service":"api","shard":3}"#;
         assert_eq!(key_of("a.failed", data, None, Some(&["data.shard"])), "a|shard=3");
         assert_eq!(key_of("a.failed", data, Some("x-{data.shard}"), None), "x-3");
-        assert_eq!(key_of("a.failed", data, Some("{data.nope}"), None), "a|service=api");
+        assert_eq!(key_of("a.failed", data, Some("{data.nope}"), None), "a|service=api|shard=3");
     }
 
     #[test]
@@ -215,10 +224,5 @@ mod tests {
         assert!(units(&long("x")) <= 255);
         assert_eq!(long("x"), long("x"));
         assert_ne!(long("x"), long("y"));
-    }
-
-    #[test]
-    fn the_words_are_sorted_for_the_search() {
-        assert!(WHICH.is_sorted());
     }
 }

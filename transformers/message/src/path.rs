@@ -1,8 +1,10 @@
-//! A path names one value of an event: `type`, `data.service`, `data.hosts.0.name`, `metadata.team`.
+//! A path names one value of an event: `type`, `data.service`, `data.hosts[0].name`, `data.labels."a.b/c"`, `metadata.team`.
 
 use std::fmt;
 
 use serde::Deserialize;
+
+use crate::{FieldPath, Step};
 
 /// Which value of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -14,22 +16,18 @@ pub enum Path {
     Title,
     Timestamp,
     Tenant,
-    /// Keys into the data; none of them: all of it.
-    Data(Vec<String>),
-    Metadata(Vec<String>),
+    /// Steps into the data; without steps, all of it.
+    Data(Vec<Step>),
+    Metadata(Vec<Step>),
 }
 
 impl Path {
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut parts = text.split('.');
-        let first = parts.next().unwrap_or_default();
-        let keys: Vec<String> = parts.map(str::to_owned).collect();
-        if keys.iter().any(String::is_empty) {
-            return Err(format!("`{text}` has an empty part: write it as `data.service`"));
-        }
-        match (first, keys.is_empty()) {
-            ("data", _) => Ok(Self::Data(keys)),
-            ("metadata", _) => Ok(Self::Metadata(keys)),
+        let path = FieldPath::parse(text)?;
+        let rest = path.steps().get(1..).unwrap_or_default().to_vec();
+        match (path.field(), rest.is_empty()) {
+            ("data", _) => Ok(Self::Data(rest)),
+            ("metadata", _) => Ok(Self::Metadata(rest)),
             ("id", true) => Ok(Self::Id),
             ("type", true) => Ok(Self::Type),
             ("title", true) => Ok(Self::Title),
@@ -41,7 +39,17 @@ impl Path {
         }
     }
 
-    /// The key that the value stands under.
+    /// The member of the data with this key.
+    pub fn data(key: &str) -> Self {
+        Self::Data(vec![Step::quoted(key)])
+    }
+
+    /// The member of the metadata with this key.
+    pub fn metadata(key: &str) -> Self {
+        Self::Metadata(vec![Step::quoted(key)])
+    }
+
+    /// The last key of the path.
     pub fn name(&self) -> &str {
         match self {
             Self::Id => "id",
@@ -49,9 +57,14 @@ impl Path {
             Self::Title => "title",
             Self::Timestamp => "timestamp",
             Self::Tenant => "tenant",
-            Self::Data(keys) => keys.last().map_or("data", String::as_str),
-            Self::Metadata(keys) => keys.last().map_or("metadata", String::as_str),
+            Self::Data(steps) => steps.last().and_then(Step::key).unwrap_or("data"),
+            Self::Metadata(steps) => steps.last().and_then(Step::key).unwrap_or("metadata"),
         }
+    }
+
+    /// Whether it is the member of the data with this key.
+    pub fn is_member(&self, key: &str) -> bool {
+        matches!(self, Self::Data(steps) if matches!(steps.as_slice(), [step] if step.key() == Some(key)))
     }
 }
 
@@ -65,13 +78,11 @@ impl TryFrom<String> for Path {
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, keys): (&str, &[String]) = match self {
-            Self::Data(keys) => ("data", keys),
-            Self::Metadata(keys) => ("metadata", keys),
-            other => (other.name(), &[]),
-        };
-        f.write_str(first)?;
-        keys.iter().try_for_each(|key| write!(f, ".{key}"))
+        match self {
+            Self::Data(steps) => write!(f, "{}", FieldPath::under("data", steps)),
+            Self::Metadata(steps) => write!(f, "{}", FieldPath::under("metadata", steps)),
+            Self::Id | Self::Type | Self::Title | Self::Timestamp | Self::Tenant => f.write_str(self.name()),
+        }
     }
 }
 
@@ -81,9 +92,12 @@ mod tests {
 
     #[test]
     fn a_path_is_written_as_it_is_read() {
-        for text in ["id", "type", "title", "timestamp", "tenant", "data", "data.a.0.b", "metadata.team"] {
+        for text in
+            ["id", "type", "title", "timestamp", "tenant", "data", "data.a.0.b", "metadata.team", "data.labels.\"a.b/c\".\"0\""]
+        {
             assert_eq!(Path::parse(text).unwrap().to_string(), text);
         }
+        assert_eq!(Path::parse("data[\"a.b\"][0]").unwrap().to_string(), "data.\"a.b\".0");
     }
 
     #[test]
@@ -93,7 +107,9 @@ mod tests {
             error,
             "`service` names no value of an event: there are type, title, id, timestamp, tenant, data.… and metadata.…"
         );
-        assert_eq!(Path::parse("data..x").unwrap_err(), "`data..x` has an empty part: write it as `data.service`");
+        assert!(
+            Path::parse("data..x").unwrap_err().starts_with("`data..x` has an empty part: write a path such as data.service")
+        );
         assert!(Path::parse("id.x").is_err());
     }
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::{Path, View};
 
-/// A text with places for values of an event.
+/// A text with values of an event in it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Template {
@@ -30,7 +30,7 @@ impl Template {
                 rest = &brace[2..];
                 continue;
             }
-            let Some((path, after)) = brace.strip_prefix('{').and_then(|inside| inside.split_once('}')) else {
+            let Some((path, after)) = brace.strip_prefix('{').and_then(split_value) else {
                 return Err(format!("`{text}` has a single brace: write a value as {{data.service}}, and a brace itself twice"));
             };
             if !literal.is_empty() {
@@ -51,21 +51,8 @@ impl Template {
         self.render_with(view, |value, out| out.push_str(value))
     }
 
-    /// As [`Self::render`], the values percent-encoded so that they stay within one part of a URL.
-    pub fn render_url(&self, view: &View<'_>) -> String {
-        self.render_with(view, |value, out| {
-            for byte in value.bytes() {
-                if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                    out.push(char::from(byte));
-                } else {
-                    let hex = |nibble: u8| char::from(b"0123456789ABCDEF"[usize::from(nibble & 15)]);
-                    out.extend(['%', hex(byte >> 4), hex(byte)]);
-                }
-            }
-        })
-    }
-
-    fn render_with(&self, view: &View<'_>, mut push_value: impl FnMut(&str, &mut String)) -> String {
+    /// The text, its values written by `push_value` to the end of what is there already.
+    pub(crate) fn render_with(&self, view: &View<'_>, mut push_value: impl FnMut(&str, &mut String)) -> String {
         let mut out = String::new();
         for part in &self.parts {
             match part {
@@ -76,7 +63,7 @@ impl Template {
         out
     }
 
-    /// The path of a text that is one place and nothing else.
+    /// The path of a text that is one value and nothing else.
     pub fn only_path(&self) -> Option<&Path> {
         match self.parts.as_slice() {
             [Part::Value(path)] => Some(path),
@@ -88,6 +75,37 @@ impl Template {
     pub fn starts_with(&self, prefix: &str) -> bool {
         matches!(self.parts.first(), Some(Part::Text(text)) if text.starts_with(prefix))
     }
+
+    /// Whether the text begins with a value of the event.
+    pub fn starts_with_value(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Value(_)))
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+}
+
+/// The path up to its closing brace, and what follows; a brace within a quoted key does not close it.
+fn split_value(inside: &str) -> Option<(&str, &str)> {
+    let mut quote = None;
+    let mut previous = '.';
+    let mut is_escaped = false;
+    for (at, c) in inside.char_indices() {
+        match quote {
+            Some(_) if is_escaped => is_escaped = false,
+            Some('"') if c == '\\' => is_escaped = true,
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            // A quote within a bare key is a character like any other.
+            None if matches!(c, '"' | '\'') && matches!(previous, '.' | '[') => quote = Some(c),
+            None if c == '}' => return Some((&inside[..at], &inside[at + 1..])),
+            None => {}
+        }
+        previous = c;
+    }
+    None
 }
 
 impl TryFrom<String> for Template {
@@ -101,42 +119,30 @@ impl TryFrom<String> for Template {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tenterhook_transformer::Event;
+    use crate::testing::event_with;
 
     fn render(template: &str, data: &str) -> String {
-        let event = Event {
-            id: "evt_1".to_owned(),
-            type_: "circuit_breaker.opened".to_owned(),
-            timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-            data: data.to_owned(),
-            metadata: Some(r#"{"team":"sre"}"#.to_owned()),
-            tenant: None,
-        };
+        let event = event_with("circuit_breaker.opened", data, r#"{"team":"sre"}"#);
         Template::parse(template).unwrap().render(&View::new(&event))
     }
 
     #[test]
-    fn values_are_put_in_their_places() {
-        let data = r#"{"service":"api","tags":["a","b"],"n":1.50,"gone":null}"#;
+    fn values_are_put_where_their_paths_are() {
+        let data = r#"{"service":"api","tags":["a","b"],"n":1.50,"gone":null,"big":12345678901234567890123}"#;
         assert_eq!(
             render("{{{type}}} {title}: {data.service}/{data.tags.1} {data.n} {metadata.team}{tenant}{data.gone}", data),
             "{circuit_breaker.opened} Circuit breaker opened: api/b 1.50 sre"
         );
-        assert_eq!(render("{data.tags}", data), r#"["a","b"]"#);
+        assert_eq!(render("{data.tags} {data.tags[0]} {data.big}", data), r#"["a","b"] a 12345678901234567890123"#);
     }
 
     #[test]
-    fn values_in_urls_cannot_leave_their_part() {
-        let event = Event {
-            id: "evt_1".to_owned(),
-            type_: "a.b".to_owned(),
-            timestamp: String::new(),
-            data: r#"{"x":"../é?&#"}"#.to_owned(),
-            metadata: None,
-            tenant: None,
-        };
-        let template = Template::parse("https://x.test/{data.x}").unwrap();
-        assert_eq!(template.render_url(&View::new(&event)), "https://x.test/..%2F%C3%A9%3F%26%23");
+    fn keys_with_dots_and_braces_are_quoted() {
+        let data = r#"{"labels":{"app.kubernetes.io/name":"web","a}b":1,"it's":2,"q\"}":3}}"#;
+        assert_eq!(render(r#"{data.labels."app.kubernetes.io/name"}!"#, data), "web!");
+        assert_eq!(render(r#"{data.labels["app.kubernetes.io/name"]}"#, data), "web");
+        assert_eq!(render(r#"{data.labels.'a}b'}-{data.labels.it's}"#, data), "1-2");
+        assert_eq!(render(r#"{data.labels."q\"}"}"#, data), "3");
     }
 
     #[test]

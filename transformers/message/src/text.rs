@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-/// What stands for everything that was cut.
+/// Written instead of everything that was cut.
 const ELLIPSIS: char = '…';
 
 /// The length of a text in UTF-16 units.
@@ -27,16 +27,16 @@ pub enum Escape {
     Keep,
     /// A backslash and the character.
     Backslash,
-    /// This in its place.
+    /// This instead of it.
     Replace(&'static str),
 }
 
-/// The text with each character written as `escape` says (it is given the rest of the text, to look at its first
-/// character and what follows). When the result would be longer than `units_max`, it ends with `…`, never within what
-/// was written for one character.
+/// The text with each character written as `escape` says (it is given the character, and the text from there on). When the
+/// result would be longer than `units_max`, it ends with `…`, never within what was written for
+/// one character.
 pub fn escaped(text: &str, units_max: usize, mut escape: impl FnMut(char, &str) -> Escape) -> String {
     let mut out = String::with_capacity(text.len().min(units_max.saturating_mul(3)) + 16);
-    // `text[run..]` up to where we are is kept as it is and not copied yet; `fits` is the length of the result up to
+    // `text[run..]` up to where we are stays as it is and is not copied yet; `fits` is the length of the result up to
     // which there is room for the ellipsis.
     let (mut run, mut used, mut fits) = (0, 0, 0);
     for (at, c) in text.char_indices() {
@@ -72,7 +72,7 @@ pub fn escaped(text: &str, units_max: usize, mut escape: impl FnMut(char, &str) 
     out
 }
 
-/// A text for one line: line breaks, tabs and other controls become spaces, and characters that reorder what stands
+/// A text for one line: line breaks, tabs and other controls become spaces, and characters that reorder the text
 /// around them are left out. With `lines`, line breaks and tabs stay.
 pub fn tidy(text: &str, lines: Lines) -> Cow<'_, str> {
     if text.bytes().all(|byte| matches!(byte, b' '..=b'~') || byte == b'\n' && lines == Lines::Many) {

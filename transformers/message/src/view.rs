@@ -1,12 +1,12 @@
-//! An event as the formatters look at it.
+//! An event as the formatters read it.
 
 use std::borrow::Cow;
 
 use tenterhook_transformer::Event;
 
-use crate::{Json, Kind, Path, humanize, write_string};
+use crate::{Json, Kind, Path, Step, humanize, write_string};
 
-/// An event with its payload at hand, not copied, and looked through once.
+/// An event with its payload, not copied and read once.
 #[derive(Debug, Clone)]
 pub struct View<'a> {
     pub event: &'a Event,
@@ -45,11 +45,20 @@ impl<'a> View<'a> {
             Path::Title => Some(Cow::Owned(humanize(&self.event.type_))),
             Path::Timestamp => Some(Cow::Borrowed(&self.event.timestamp)),
             Path::Tenant => self.event.tenant.as_deref().map(Cow::Borrowed),
-            Path::Data(keys) => match keys.split_first() {
-                Some((first, rest)) if self.data.kind() == Kind::Object => dig(self.get(first)?, rest)?.display(),
-                _ => dig(self.data, keys)?.display(),
+            Path::Data(_) | Path::Metadata(_) => self.find(path)?.display(),
+        }
+    }
+
+    /// The JSON at a path into data or metadata.
+    pub fn find(&self, path: &Path) -> Option<Json<'a>> {
+        match path {
+            Path::Data(steps) => match steps.split_first() {
+                // Its members are read already.
+                Some((first, rest)) if self.data.kind() == Kind::Object => follow(self.get(first.key()?)?, rest),
+                _ => follow(self.data, steps),
             },
-            Path::Metadata(keys) => dig(self.metadata?, keys)?.display(),
+            Path::Metadata(steps) => follow(self.metadata?, steps),
+            Path::Id | Path::Type | Path::Title | Path::Timestamp | Path::Tenant => None,
         }
     }
 
@@ -58,8 +67,7 @@ impl<'a> View<'a> {
     pub fn json(&self, path: &Path) -> Option<Cow<'a, str>> {
         let borrowed = |json: Json<'a>| Cow::Borrowed(json.text());
         match path {
-            Path::Data(keys) => dig(self.data, keys).map(borrowed),
-            Path::Metadata(keys) => dig(self.metadata?, keys).map(borrowed),
+            Path::Data(_) | Path::Metadata(_) => self.find(path).map(borrowed),
             Path::Id | Path::Type | Path::Title | Path::Timestamp | Path::Tenant => {
                 let mut quoted = String::new();
                 write_string(&mut quoted, &self.value(path)?);
@@ -69,6 +77,6 @@ impl<'a> View<'a> {
     }
 }
 
-fn dig<'a>(json: Json<'a>, keys: &[String]) -> Option<Json<'a>> {
-    keys.iter().try_fold(json, |json, key| json.get(key))
+fn follow<'a>(json: Json<'a>, steps: &[Step]) -> Option<Json<'a>> {
+    steps.iter().try_fold(json, Json::step)
 }

@@ -51,7 +51,7 @@ impl Priority {
     }
 }
 
-/// Who is told: a team, an escalation or a schedule by name or id, a user by name (an address) or id.
+/// Who is notified: a team, an escalation or a schedule by name or id, a user by name (an address) or id.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Responder {

@@ -5,7 +5,9 @@ mod alert;
 mod render;
 
 use serde::Deserialize;
-use tenterhook_message::{Action, BySeverity, KeyOptions, Link, Path, Rules, Severity, Template, blank, check_links};
+use tenterhook_message::{
+    Action, AssessmentOptions, BySeverity, KeyOptions, Link, Path, Rules, Severity, Template, ValueRule, blank, check_links,
+};
 use tenterhook_transformer::{Description, Event, Outcome, Transformer, export};
 
 use alert::{Priority, Responder};
@@ -26,7 +28,9 @@ pub struct Options {
     alias: Option<Template>,
     alias_fields: Option<Vec<Path>>,
     actions: Rules<Action>,
+    action_from: Option<ValueRule<Action>>,
     severity: Rules<Severity>,
+    severity_from: Option<ValueRule<Severity>>,
     priorities: BySeverity<Priority>,
     responders: Vec<Responder>,
     tags: Vec<Template>,
@@ -39,12 +43,27 @@ const ALIAS_UNITS_MAX: usize = 512;
 const TAGS_MAX: usize = 20;
 const RESPONDERS_MAX: usize = 50;
 
-/// They stand in the description.
+/// They are part of the description.
 const LINKS_MAX: usize = 10;
 
 impl Options {
+    fn assessment(&self) -> AssessmentOptions<'_> {
+        AssessmentOptions {
+            severity: &self.severity,
+            severity_from: self.severity_from.as_ref(),
+            actions: &self.actions,
+            action_from: self.action_from.as_ref(),
+        }
+    }
+
     fn key(&self) -> KeyOptions<'_> {
-        KeyOptions { template: self.alias.as_ref(), fields: self.alias_fields.as_deref(), units_max: ALIAS_UNITS_MAX }
+        KeyOptions {
+            template: self.alias.as_ref(),
+            fields: self.alias_fields.as_deref(),
+            template_option: "alias",
+            fields_option: "alias_fields",
+            units_max: ALIAS_UNITS_MAX,
+        }
     }
 }
 
@@ -81,7 +100,7 @@ impl Transformer for Opsgenie {
 
     fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {
         match events {
-            [event] => render::single(event, options),
+            [event] => render::single(event, &[], options),
             _ => render::digest(events, options),
         }
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tenterhook_message::{Action, Batch, Content, Digest, Lines, Style, Template, blank, cut, incident_key, tidy, units};
-use tenterhook_transformer::{Event, Outcome, Request};
+use tenterhook_message::{
+    Action, Batch, Content, Digest, IncidentKey, Lines, Style, Template, blank, cut, incident_key, tidy, units,
+};
+use tenterhook_transformer::{Event, Level, Outcome, Request, log};
 
 use crate::Options;
 use crate::alert::{Create, Note, Priority};
@@ -23,38 +25,51 @@ const NOTE_UNITS_MAX: usize = 1_000;
 const FIELDS_MAX: usize = 50;
 const VALUE_UNITS_MAX: usize = 1_000;
 
-/// Events of a batch that the description names.
-const DIGEST_EVENTS_MAX: usize = 50;
+/// Kinds of events of a batch that the description names.
+const DIGEST_GROUPS_MAX: usize = 50;
 
 /// Keys of data that say what is affected, the best first.
-const ENTITY_KEYS: [&str; 9] = ["entity", "service", "component", "host", "hostname", "instance", "server", "upstream", "route"];
+const ENTITY_KEYS: [&str; 10] =
+    ["entity", "service", "component", "host", "hostname", "instance", "server", "upstream", "route", "webhook"];
 
 const ALERTS: &str = "/v2/alerts";
 
-pub fn single(event: &Event, options: &Options) -> Result<Outcome, String> {
+/// The alert of an event, or of several events of which it is the last.
+pub fn single(event: &Event, batch: &[&Event], options: &Options) -> Result<Outcome, String> {
     let content = Content::new(event, &style(options));
-    let alias = incident_key(&content.view, &options.key());
-    match Action::of(&event.type_, &options.actions) {
-        Action::Ignore => Ok(Outcome::Drop(format!("`{}` neither opens nor closes an alert", event.type_))),
+    if content.action == Action::Ignore {
+        return Ok(Outcome::Drop(format!("`{}` neither opens nor closes an alert", event.type_)));
+    }
+    let IncidentKey { text: alias, warnings } = incident_key(&content.view, &options.key());
+    warnings.iter().for_each(|warning| log(Level::Warn, warning));
+    match content.action {
         Action::Resolve => send(options, &at(&alias, "close"), &note(&content, options)),
         Action::Acknowledge => send(options, &at(&alias, "acknowledge"), &note(&content, options)),
-        Action::Trigger => send(options, ALERTS, &create(&content, alias, options)),
+        Action::Trigger | Action::Ignore => {
+            let mut alert = create(&content, alias, options);
+            if batch.len() > 1 {
+                let counts = Digest::new(batch.iter().copied(), &style(options), DIGEST_GROUPS_MAX).counts_line();
+                let gap = if alert.description.is_empty() { "" } else { "\n\n" };
+                alert.description = cut(&format!("{counts}{gap}{}", alert.description), DESCRIPTION_UNITS_MAX).into_owned();
+            }
+            send(options, ALERTS, &alert)
+        }
     }
 }
 
 /// A request can be about one alert only.
 pub fn digest(events: &[Event], options: &Options) -> Result<Outcome, String> {
-    match Batch::of(events, &options.actions, &options.key()) {
+    match Batch::of(events, &options.assessment(), &options.key()) {
         Batch::Nothing => Ok(Outcome::Drop(format!("none of the {} events opens or closes an alert", events.len()))),
-        Batch::One(event) => single(event, options),
+        Batch::One { last, events } => single(last, &events, options),
         Batch::Ends(count) => Err(format!(
             "a batch closes {count} alerts, and a request to Opsgenie can close one: remove `batch` from this webhook"
         )),
         Batch::Open { first, key } => {
-            let digest = Digest::new(events, &style(options), DIGEST_EVENTS_MAX);
+            let digest = Digest::new(events, &style(options), DIGEST_GROUPS_MAX);
             let content = Content::new(first, &style(options));
             let lines: Vec<String> =
-                digest.shown.iter().map(|content| format!("{}: {}", content.title, content.line())).collect();
+                digest.groups.iter().map(|group| format!("{}: {}", group.headline(), group.sample.line())).collect();
             let alert = Create {
                 message: line(&format!("{}: {}", digest.title, digest.counts_line()), MESSAGE_UNITS_MAX),
                 description: cut(&lines.join("\n"), DESCRIPTION_UNITS_MAX).into_owned(),
@@ -109,15 +124,15 @@ fn details(content: &Content<'_>) -> BTreeMap<String, String> {
         all.push((line(&field.label, 200), cut(&field.value, VALUE_UNITS_MAX).into_owned()));
     }
     let mut room = DETAILS_UNITS_MAX;
-    let mut kept = BTreeMap::new();
+    let mut details = BTreeMap::new();
     for (key, value) in all {
         let size = units(&key) + units(&value);
         if size <= room && !blank(&key) {
             room -= size;
-            kept.insert(key, value);
+            details.insert(key, value);
         }
     }
-    kept
+    details
 }
 
 fn note(content: &Content<'_>, options: &Options) -> Note {
@@ -159,7 +174,7 @@ fn style(options: &Options) -> Style<'_> {
         fields: options.fields.as_deref(),
         link: options.link.as_ref(),
         links: &options.links,
-        severity: &options.severity,
+        assessment: options.assessment(),
         details: true,
         fields_max: FIELDS_MAX,
         rest_bytes_max: 3 * DESCRIPTION_UNITS_MAX,

@@ -2,21 +2,13 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tenterhook_message::units;
+use tenterhook_message::{
+    testing::{self, event},
+    units,
+};
 use tenterhook_transformer::{Body, Event, Outcome, Request, Transformer, check_options};
 
 use super::Opsgenie;
-
-fn event(event_type: &str, data: &str) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: event_type.to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: None,
-        tenant: None,
-    }
-}
 
 fn outcome(events: &[Event], options: &Value) -> Result<Outcome, String> {
     let options = check_options::<Opsgenie>(&options.to_string()).unwrap();
@@ -114,14 +106,12 @@ fn mistakes_in_options_are_named_and_keys_are_not_shown() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&Opsgenie::describe().options_schema).unwrap();
-    let error = check_options::<Opsgenie>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<Opsgenie>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<Opsgenie>(env!("CARGO_MANIFEST_DIR"));
 }
 
 fn hostile_text() -> impl Strategy<Value = String> {

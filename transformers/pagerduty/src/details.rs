@@ -1,9 +1,7 @@
 //! `custom_details`: the event's data as a JSON object, trimmed by whole values and at character boundaries, so that it
 //! stays valid whatever its size.
 
-use std::borrow::Cow;
-
-use tenterhook_message::{Json, Kind, View, write_string};
+use tenterhook_message::{Json, Kind, View, without_half_surrogates, write_string};
 
 /// A JSON object being written, up to a number of bytes.
 pub struct Details {
@@ -13,7 +11,7 @@ pub struct Details {
     keys: Vec<String>,
 }
 
-/// What is kept free for the note that something was left out, and the closing brace.
+/// Room for the note that something was left out, and the closing brace.
 const RESERVE: usize = 64;
 
 /// A sentence or a short list.
@@ -61,7 +59,7 @@ impl Details {
         write_string(&mut entry, key);
         entry.push(':');
         let room = self.bytes_max.saturating_sub(self.out.len() + entry.len() + RESERVE);
-        let text = clean(value.text());
+        let text = without_half_surrogates(value.text());
         if text.len() <= room {
             entry.push_str(&text);
         } else if let Some(cut) = cut_into(&text, room) {
@@ -110,40 +108,6 @@ fn cut_into(text: &str, room: usize) -> Option<String> {
     Some(quoted)
 }
 
-/// JSON text without half surrogates, which are valid JSON but no text: many parsers refuse the whole message for one.
-fn clean(text: &str) -> Cow<'_, str> {
-    let mut out = String::new();
-    let mut copied = 0;
-    let mut at = 0;
-    while let Some(found) = text[at..].find('\\') {
-        at += found;
-        let unit = unit(&text[at..]);
-        let low_follows = || matches!(self::unit(&text[at + 6..]), Some(0xdc00..0xe000));
-        match unit {
-            Some(0xd800..0xdc00) if low_follows() => at += 12,
-            Some(0xd800..0xe000) => {
-                out.push_str(&text[copied..at]);
-                out.push_str("\\ufffd");
-                at += 6;
-                copied = at;
-            }
-            // The escaped character, so that a second backslash does not begin an escape.
-            _ => at = text.len().min(at + 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8)),
-        }
-    }
-    if copied == 0 {
-        return Cow::Borrowed(text);
-    }
-    out.push_str(&text[copied..]);
-    Cow::Owned(out)
-}
-
-/// The number in a `\uXXXX` that the text begins with.
-fn unit(text: &str) -> Option<u32> {
-    let digits = text.strip_prefix("\\u")?.get(..4)?;
-    u32::from_str_radix(digits, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,12 +145,6 @@ mod tests {
         assert_eq!((&value["b"][2], &value["c"]), (&Value::from(3), &Value::from(1)));
         assert!(value["a"].as_str().unwrap().ends_with("\"…"), "{cut}");
         assert_eq!(value["_cut"], "values cut or left out: 1");
-    }
-
-    #[test]
-    fn half_surrogates_are_replaced_and_whole_ones_kept() {
-        assert_eq!(clean(r#""\ud83d\ude00 \ud83d \ude00 \\ud83d""#), r#""\ud83d\ude00 \ufffd \ufffd \\ud83d""#);
-        assert_eq!(clean(r#""\ud83d"#), r#""\ufffd"#);
     }
 
     proptest! {

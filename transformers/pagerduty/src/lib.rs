@@ -6,7 +6,9 @@ mod message;
 mod render;
 
 use serde::Deserialize;
-use tenterhook_message::{Action, KeyOptions, Link, Path, Rules, Severity, Template, blank, check_links};
+use tenterhook_message::{
+    Action, AssessmentOptions, KeyOptions, Link, Path, Rules, Severity, Template, ValueRule, blank, check_links,
+};
 use tenterhook_transformer::{Description, Event, Outcome, Transformer, export};
 
 /// The transformer.
@@ -26,7 +28,9 @@ pub struct Options {
     dedup_key: Option<Template>,
     dedup_fields: Option<Vec<Path>>,
     actions: Rules<Action>,
+    action_from: Option<ValueRule<Action>>,
     severity: Rules<Severity>,
+    severity_from: Option<ValueRule<Severity>>,
     fields: Option<Vec<Path>>,
     link: Option<Template>,
     links: Vec<Link>,
@@ -35,12 +39,27 @@ pub struct Options {
 /// <https://developer.pagerduty.com/docs/send-alert-event>
 const KEY_UNITS_MAX: usize = 255;
 
-/// More than a responder looks at.
+/// A responder reads no more.
 const LINKS_MAX: usize = 10;
 
 impl Options {
+    fn assessment(&self) -> AssessmentOptions<'_> {
+        AssessmentOptions {
+            severity: &self.severity,
+            severity_from: self.severity_from.as_ref(),
+            actions: &self.actions,
+            action_from: self.action_from.as_ref(),
+        }
+    }
+
     fn key(&self) -> KeyOptions<'_> {
-        KeyOptions { template: self.dedup_key.as_ref(), fields: self.dedup_fields.as_deref(), units_max: KEY_UNITS_MAX }
+        KeyOptions {
+            template: self.dedup_key.as_ref(),
+            fields: self.dedup_fields.as_deref(),
+            template_option: "dedup_key",
+            fields_option: "dedup_fields",
+            units_max: KEY_UNITS_MAX,
+        }
     }
 }
 
@@ -86,7 +105,7 @@ impl Transformer for PagerDuty {
 
     fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {
         match events {
-            [event] => render::single(event, options),
+            [event] => render::single(event, &[], options),
             _ => render::digest(events, options),
         }
     }

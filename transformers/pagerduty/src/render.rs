@@ -1,8 +1,10 @@
 //! From events to one request of the Events API v2.
 
 use serde_json::value::RawValue;
-use tenterhook_message::{Action, Batch, Content, Digest, Lines, Severity, Style, Template, View, cut, incident_key, tidy};
-use tenterhook_transformer::{Event, Outcome, Request};
+use tenterhook_message::{
+    Action, Batch, Content, Digest, IncidentKey, Lines, Severity, Style, Template, View, cut, incident_key, tidy,
+};
+use tenterhook_transformer::{Event, Level, Outcome, Request, log};
 
 use crate::Options;
 use crate::details::Details;
@@ -22,18 +24,19 @@ const FRAME_BYTES_MAX: usize = 80 * 1024;
 const LINK_UNITS_MAX: usize = 2_048;
 
 /// Keys of data that say where it happened, the best first.
-const SOURCE_KEYS: [&str; 8] = ["source", "host", "hostname", "instance", "server", "service", "upstream", "route"];
+const SOURCE_KEYS: [&str; 9] = ["source", "host", "hostname", "instance", "server", "service", "upstream", "route", "webhook"];
 const COMPONENT_KEYS: [&str; 2] = ["component", "service"];
 
-/// Events of a batch that the details name.
-const DIGEST_EVENTS_MAX: usize = 50;
+/// Kinds of events of a batch that the details name.
+const DIGEST_GROUPS_MAX: usize = 50;
 
-pub fn single(event: &Event, options: &Options) -> Result<Outcome, String> {
-    let action = Action::of(&event.type_, &options.actions);
+/// The incident of an event, or of several events of which it is the last.
+pub fn single(event: &Event, batch: &[&Event], options: &Options) -> Result<Outcome, String> {
+    let content = Content::new(event, &style(options));
+    let action = content.action;
     if action == Action::Ignore {
         return Ok(Outcome::Drop(format!("`{}` neither triggers nor resolves an incident", event.type_)));
     }
-    let content = Content::new(event, &style(options));
     let mut details = Details::new(MESSAGE_BYTES_MAX - FRAME_BYTES_MAX);
     for (key, value) in [("event_id", &event.id), ("event_type", &event.type_)] {
         if content.view.get(key).is_none() {
@@ -44,8 +47,15 @@ pub fn single(event: &Event, options: &Options) -> Result<Outcome, String> {
         Some(_) => content.fields.iter().for_each(|field| details.add_text(&field.label, &field.value)),
         None => details.add_all(&content.view),
     }
-    let summary = summary(&content, options);
-    let key = incident_key(&content.view, &options.key());
+    let mut summary = summary(&content, options);
+    if batch.len() > 1 {
+        let digest = Digest::new(batch.iter().copied(), &style(options), DIGEST_GROUPS_MAX);
+        let counts = digest.counts_line();
+        details.add_text("batch", &counts);
+        summary = format!("{} ({counts})", cut(&summary, SUMMARY_UNITS_MAX / 2));
+    }
+    let IncidentKey { text: key, warnings } = incident_key(&content.view, &options.key());
+    warnings.iter().for_each(|warning| log(Level::Warn, warning));
     let links = links(&content);
     send(&content.view, options, Head { action, key, summary, severity: content.severity, links }, details)
 }
@@ -53,21 +63,21 @@ pub fn single(event: &Event, options: &Options) -> Result<Outcome, String> {
 /// A request can be about one incident only. Events of one incident become its last state; of several, the incidents that
 /// are open at the end become one. Only if none is, there is nothing that one request could say.
 pub fn digest(events: &[Event], options: &Options) -> Result<Outcome, String> {
-    match Batch::of(events, &options.actions, &options.key()) {
+    match Batch::of(events, &options.assessment(), &options.key()) {
         Batch::Nothing => Ok(Outcome::Drop(format!("none of the {} events triggers or resolves an incident", events.len()))),
-        Batch::One(event) => single(event, options),
+        Batch::One { last, events } => single(last, &events, options),
         Batch::Ends(count) => Err(format!(
             "a batch resolves {count} incidents, and a request to PagerDuty can resolve one: remove `batch` from this webhook"
         )),
         Batch::Open { first, key } => {
             let view = View::new(first);
-            let digest = Digest::new(events, &style(options), DIGEST_EVENTS_MAX);
+            let digest = Digest::new(events, &style(options), DIGEST_GROUPS_MAX);
             let mut details = Details::new(MESSAGE_BYTES_MAX - FRAME_BYTES_MAX);
-            for content in &digest.shown {
-                details.add_text(&content.view.event.id, &format!("{}: {}", content.title, content.line()));
+            for group in &digest.groups {
+                details.add_text(&group.sample.view.event.id, &format!("{}: {}", group.headline(), group.sample.line()));
             }
             let summary = format!("{}: {}", digest.title, digest.counts_line());
-            let links = digest.shown.first().map(links).unwrap_or_default();
+            let links = digest.groups.first().map(|group| links(&group.sample)).unwrap_or_default();
             send(&view, options, Head { action: Action::Trigger, key, summary, severity: digest.severity, links }, details)
         }
     }
@@ -134,7 +144,7 @@ fn style(options: &Options) -> Style<'_> {
         fields: options.fields.as_deref(),
         link: options.link.as_ref(),
         links: &options.links,
-        severity: &options.severity,
+        assessment: options.assessment(),
         details: false,
         fields_max: if options.fields.is_some() { 100 } else { 4 },
         rest_bytes_max: 0,

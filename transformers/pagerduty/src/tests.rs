@@ -2,23 +2,15 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tenterhook_message::units;
+use tenterhook_message::{
+    testing::{self, event},
+    units,
+};
 use tenterhook_transformer::{Body, Event, Outcome, Transformer, check_options};
 
 use super::PagerDuty;
 
 const KEY: &str = "0123456789abcdef0123456789ABCDEF";
-
-fn event(event_type: &str, data: &str) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: event_type.to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: None,
-        tenant: None,
-    }
-}
 
 fn outcome(events: &[Event], options: &Value) -> Result<Outcome, String> {
     let options = check_options::<PagerDuty>(&options.to_string()).unwrap();
@@ -53,7 +45,7 @@ fn options() -> Value {
 }
 
 #[test]
-fn a_breaker_that_opened_triggers_and_its_closing_resolves_the_same_incident() {
+fn a_breaker_that_closes_resolves_the_incident_of_its_opening() {
     let data = r#"{"service":"payments","errorRate":0.75,"message":"too many timeouts","last":{"status":503}}"#;
     let opened =
         render(&[event("circuit_breaker.opened", data)], &json!({ "routing_key": KEY, "link": "https://a.test/{data.service}" }));
@@ -116,6 +108,48 @@ fn a_batch_about_one_incident_is_its_last_state() {
 }
 
 #[test]
+fn a_batch_about_one_incident_says_how_often_and_when() {
+    let mut events: Vec<Event> =
+        (0..240).map(|_| event("service.5xx", r#"{"service":"checkout","message":"HTTP 503"}"#)).collect();
+    events[239].timestamp = "2026-01-28T10:36:00.000Z".to_owned();
+    let message = render(&events, &options());
+    let counts = "Service 5xx × 240 for checkout in 5 min, first 10:30, last 10:36 UTC";
+    assert_eq!(message["payload"]["summary"], format!("Service 5xx: HTTP 503 ({counts})"));
+    assert_eq!(message["payload"]["custom_details"]["batch"], counts);
+    assert_eq!(message["dedup_key"], "service|service=checkout");
+}
+
+#[test]
+fn a_value_of_the_data_decides_action_and_severity() {
+    let options = json!({
+        "routing_key": KEY, "action_from": "data.status", "severity_from": { "path": "data.labels.severity", "map": { "gold": "critical" } },
+        "dedup_fields": ["data.labels.\"app.kubernetes.io/name\""], "link": "{data.generatorURL}",
+    });
+    let alert = |status: &str, severity: &str| {
+        let labels = format!(r#"{{"severity":"{severity}","app.kubernetes.io/name":"web"}}"#);
+        let data = format!(r#"{{"status":"{status}","labels":{labels},"generatorURL":"https://prom.test/graph?g0=up"}}"#);
+        render(&[event("alertmanager.alert", &data)], &options)
+    };
+    let firing = alert("firing", "gold");
+    assert_eq!((&firing["event_action"], &firing["payload"]["severity"]), (&json!("trigger"), &json!("critical")));
+    assert_eq!(firing["dedup_key"], "alertmanager.alert|app.kubernetes.io/name=web");
+    assert_eq!(firing["links"], json!([{ "href": "https://prom.test/graph?g0=up", "text": "Open" }]));
+    let resolved = alert("resolved", "gold");
+    assert_eq!((&resolved["event_action"], &resolved["dedup_key"]), (&json!("resolve"), &firing["dedup_key"]));
+}
+
+#[test]
+fn operational_events_open_and_close_the_incident_of_their_webhook() {
+    let action = |kind: &str, data: &str| render(&[event(kind, data)], &options())["event_action"].clone();
+    assert_eq!(action("webhook.disabled", r#"{"webhook":"a"}"#), "trigger");
+    assert_eq!(action("webhook.enabled", r#"{"webhook":"a"}"#), "resolve");
+    assert_eq!(action("tenterhook.config.reloaded", r#"{"generation":2}"#), "resolve");
+    for kind in ["webhook.created", "webhook.updated", "webhook.deleted"] {
+        assert!(matches!(outcome(&[event(kind, r#"{"webhook":"a"}"#)], &options()), Ok(Outcome::Drop(_))), "{kind}");
+    }
+}
+
+#[test]
 fn a_batch_about_several_incidents_is_one_about_those_that_are_open() {
     let of = |kind: &str, service: &str| event(&format!("circuit_breaker.{kind}"), &format!(r#"{{"service":"{service}"}}"#));
     let events = [of("opened", "a"), of("opened", "b"), of("opened", "c"), of("closed", "c")];
@@ -147,14 +181,12 @@ fn mistakes_in_options_are_named_and_keys_are_not_shown() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&PagerDuty::describe().options_schema).unwrap();
-    let error = check_options::<PagerDuty>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<PagerDuty>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<PagerDuty>(env!("CARGO_MANIFEST_DIR"));
 }
 
 fn hostile_text() -> impl Strategy<Value = String> {

@@ -1,16 +1,17 @@
 //! `redact`: values of an event dropped, masked or hashed before anything after it, or anyone, sees them. Event in, event
-//! out: the first stage of a pipeline. Owns the search for values and what is written in their place; what is not
-//! redacted stays byte for byte as it was published.
+//! out: the first stage of a pipeline. Owns the search for values and what replaces them; what is not redacted stays
+//! byte for byte as it was published.
 
-mod place;
 mod redact;
+mod report;
 mod sha256;
+mod target;
 
 use serde::Deserialize;
 use tenterhook_transformer::{Description, Event, Outcome, Transformer, export};
 
-use place::Place;
 use redact::Redaction;
+use target::Target;
 
 /// The transformer.
 pub struct Redact;
@@ -19,9 +20,9 @@ pub struct Redact;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
-    drop: Vec<Place>,
-    mask: Vec<Place>,
-    hash: Vec<Place>,
+    drop: Vec<Target>,
+    mask: Vec<Target>,
+    hash: Vec<Target>,
     /// Characters at the end of a masked text that stay.
     keep_last: usize,
     mask_with: String,
@@ -73,8 +74,9 @@ impl Transformer for Redact {
     }
 
     fn transform(events: &[Event], options: &Options) -> Result<Outcome, String> {
-        let redaction = Redaction::new(options);
-        let mut redacted: Vec<Event> = events.iter().map(|event| redaction.of(event)).collect();
+        let mut redaction = Redaction::new(options);
+        let mut redacted: Vec<Event> = events.iter().map(|event| redaction.event(event)).collect();
+        report::log(&redaction.rules);
         Ok(match redacted.len() {
             1 => Outcome::Event(redacted.remove(0)),
             _ => Outcome::Events(redacted),

@@ -2,19 +2,13 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tenterhook_message::testing;
 use tenterhook_transformer::{Event, Outcome, Transformer, check_options};
 
 use super::Redact;
 
 fn event(data: &str, metadata: Option<&str>) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: "user.created".to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: metadata.map(str::to_owned),
-        tenant: None,
-    }
+    Event { metadata: metadata.map(str::to_owned), ..testing::event("user.created", data) }
 }
 
 fn redact(data: &str, metadata: Option<&str>, options: &Value) -> Event {
@@ -34,6 +28,33 @@ fn values_are_dropped_masked_and_hashed_and_the_rest_stays_byte_for_byte() {
         r#"{{"user":{{"email":"sha256:{hash}","n":1.00}},"card":{{"number":"***1234"}},"hosts":[{{"ip":"::1","x":1}}],"e":"\u00e9"}}"#
     );
     assert_eq!(redact(data, None, &options).data, expected);
+}
+
+#[test]
+fn dotted_names_that_begin_with_the_data_or_metadata_are_paths() {
+    let options =
+        json!({ "mask": ["data.card.number", "data.users.*.ssn"], "drop": ["metadata.ip"], "hash": ["data.\"e.mail\""] });
+    let data = r#"{"card":{"number":"4111111111111234"},"e.mail":"zoe@example.com","users":[{"ssn":1},{"ssn":2}],"number":5}"#;
+    let event = redact(data, Some(r#"{"ip":"::1","team":"sre"}"#), &options);
+    let hash = crate::sha256::hex(None, b"zoe@example.com");
+    let expected =
+        format!(r#"{{"card":{{"number":"***"}},"e.mail":"sha256:{hash}","users":[{{"ssn":"***"}},{{"ssn":"***"}}],"number":5}}"#);
+    assert_eq!(event.data, expected);
+    assert_eq!(event.metadata.as_deref(), Some(r#"{"team":"sre"}"#));
+}
+
+#[test]
+fn a_name_in_quotes_is_taken_as_it_is() {
+    let data = r#"{"card.number":1,"Card.Number":2,"data.x":[{"card.number":3}]}"#;
+    let event = redact(data, None, &json!({ "mask": ["\"card.number\""], "drop": ["'data.y'"] }));
+    assert_eq!(event.data, r#"{"card.number":"***","Card.Number":2,"data.x":[{"card.number":"***"}]}"#);
+}
+
+#[test]
+fn a_document_may_be_as_deep_as_it_is_long() {
+    let deep = format!("{}{{\"secret\":1,\"x\":\"\\ud83d\"}}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let event = redact(&deep, None, &json!({ "drop": ["secret"] }));
+    assert_eq!(event.data, deep.replace("\"secret\":1,", ""));
 }
 
 #[test]
@@ -85,6 +106,10 @@ fn mistakes_in_options_are_named() {
     let error = |options: Value| check_options::<Redact>(&options.to_string()).unwrap_err();
     assert!(error(json!({})).starts_with("nothing would be redacted"));
     assert!(error(json!({ "drop": ["/card"] })).starts_with("option `drop`: the pointer `/card` must begin with /data"));
+    assert!(
+        error(json!({ "mask": ["card.number"] }))
+            .starts_with("option `mask`: `card.number` is no single key: write `data.card.number`")
+    );
     assert!(error(json!({ "drop": ["a"], "keep_last": 9 })).contains("`keep_last` is 9, 8 are allowed"));
     assert!(error(json!({ "drop": ["a"], "hash_key": "x" })).contains("nothing to `hash`"));
     assert!(error(json!({ "dorp": ["a"] })).contains("did you mean `drop`?"));
@@ -92,14 +117,12 @@ fn mistakes_in_options_are_named() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&Redact::describe().options_schema).unwrap();
-    let error = check_options::<Redact>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<Redact>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<Redact>(env!("CARGO_MANIFEST_DIR"));
 }
 
 fn data() -> impl Strategy<Value = Value> {
@@ -118,7 +141,7 @@ fn without(value: &Value) -> Value {
     match value {
         Value::Object(map) => map
             .iter()
-            .filter(|(key, _)| crate::place::plain(key) != "secret")
+            .filter(|(key, _)| crate::target::plain(key) != "secret")
             .map(|(key, value)| (key.clone(), without(value)))
             .collect(),
         Value::Array(list) => list.iter().map(without).collect(),

@@ -30,7 +30,7 @@ impl Arena {
         Self { first: UnsafeCell::new([0; FIRST_BYTES]), next: UnsafeCell::new(0), end: UnsafeCell::new(0) }
     }
 
-    /// Makes room for `bytes`, at a new place if what memory grows by does not follow on what there is.
+    /// Makes room for `bytes`, at a new address if the pages that memory grows by do not follow those that there are.
     #[cold]
     fn grow(&self, bytes: usize) -> Option<()> {
         let pages = bytes.checked_add(PAGE_BYTES - 1)? / PAGE_BYTES;

@@ -34,7 +34,7 @@
 //! ```
 //!
 //! Everything but the border itself is plain Rust: unit tests call [`Transformer::transform`] natively, and
-//! [`check_options`] says what a user would be told about bad options.
+//! [`check_options`] returns the error that a user sees for bad options.
 
 use std::fmt::Display;
 use std::marker::PhantomData;
@@ -64,7 +64,7 @@ pub mod bindings {
 pub use bindings::tenterhook::transformer::host::Level;
 pub use bindings::tenterhook::transformer::types::{Body, Description, Event, Outcome, Request};
 
-/// A transformer: what it is called, what it can be told, and what it makes of events.
+/// A transformer: its name, its options, and what it makes of events.
 pub trait Transformer {
     /// The options of `transform = { use = "…", options = { … } }`. Derive `Deserialize` with
     /// `#[serde(deny_unknown_fields)]`, and a misspelt option is refused with a suggestion.

@@ -11,7 +11,7 @@ pub(crate) fn read<O: DeserializeOwned>(text: &str) -> Result<O, String> {
 }
 
 /// serde says "unknown field `a`, expected one of `b`, `c` at line 1 column 2"; the options were written as TOML, so
-/// line and column of the JSON text help nobody, but the key that they stand behind does.
+/// line and column of the JSON text help nobody, but the key before them does.
 fn explain(error: &str, option: Option<&str>) -> String {
     let error = error.rfind(" at line ").map_or(error, |at| &error[..at]);
     let mut names = error.split('`').skip(1).step_by(2);

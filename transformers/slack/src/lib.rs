@@ -5,7 +5,9 @@ mod message;
 mod render;
 
 use serde::Deserialize;
-use tenterhook_message::{BySeverity, Color, Layout, Link, Path, Rules, Severity, Template, check_links};
+use tenterhook_message::{
+    Action, AssessmentOptions, BySeverity, Color, Layout, Link, Path, Rules, Severity, Template, ValueRule, check_links,
+};
 use tenterhook_transformer::{Description, Event, Outcome, Request, Transformer, export};
 
 /// The transformer.
@@ -25,6 +27,8 @@ pub struct Options {
     link: Option<Template>,
     links: Vec<Link>,
     severity: Rules<Severity>,
+    severity_from: Option<ValueRule<Severity>>,
+    action_from: Option<ValueRule<Action>>,
     emoji: BySeverity<String>,
     colors: Option<BySeverity<Color>>,
     details: Option<bool>,
@@ -32,6 +36,17 @@ pub struct Options {
 
 /// More would be no help to anyone, and a section holds them.
 const LINKS_MAX: usize = 10;
+
+impl Options {
+    fn assessment(&self) -> AssessmentOptions<'_> {
+        AssessmentOptions {
+            severity: &self.severity,
+            severity_from: self.severity_from.as_ref(),
+            action_from: self.action_from.as_ref(),
+            ..AssessmentOptions::NONE
+        }
+    }
+}
 
 impl Transformer for Slack {
     type Options = Options;

@@ -14,8 +14,11 @@ const SECTION_UNITS_MAX: usize = 3_000;
 const FIELDS_MAX: usize = 10;
 const FIELD_UNITS_MAX: usize = 2_000;
 
-/// Slack allows 50 blocks; nobody reads a message of more than 20 events.
-const DIGEST_EVENTS_MAX: usize = 20;
+/// Slack allows 50 blocks; nobody reads a message of more than 20 kinds of events.
+const DIGEST_GROUPS_MAX: usize = 20;
+
+/// A title, what it is about, and times.
+const GROUP_UNITS_MAX: usize = 400;
 
 /// A notification shows the first line or two.
 const FALLBACK_UNITS_MAX: usize = 300;
@@ -51,17 +54,17 @@ pub fn single<'o>(event: &Event, options: &'o Options) -> Message<'o> {
     message(options, &fallback, content.severity, blocks)
 }
 
-/// Several events: how many of what, then a section for each.
+/// Several events: how many of what, then a section for each kind.
 pub fn digest<'o>(events: &[Event], options: &'o Options) -> Message<'o> {
-    let digest = Digest::new(events, &style(options), DIGEST_EVENTS_MAX);
+    let digest = Digest::new(events, &style(options), DIGEST_GROUPS_MAX);
     let headline = symbol(digest.severity, &options.emoji) + &digest.title;
     let counts = digest.counts_line();
     let mut blocks = vec![Block::header(escape(&headline, HEADER_UNITS_MAX)), Block::section(escape(&counts, SECTION_UNITS_MAX))];
-    for content in &digest.shown {
-        let title = escape(&content.title, HEADER_UNITS_MAX);
-        let symbol = escape(&symbol(content.severity, &options.emoji), HEADER_UNITS_MAX);
-        let head = format!("{symbol}*{title}* {}", when(&content.view.event.timestamp));
-        let line = escape(&content.line(), SECTION_UNITS_MAX - units(&head) - 1);
+    for group in &digest.groups {
+        let title = escape(&group.headline(), GROUP_UNITS_MAX);
+        let symbol = escape(&symbol(group.severity, &options.emoji), HEADER_UNITS_MAX);
+        let head = format!("{symbol}*{title}* {}", when(&group.sample.view.event.timestamp));
+        let line = escape(&group.sample.line(), SECTION_UNITS_MAX - units(&head) - 1);
         blocks.push(Block::section(if line.is_empty() { head } else { format!("{head}\n{line}") }));
     }
     if digest.hidden > 0 {
@@ -77,7 +80,7 @@ fn style(options: &Options) -> Style<'_> {
         fields: options.fields.as_deref(),
         link: options.link.as_ref(),
         links: &options.links,
-        severity: &options.severity,
+        assessment: options.assessment(),
         details: options.details.unwrap_or(true),
         fields_max: FIELDS_MAX,
         rest_bytes_max: 3 * SECTION_UNITS_MAX,

@@ -2,21 +2,13 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tenterhook_message::units;
+use tenterhook_message::{
+    testing::{self, event},
+    units,
+};
 use tenterhook_transformer::{Body, Event, Outcome, Transformer, check_options};
 
 use super::Slack;
-
-fn event(event_type: &str, data: &str) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: event_type.to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: None,
-        tenant: None,
-    }
-}
 
 fn render(events: &[Event], options: &Value) -> Value {
     let options = check_options::<Slack>(&options.to_string()).unwrap();
@@ -106,6 +98,26 @@ fn mentions_and_fences_in_an_event_stay_text() {
 }
 
 #[test]
+fn a_resolved_alert_is_green_and_its_address_is_the_link() {
+    let data = r#"{"status":"resolved","labels":{"severity":"critical"},"html_url":"https://x.test/a?b=1&c=2"}"#;
+    let message = render(&[event("alertmanager.alert", data)], &json!({}));
+    assert_eq!(message["text"], "🟢 Alertmanager alert: Status: resolved");
+    let link = "<https://x.test/a?b=1&amp;c=2|Open ↗>";
+    assert!(message["blocks"].as_array().unwrap().iter().any(|block| block["text"]["text"] == link), "{message}");
+}
+
+#[test]
+fn a_batch_about_one_thing_says_how_often_and_when() {
+    let events: Vec<Event> = (0..240).map(|_| event("service.5xx", r#"{"service":"checkout","message":"HTTP 503"}"#)).collect();
+    let message = render(&events, &json!({}));
+    assert_within_limits(&message);
+    let headline = "Service 5xx × 240 for checkout in 0 s, first 10:30, last 10:30 UTC";
+    assert_eq!(message["text"], format!("🔴 240 events: {headline}"));
+    let sample = message["blocks"][2]["text"]["text"].as_str().unwrap();
+    assert!(sample.starts_with(&format!("🔴 *{headline}*")) && sample.ends_with("\nHTTP 503"), "{sample}");
+}
+
+#[test]
 fn mistakes_in_options_are_named() {
     let error = |options: Value| check_options::<Slack>(&options.to_string()).unwrap_err();
     assert!(error(json!({ "chanel": "#ops" })).starts_with("unknown option `chanel`, did you mean `channel`?"));
@@ -117,14 +129,12 @@ fn mistakes_in_options_are_named() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&Slack::describe().options_schema).unwrap();
-    let error = check_options::<Slack>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<Slack>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<Slack>(env!("CARGO_MANIFEST_DIR"));
 }
 
 fn hostile_text() -> impl Strategy<Value = String> {

@@ -6,7 +6,7 @@ mod markdown;
 mod render;
 
 use serde::Deserialize;
-use tenterhook_message::{BySeverity, Link, Path, Rules, Severity, Template, check_links};
+use tenterhook_message::{Action, AssessmentOptions, BySeverity, Link, Path, Rules, Severity, Template, ValueRule, check_links};
 use tenterhook_transformer::{Description, Event, Outcome, Request, Transformer, export};
 
 /// The transformer.
@@ -22,6 +22,8 @@ pub struct Options {
     link: Option<Template>,
     links: Vec<Link>,
     severity: Rules<Severity>,
+    severity_from: Option<ValueRule<Severity>>,
+    action_from: Option<ValueRule<Action>>,
     emoji: BySeverity<String>,
     details: Option<bool>,
     full_width: bool,
@@ -29,6 +31,17 @@ pub struct Options {
 
 /// Teams shows six actions of a card; what is more goes into a menu.
 const LINKS_MAX: usize = 6;
+
+impl Options {
+    fn assessment(&self) -> AssessmentOptions<'_> {
+        AssessmentOptions {
+            severity: &self.severity,
+            severity_from: self.severity_from.as_ref(),
+            action_from: self.action_from.as_ref(),
+            ..AssessmentOptions::NONE
+        }
+    }
+}
 
 impl Transformer for Teams {
     type Options = Options;

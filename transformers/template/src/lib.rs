@@ -1,6 +1,9 @@
 //! `template`: the request from MiniJinja templates in the configuration, without a build step. Owns the fuel that bounds a
-//! template, and the escaping that its content type asks for; refuses a JSON body that is none.
+//! template, the spelling of an event's numbers, and the escaping that its content type asks for; refuses a JSON body that
+//! is none.
 
+mod document;
+mod output;
 mod render;
 mod structure;
 

@@ -4,7 +4,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 use serde::de::IgnoredAny;
 use tenterhook_transformer::{Body, Event, Request};
 
-use crate::{Options, structure};
+use crate::{Options, document, output, structure};
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -43,7 +43,7 @@ fn try_names(options: &Options) -> Result<(), String> {
 
 pub fn request(events: &[Event], options: &Options) -> Result<Request, String> {
     let environment = environment(options);
-    let context = context(events)?;
+    let context = context(events);
     let content_type = options.content_type.as_deref().unwrap_or(if options.json.is_some() { JSON } else { TEXT });
     let body = match (&options.json, &options.text) {
         (Some(json), _) => structure::render(&environment, json, &context)?,
@@ -66,11 +66,13 @@ pub fn request(events: &[Event], options: &Options) -> Result<Request, String> {
     Ok(request.header("content-type", content_type))
 }
 
-/// JSON values in JSON, entities in HTML and XML, text as it is in all else.
+/// JSON values in JSON, entities in HTML and XML, percent-encoding in forms, text as it is in all else.
 fn escape_of(content_type: &str) -> AutoEscape {
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     if essence == JSON || essence.ends_with("+json") {
         AutoEscape::Json
+    } else if essence == "application/x-www-form-urlencoded" {
+        output::FORM
     } else if essence.ends_with("html") || essence.ends_with("xml") {
         AutoEscape::Html
     } else {
@@ -82,13 +84,14 @@ fn environment(options: &Options) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(options.fuel));
     environment.set_undefined_behavior(if options.strict { UndefinedBehavior::Strict } else { UndefinedBehavior::Chainable });
+    output::install(&mut environment);
     environment
 }
 
 /// `id`, `type`, `timestamp`, `data`, `metadata`, `tenant` of the (first) event, `raw` (its data as it was published), and
 /// all `events`.
-fn context(events: &[Event]) -> Result<Value, String> {
-    let all: Vec<Value> = events.iter().map(one).collect::<Result<_, _>>()?;
+fn context(events: &[Event]) -> Value {
+    let all: Vec<Value> = events.iter().map(one).collect();
     let first = all.first().cloned().unwrap_or_default();
     let raw = events.first().map_or("", |event| &event.data);
     let mut names: Vec<(&str, Value)> = ["id", "type", "timestamp", "data", "metadata", "tenant"]
@@ -97,21 +100,18 @@ fn context(events: &[Event]) -> Result<Value, String> {
         .collect();
     names.push(("raw", Value::from(raw)));
     names.push(("events", Value::from(all)));
-    Ok(Value::from_pairs(names))
+    Value::from_pairs(names)
 }
 
-fn one(event: &Event) -> Result<Value, String> {
-    let json =
-        |text: &str| serde_json::from_str::<Value>(text).map_err(|error| format!("the event's data cannot be read: {error}"));
-    let metadata = event.metadata.as_deref().map(json).transpose()?.unwrap_or_default();
-    Ok(Value::from_pairs([
+fn one(event: &Event) -> Value {
+    Value::from_pairs([
         ("id", Value::from(event.id.as_str())),
         ("type", Value::from(event.type_.as_str())),
         ("timestamp", Value::from(event.timestamp.as_str())),
-        ("data", json(&event.data)?),
-        ("metadata", metadata),
+        ("data", document::value(&event.data)),
+        ("metadata", event.metadata.as_deref().map(document::value).unwrap_or_default()),
         ("tenant", event.tenant.as_deref().map_or(Value::UNDEFINED, Value::from)),
-    ]))
+    ])
 }
 
 pub fn compile(environment: &Environment<'_>, option: &str, text: &str) -> Result<(), String> {
@@ -134,7 +134,7 @@ pub fn render(
 /// With the line of the template, for templates of several lines.
 pub fn explain(option: &str, error: &minijinja::Error) -> String {
     if error.kind() == ErrorKind::OutOfFuel {
-        return format!("option `{option}`: the template takes more than its `fuel`: look for the loop, or raise it");
+        return format!("option `{option}`: the template takes more than its `fuel`: check its loops, or raise it");
     }
     let line = error.line().filter(|line| *line > 1).map(|line| format!(", line {line}")).unwrap_or_default();
     let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();

@@ -1,9 +1,10 @@
-//! `json`: a table whose strings are templates. What comes out is JSON whatever the event says.
+//! `json`: a table whose strings are templates. The result is JSON for every event.
 
 use minijinja::{AutoEscape, Environment, Value};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
+use tenterhook_message::write_string;
 
-use crate::render;
+use crate::{output, render};
 
 /// Whether every string in it is a template.
 pub fn check(environment: &Environment<'_>, path: &str, json: &Json) -> Result<(), String> {
@@ -21,33 +22,43 @@ pub fn check(environment: &Environment<'_>, path: &str, json: &Json) -> Result<(
 }
 
 pub fn render(environment: &Environment<'_>, json: &Json, context: &Value) -> Result<String, String> {
-    let rendered = value(environment, "json", json, context)?;
-    serde_json::to_string(&rendered).map_err(|error| format!("option `json`: {error}"))
+    let mut out = String::new();
+    write(&mut out, environment, "json", json, context)?;
+    Ok(out)
 }
 
-fn value(environment: &Environment<'_>, path: &str, json: &Json, context: &Value) -> Result<Json, String> {
-    Ok(match json {
+fn write(out: &mut String, environment: &Environment<'_>, path: &str, json: &Json, context: &Value) -> Result<(), String> {
+    match json {
         Json::String(text) => match expression(text) {
             // A number stays a number, a list a list.
             Some(expression) => {
                 let failed = |error: minijinja::Error| render::explain(path, &error);
                 let value = environment.compile_expression(expression).map_err(failed)?.eval(context.clone()).map_err(failed)?;
-                serde_json::to_value(&value).map_err(|error| format!("option `{path}`: {error}"))?
+                out.push_str(&output::json(&value).map_err(failed)?);
             }
-            None => Json::String(render::render(environment, path, text, AutoEscape::None, context)?),
+            None => write_string(out, &render::render(environment, path, text, AutoEscape::None, context)?),
         },
         Json::Array(list) => {
-            let item = |(at, item): (usize, &Json)| value(environment, &format!("{path}.{at}"), item, context);
-            Json::Array(list.iter().enumerate().map(item).collect::<Result<_, _>>()?)
+            out.push('[');
+            for (at, item) in list.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                write(out, environment, &format!("{path}.{at}"), item, context)?;
+            }
+            out.push(']');
         }
         Json::Object(map) => {
-            let item = |(key, item): (&String, &Json)| {
-                Ok::<_, String>((key.clone(), value(environment, &format!("{path}.{key}"), item, context)?))
-            };
-            Json::Object(map.iter().map(item).collect::<Result<Map<_, _>, _>>()?)
+            out.push('{');
+            for (at, (key, item)) in map.iter().enumerate() {
+                out.push_str(if at == 0 { "" } else { "," });
+                write_string(out, key);
+                out.push(':');
+                write(out, environment, &format!("{path}.{key}"), item, context)?;
+            }
+            out.push('}');
         }
-        other => other.clone(),
-    })
+        Json::Null | Json::Bool(_) | Json::Number(_) => out.push_str(&json.to_string()),
+    }
+    Ok(())
 }
 
 /// The expression of a string that is nothing else: `{{ data.total }}`.

@@ -1,26 +1,20 @@
 //! Templates as people write them, and what is said about those that are wrong.
 
 use serde_json::{Value, json};
-use tenterhook_transformer::{Body, Event, Outcome, Request, Transformer, check_options};
+use tenterhook_message::testing;
+use tenterhook_transformer::{Body, Event, Outcome, Request};
 
 use super::Template;
 
 fn event(data: &str) -> Event {
-    Event {
-        id: "evt_0198".to_owned(),
-        type_: "order.created".to_owned(),
-        timestamp: "2026-01-28T10:30:45.123Z".to_owned(),
-        data: data.to_owned(),
-        metadata: Some(r#"{"team":"sre"}"#.to_owned()),
-        tenant: None,
-    }
+    testing::event_with("order.created", data, r#"{"team":"sre"}"#)
 }
 
 fn run(events: &[Event], options: &Value) -> Result<Request, String> {
-    let Outcome::Request(request) = Template::transform(events, &check_options::<Template>(&options.to_string())?)? else {
-        panic!("no request")
-    };
-    Ok(request)
+    match testing::run::<Template>(events, &options.to_string())? {
+        Outcome::Request(request) => Ok(request),
+        other => panic!("no request but {other:?}"),
+    }
 }
 
 fn body(data: &str, options: &Value) -> String {
@@ -82,17 +76,68 @@ fn a_batch_is_in_events() {
 }
 
 #[test]
+fn numbers_keep_their_spelling() {
+    let data = r#"{"big":1000000000000000000001,"huge":1e400,"long":123456789012345678901234567890123456789012,"price":19.90,"same":19.9,"whole":100.00,"minus":-0,"n":3}"#;
+    let text = "{{ data.big }} {{ data.huge }} {{ data.long }} {{ data.price }} {{ data.same }} {{ data.whole }} {{ data.minus }} {{ data.n }}";
+    let expected = "1000000000000000000001 1e400 123456789012345678901234567890123456789012 19.90 19.9 100.00 -0 3";
+    assert_eq!(body(data, &json!({ "text": text })), expected);
+    let json = json!({ "json": { "price": "{{ data.price }}", "big": "{{ data.big }}", "huge": "{{ data.huge }}", "all": "{{ data }}" } });
+    assert_eq!(body(data, &json), format!(r#"{{"all":{data},"big":1000000000000000000001,"huge":1e400,"price":19.90}}"#));
+    assert_eq!(body(data, &json!({ "text": "{{ data.price * 2 }} {{ data.n + 1 }} {{ data.price > 19.5 }}" })), "39.8 4 true");
+    assert_eq!(
+        body("[19.90,2.50]", &json!({ "text": "{% for n in data %}{{ n }};{% endfor %}{{ data }}" })),
+        "19.90;2.50;[19.90,2.50]"
+    );
+}
+
+#[test]
+fn what_is_no_string_is_json_in_text() {
+    let data = r#"{"yes":true,"none":null,"list":[1,"a"],"map":{"a": 1},"it":"it's"}"#;
+    let text =
+        "{{ data.yes }} {{ data.none }} {{ data.list }} {{ data.map }} {{ data.it | tojson }} {{ [data.it, 1.0] }} {{ nope }}";
+    assert_eq!(body(data, &json!({ "text": text })), r#"true null [1,"a"] {"a": 1} "it's" ["it's",1.0] "#);
+    let html = json!({ "text": "<script>{{ data.it | tojson }}</script>", "content_type": "text/html" });
+    assert_eq!(body(data, &html), "<script>\"it\\u0027s\"</script>");
+}
+
+#[test]
+fn values_in_a_form_are_encoded() {
+    let data = r#"{"name":"Zoë & co=1","list":[1,"a b"]}"#;
+    let form = json!({
+        "text": "name={{ data.name }}&list={{ data.list }}&twice={{ data.name | urlencode }}", "content_type": "application/x-www-form-urlencoded",
+    });
+    assert_eq!(body(data, &form), "name=Zo%C3%AB+%26+co%3D1&list=%5B1%2C%22a+b%22%5D&twice=Zo%C3%AB%20%26%20co%3D1");
+}
+
+#[test]
+fn json_that_other_parsers_refuse_is_rendered() {
+    let deep = format!("{}7{}", "[".repeat(3_000), "]".repeat(3_000));
+    let data = format!(r#"{{"user":"bob","text":"cut \\ud83d","deep":{deep}}}"#).replace("\\\\", "\\");
+    let text = json!({ "text": "{{ data.user }}: {{ data.text }} {{ data.deep[0][0] is sequence }}" });
+    assert_eq!(body(&data, &text), "bob: cut \u{fffd} true");
+    let all = json!({ "json": { "all": "{{ data }}" } });
+    assert_eq!(body(&data, &all), format!(r#"{{"all":{}}}"#, data.replace("\\ud83d", "\\ufffd")));
+}
+
+#[test]
+fn filters_work_on_the_data() {
+    let data = r#"{"items":[{"n":2,"s":"b"},{"n":1,"s":"a"}],"b":1,"a":2}"#;
+    let text = json!({ "text": "{{ data.items | map(attribute='n') | sum }} {{ data.items | sort(attribute='s') | map(attribute='s') | join('') }} {{ data | items | length }} {{ data.items | length }} {{ data.a == 2 }} {{ data.items[0] == data.items[0] }}" });
+    assert_eq!(body(data, &text), "3 ab 3 2 true true");
+}
+
+#[test]
 fn a_template_without_end_runs_out_of_fuel() {
     let options = json!({ "text": "{% for a in range(10000) %}{% for b in range(10000) %}x{% endfor %}{% endfor %}" });
     let error = run(&[event("1")], &options).unwrap_err();
-    assert_eq!(error, "option `text`: the template takes more than its `fuel`: look for the loop, or raise it");
+    assert_eq!(error, "option `text`: the template takes more than its `fuel`: check its loops, or raise it");
     let error = run(&[event("1")], &json!({ "text": "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}" })).unwrap_err();
     assert!(error.starts_with("option `text`"), "{error}");
 }
 
 #[test]
 fn mistakes_are_named_with_their_place() {
-    let error = |options: Value| check_options::<Template>(&options.to_string()).unwrap_err();
+    let error = |options: Value| testing::options_error::<Template>(&options.to_string());
     assert_eq!(error(json!({})), "exactly one of the options `text` (a template) and `json` (a table of templates) is needed");
     assert!(error(json!({ "text": "a\n{{ x" })).starts_with("option `text`, line 2: syntax error"));
     assert!(error(json!({ "text": "{{ x | nope }}" })).contains("nope"));
@@ -109,12 +154,10 @@ fn mistakes_are_named_with_their_place() {
 
 #[test]
 fn the_schema_names_the_options_that_there_are() {
-    let schema: Value = serde_json::from_str(&Template::describe().options_schema).unwrap();
-    let error = check_options::<Template>(r#"{"?":1}"#).unwrap_err();
-    let (_, known) = error.split_once("there are: ").unwrap();
-    let mut known: Vec<&str> = known.split(", ").collect();
-    known.sort_unstable();
-    let mut described: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-    described.sort_unstable();
-    assert_eq!(described, known);
+    testing::assert_schema_names_every_option::<Template>();
+}
+
+#[test]
+fn the_golden_cases_hold() {
+    testing::assert_golden_cases::<Template>(env!("CARGO_MANIFEST_DIR"));
 }

@@ -1,8 +1,8 @@
-//! The options about looks that message transformers share: symbols, colours, links, layout.
+//! The options about appearance that message transformers share: symbols, colours, layout.
 
 use serde::Deserialize;
 
-use crate::{Severity, Template, View, blank};
+use crate::Severity;
 
 /// A value for each severity, where the options give one: `{ critical = "…", info = "…" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -61,43 +61,6 @@ pub fn color(severity: Severity, options: &BySeverity<Color>) -> u32 {
     options.get(severity).map_or(severity.color(), |color| color.0)
 }
 
-/// A link of the options: `{ text = "Runbook", url = "https://…/{data.service}" }`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Link {
-    text: Template,
-    url: Template,
-}
-
-/// A link with the event's values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    pub text: String,
-    pub url: String,
-}
-
-impl Link {
-    pub(crate) fn render(&self, view: &View<'_>) -> Rendered {
-        let text = self.text.render(view);
-        Rendered { text: if blank(&text) { "Open".to_owned() } else { text }, url: self.url.render_url(view) }
-    }
-}
-
-/// That links lead to the web: anything else (`javascript:`, `file:`) is refused by the targets, or worse, is not.
-pub fn check_links(link: Option<&Template>, links: &[Link], links_max: usize) -> Result<(), String> {
-    let leads_to_the_web = |url: &Template| url.starts_with("https://") || url.starts_with("http://");
-    if link.is_some_and(|link| !leads_to_the_web(link)) {
-        return Err("option `link` must begin with https:// or http://".to_owned());
-    }
-    if links.iter().any(|link| !leads_to_the_web(&link.url)) {
-        return Err("option `links`: every `url` must begin with https:// or http://".to_owned());
-    }
-    if links.len() > links_max {
-        return Err(format!("option `links` has {} links, {links_max} are allowed", links.len()));
-    }
-    Ok(())
-}
-
 /// How fields are laid out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -130,7 +93,5 @@ mod tests {
         let error = |text: &str| serde_json::from_str::<BySeverity<Color>>(text).unwrap_err().to_string();
         assert!(error(r#"{"error":"red"}"#).starts_with("`red` is no colour: write it as `#E03E3E`"));
         assert!(error(r##"{"fatal":"#000000"}"##).starts_with("unknown field `fatal`, expected one of `critical`"));
-        let link: Vec<Link> = serde_json::from_str(r#"[{"text":"x","url":"javascript:{data.x}"}]"#).unwrap();
-        assert_eq!(check_links(None, &link, 5).unwrap_err(), "option `links`: every `url` must begin with https:// or http://");
     }
 }
