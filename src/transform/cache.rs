@@ -1,18 +1,24 @@
-//! Compiled modules on disk, so that a restart compiles nothing. What is kept there is native code and is run as such:
-//! a cache that anyone else could write to is not used.
+//! Compiled modules on disk, so that a restart compiles nothing. The files are native code and are run as such: a cache
+//! that anyone else could write to is not used.
 
+use std::collections::HashSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-/// Compiled modules kept: several generations of a few dozen modules, at 1 to 40 MB each.
-const FILES_MAX: usize = 64;
+/// Bytes of compiled modules that are not in use: several generations of a few dozen modules, at 1 to 40 MB each. What is
+/// in use stays, however much it is.
+const UNUSED_BYTES_MAX: u64 = 2 << 30;
+
+/// Nothing is removed for this long after the start. A start loads what its configuration uses one module after the other:
+/// those that it has not come to yet look unused.
+const START_TIME_MAX: Duration = Duration::from_mins(10);
 
 /// First bytes of a file; a change of the layout below is a change here.
 const MAGIC: &[u8; 16] = b"tenterhook-code1";
@@ -29,7 +35,12 @@ pub(super) struct Cache {
     dir: PathBuf,
     /// The user that every file must belong to: ourselves.
     owner: u32,
+    /// Until then nothing is removed.
+    started: Instant,
 }
+
+/// The hashes of modules (SHA-256 of the WebAssembly) that are in use somewhere in this process.
+pub(super) type InUse = HashSet<[u8; 32]>;
 
 /// What a file is for: this module, compiled by this engine on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +63,9 @@ impl Cache {
     /// is logged.
     pub(super) fn open(dir: &Path) -> Option<Self> {
         match prepare(dir) {
-            Ok(owner) => Some(Self { dir: dir.to_owned(), owner }),
+            Ok(owner) => Some(Self { dir: dir.to_owned(), owner, started: Instant::now() + START_TIME_MAX }),
             Err(error) => {
-                tracing::warn!(dir = %dir.display(), %error, "not keeping compiled transformers: each start compiles them anew");
+                tracing::warn!(dir = %dir.display(), %error, "compiled transformers are not cached: each start compiles them again");
                 None
             }
         }
@@ -64,8 +75,8 @@ impl Cache {
         self.dir.join(format!("{}.bin", hex::encode(key.0)))
     }
 
-    /// The compiled module, if it was kept whole. Anything else than a file of ours with exactly this content counts as
-    /// not kept.
+    /// The compiled module, if it is cached and whole. Anything else than a file of ours with exactly this content counts
+    /// as not cached.
     pub(super) fn load(&self, engine: &Engine, key: &Key) -> Option<Component> {
         let path = self.path(key);
         let content = match self.read(&path) {
@@ -97,20 +108,25 @@ impl Cache {
         }
         let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
         file.read_to_end(&mut content)?;
+        // The time of the last use decides what goes first; a file system that keeps none is no reason to compile.
+        let _ = file.set_modified(SystemTime::now());
         Ok(content)
     }
 
-    /// Keeps a compiled module; a failure costs the next start a compilation and is logged.
-    pub(super) fn store(&self, key: &Key, component: &Component) {
-        let kept = component.serialize().map_err(io::Error::other).and_then(|code| self.write(key, &code));
-        if let Err(error) = kept {
-            tracing::warn!(dir = %self.dir.display(), %error, "cannot keep a compiled transformer: the next start compiles it again");
+    /// Stores a compiled module, and removes old ones over the limit. A failure costs the next start a compilation and is
+    /// logged.
+    pub(super) fn store(&self, key: &Key, component: &Component, in_use: &InUse) {
+        let written = component.serialize().map_err(io::Error::other).and_then(|code| self.write(key, &code));
+        if let Err(error) = written {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot cache a compiled transformer: the next start compiles it again");
+        }
+        if Instant::now() >= self.started {
+            self.remove_unused(in_use, UNUSED_BYTES_MAX);
         }
     }
 
     /// A file under another name first: nobody ever sees half of one.
     fn write(&self, key: &Key, code: &[u8]) -> io::Result<()> {
-        self.remove_oldest();
         let path = self.path(key);
         let temporary = path.with_extension(format!("{}.{:016x}.tmp", std::process::id(), rand::random::<u64>()));
         let written = create_private(&temporary).and_then(|mut file| {
@@ -127,28 +143,41 @@ impl Cache {
         renamed
     }
 
-    /// Makes room for one more. What cannot be listed or removed stays.
-    fn remove_oldest(&self) {
-        let mut files: Vec<(SystemTime, PathBuf)> = fs::read_dir(&self.dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+    /// Removes files that are not in use, the longest unused first, until the rest has at most `bytes_max`. What cannot be
+    /// listed or removed stays.
+    fn remove_unused(&self, in_use: &InUse, bytes_max: u64) {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut unused: Vec<(SystemTime, u64, PathBuf)> = entries
+            .filter(|entry| !hash_in(&entry.file_name()).is_some_and(|hash| in_use.contains(&hash)))
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok()?;
+                Some((metadata.modified().ok()?, metadata.len(), entry.path()))
+            })
             .collect();
-        files.sort();
-        let surplus = (files.len() + 1).saturating_sub(FILES_MAX);
-        for (_, path) in files.iter().take(surplus) {
-            let _ = fs::remove_file(path);
+        unused.sort();
+        let mut bytes: u64 = unused.iter().map(|(_, size, _)| size).sum();
+        for (_, size, path) in unused {
+            if bytes <= bytes_max {
+                break;
+            }
+            if fs::remove_file(path).is_ok() {
+                bytes -= size;
+            }
         }
     }
+}
+
+/// The hash of the module that a file is for: its name begins with it.
+fn hash_in(name: &std::ffi::OsStr) -> Option<[u8; 32]> {
+    hex::decode(name.to_str()?.get(..64)?).ok()?.try_into().ok()
 }
 
 /// The code in a file's content, when magic, key and checksum are right.
 fn checked<'a>(content: &'a [u8], key: &Key) -> Option<&'a [u8]> {
     let (head, code) = content.split_at_checked(HEAD_LEN)?;
     let (magic, rest) = head.split_at(MAGIC.len());
-    let (kept_key, sum) = rest.split_at(KEY_LEN);
-    (magic == MAGIC && kept_key == key.0 && sum == digest(key, code)).then_some(code)
+    let (stored_key, sum) = rest.split_at(KEY_LEN);
+    (magic == MAGIC && stored_key == key.0 && sum == digest(key, code)).then_some(code)
 }
 
 fn digest(key: &Key, code: &[u8]) -> [u8; 32] {
@@ -160,8 +189,8 @@ fn digest(key: &Key, code: &[u8]) -> [u8; 32] {
     unsafe_code,
     reason = "`Component::deserialize` trusts its bytes to be what `Component::serialize` made. They are: `Cache::read` took them \
               from an open file that belongs to our own user and that nobody else can write, in a directory of mode 0700 that is \
-              ours too, so only this user's processes can have made them, and whoever runs code as this user needs no cache to do \
-              so. `checked` has compared the key (module, compiler, its settings, processor features) and a SHA-256 over key and \
+              ours too, so only this user's processes can have made them, and code that runs as this user needs no cache to do \
+              harm. `checked` has compared the key (module, compiler, its settings, processor features) and a SHA-256 over key and \
               code within these very bytes, so a file that was damaged, cut or put under another name does not come this far. \
               wasmtime itself compares its version and settings once more."
 )]
@@ -226,7 +255,7 @@ mod os {
     }
 
     pub(super) fn prepare(_dir: &Path) -> io::Result<u32> {
-        Err(io::Error::other("who may write to a directory cannot be told on this system"))
+        Err(io::Error::other("this system does not say who may write to a directory"))
     }
 }
 
@@ -246,10 +275,10 @@ mod tests {
     }
 
     #[test]
-    fn what_was_kept_is_found_under_its_key_only() {
+    fn what_was_stored_is_found_under_its_key_only() {
         let (_dir, cache, engine, key, component) = fixture();
         assert!(cache.load(&engine, &key).is_none());
-        cache.store(&key, &component);
+        cache.store(&key, &component, &InUse::new());
         assert!(cache.load(&engine, &key).is_some());
         let other = Key::new(&[8; 32], &engine);
         fs::rename(cache.path(&key), cache.path(&other)).unwrap();
@@ -259,7 +288,7 @@ mod tests {
     #[test]
     fn a_damaged_or_cut_file_is_not_used() {
         let (_dir, cache, engine, key, component) = fixture();
-        cache.store(&key, &component);
+        cache.store(&key, &component, &InUse::new());
         let whole = fs::read(cache.path(&key)).unwrap();
         for content in [&whole[..whole.len() - 1], &whole[..20], b"", &[&whole[..], b"x"].concat()] {
             fs::write(cache.path(&key), content).unwrap();
@@ -272,7 +301,7 @@ mod tests {
     #[test]
     fn a_file_or_directory_that_others_can_write_is_not_used() {
         let (dir, cache, engine, key, component) = fixture();
-        cache.store(&key, &component);
+        cache.store(&key, &component, &InUse::new());
         fs::set_permissions(cache.path(&key), fs::Permissions::from_mode(0o620)).unwrap();
         assert!(cache.load(&engine, &key).is_none());
         let open = dir.path().join("open");
@@ -285,13 +314,37 @@ mod tests {
     }
 
     #[test]
-    fn old_files_make_room() {
+    fn the_longest_unused_files_go_and_those_in_use_stay() {
         let (_dir, cache, engine, key, component) = fixture();
-        for number in 0..FILES_MAX + 10 {
-            fs::write(cache.dir.join(format!("{number}.bin")), "x").unwrap();
+        cache.store(&key, &component, &InUse::new());
+        let size = fs::metadata(cache.path(&key)).unwrap().len();
+        let start = SystemTime::now() - Duration::from_secs(1_000);
+        for number in 10_u8..30 {
+            let path = cache.path(&Key::new(&[number; 32], &engine));
+            fs::copy(cache.path(&key), &path).unwrap();
+            let used = start + Duration::from_secs(number.into());
+            fs::File::open(path).unwrap().set_modified(used).unwrap();
         }
-        cache.store(&key, &component);
-        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), FILES_MAX);
-        assert!(cache.load(&engine, &key).is_some());
+        // The oldest of all is read, and the next is in use.
+        cache.read(&cache.path(&Key::new(&[10; 32], &engine))).unwrap();
+        let in_use = InUse::from([[11; 32]]);
+        cache.remove_unused(&in_use, 5 * size);
+        let stays = |number: u8| cache.path(&Key::new(&[number; 32], &engine)).is_file();
+        let left: Vec<u8> = (0..30).filter(|number| stays(*number)).collect();
+        assert_eq!(left, [7, 10, 11, 27, 28, 29]);
+        cache.remove_unused(&in_use, 0);
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn nothing_is_removed_while_the_process_starts() {
+        let (_dir, cache, _, key, component) = fixture();
+        let large = fs::File::create(cache.dir.join("large.bin")).unwrap();
+        large.set_len(2 * UNUSED_BYTES_MAX).unwrap();
+        cache.store(&key, &component, &InUse::new());
+        assert!(cache.dir.join("large.bin").is_file());
+        let later = Cache { started: Instant::now(), ..cache };
+        later.store(&key, &component, &InUse::from([[7; 32]]));
+        assert!(!later.dir.join("large.bin").exists() && later.path(&key).is_file());
     }
 }

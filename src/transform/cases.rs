@@ -137,7 +137,7 @@ fn show_event(event: &Event) -> Value {
     serde_json::from_slice(&event.envelope()).unwrap_or_default()
 }
 
-/// The case's text with this as what it expects; all else stays as it is written.
+/// The case with `expect` as its expectation: the other values stay byte for byte, order and layout become the usual ones.
 ///
 /// # Errors
 /// The text is no case.

@@ -1,8 +1,10 @@
-//! What can go wrong with a module, each in a sentence for the person who has to mend it.
+//! What can go wrong with a module, each in a sentence for the person who has to fix it.
 
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::model::{LogLevel, LogLine};
 
 /// The host itself cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -25,12 +27,14 @@ pub enum LoadError {
     #[error("transformer `{module}` is not the one that `sha256` pins: the file has {found}, pinned is {pinned}")]
     Pin { module: String, found: String, pinned: String },
     #[error(
-        "transformer `{module}` is a core module and cannot be made a component: {cause}. Build it for the target wasm32-wasip2, or \
-         with bindings for the world `transformer` (see docs/transformers.md)"
+        "transformer `{module}` is a core module and cannot be made a component: {cause}. Build it for the target wasm32-wasip2, \
+         with bindings for the world `transformer`, or add the world with `wasm-tools component embed` (see docs/transformers.md)"
     )]
     CoreModule { module: String, cause: String },
     #[error("transformer `{module}` did not compile within {}", time(*.limit))]
     Compile { module: String, limit: Duration },
+    #[error("transformer `{module}` cannot be compiled: {cause}{}", async_advice(.cause))]
+    NotCompiled { module: String, cause: String },
     #[error("transformer `{module}` is no WebAssembly component: {cause}")]
     Invalid { module: String, cause: String },
     #[error(
@@ -44,15 +48,35 @@ pub enum LoadError {
     Imports { module: String, import: String },
     #[error("transformer `{module}` does not fit the world `transformer`: {cause} (see docs/transformers.md)")]
     Misfit { module: String, cause: String },
-    #[error("cannot load: {0}")]
-    Describe(#[source] TransformError),
+    #[error("cannot load: {error}{}", logged(.log))]
+    Describe {
+        error: TransformError,
+        /// What the module logged, its errors last.
+        log: Vec<LogLine>,
+    },
     #[error("transformer `{module}` describes its options with something that is no JSON Schema: {cause}")]
     Schema { module: String, cause: String },
+}
+
+/// A component that is refused for what it needs, and by the flag that builds it without.
+fn async_advice(cause: &str) -> &'static str {
+    if !cause.contains("async") {
+        return "";
+    }
+    ". Transformers are not async: build it so (jco: `--backend qjs --backend-qjs-disable-async`; functions of Rust, Python and \
+     JavaScript without `async`)"
 }
 
 fn advised(import: &str) -> String {
     let usual = "only `host` of tenterhook:transformer and WASI 0.2 can be imported; see docs/transformers.md";
     format!(": {}", super::inspect::advice(import).unwrap_or(usual))
+}
+
+/// The errors that a module logged say why it trapped: a trap itself has no words.
+fn logged(log: &[LogLine]) -> String {
+    let errors: Vec<&str> =
+        log.iter().filter(|line| matches!(line.level, LogLevel::Error)).map(|line| line.message.as_str()).collect();
+    if errors.is_empty() { String::new() } else { format!("; it logged: {}", errors.join("\n")) }
 }
 
 fn suggestion(near: &Option<String>) -> String {

@@ -16,10 +16,10 @@ use tokio::sync::{OnceCell, Semaphore};
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
-use super::aside::Aside;
 use super::bindings::{self, Guest};
-use super::cache::{Cache, Key};
+use super::cache::{Cache, InUse, Key};
 use super::resolve::{Source, prebuilt_bytes};
+use super::slow_pool::SlowPool;
 use super::state::State;
 use super::ticker::{Ticker, Ticking};
 use super::{HostError, Inspection, LoadError, Module, core, engine};
@@ -42,7 +42,7 @@ pub struct Host(Arc<Inner>);
 /// How a host is made.
 #[derive(Debug, Clone)]
 pub struct HostOptions {
-    /// Where compiled modules are kept; `None`: every start compiles them anew.
+    /// Where compiled modules are cached; `None`: every start compiles them again.
     pub cache_dir: Option<PathBuf>,
     /// Calls at the same time; others wait. Each keeps up to 2 MiB of memory for ever.
     pub instances_max: usize,
@@ -64,7 +64,7 @@ struct Inner {
     cache: Option<Cache>,
     permits: Arc<Semaphore>,
     instances_max: usize,
-    aside: Aside,
+    slow_pool: SlowPool,
     compiles: AtomicU64,
     loaded: Mutex<Loaded>,
 }
@@ -111,7 +111,7 @@ impl Host {
             cache: cache_dir.and_then(Cache::open),
             permits: Arc::new(Semaphore::new(instances_max as usize)),
             instances_max: instances_max as usize,
-            aside: Aside::default(),
+            slow_pool: SlowPool::default(),
             compiles: AtomicU64::new(0),
             loaded: Mutex::default(),
         })))
@@ -198,15 +198,15 @@ impl Host {
         (self.0.instances_max / 4).max(1)
     }
 
-    pub(super) fn aside(&self) -> &Aside {
-        &self.0.aside
+    pub(super) fn slow_pool(&self) -> &SlowPool {
+        &self.0.slow_pool
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Loaded> {
         self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The place of that content's code: filled once, by whoever comes first.
+    /// The place of that content's code: filled once, by the first that comes.
     fn code_cell(&self, hash: [u8; 32]) -> Arc<OnceCell<Arc<Code>>> {
         let mut loaded = self.lock();
         if let Some(cell) = loaded.code.get(&hash).and_then(Weak::upgrade) {
@@ -245,6 +245,12 @@ impl fmt::Debug for Host {
 }
 
 impl Inner {
+    /// What is loaded, or about to be.
+    fn in_use(&self) -> InUse {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        loaded.code.iter().filter(|(_, cell)| cell.strong_count() > 0).map(|(hash, _)| *hash).collect()
+    }
+
     fn component(&self, name: &str, bytes: &[u8], hash: &[u8; 32]) -> Result<Component, LoadError> {
         if !bytes.starts_with(COMPONENT_MAGIC) && !bytes.starts_with(CORE_MAGIC) {
             let cause = "it does not begin as one".to_owned();
@@ -258,9 +264,9 @@ impl Inner {
         let bytes =
             if bytes.starts_with(CORE_MAGIC) { Cow::Owned(core::componentize(name, bytes)?) } else { Cow::Borrowed(bytes) };
         let component = Component::from_binary(&self.engine, &bytes)
-            .map_err(|error| LoadError::Invalid { module: name.to_owned(), cause: format!("{error:#}") })?;
+            .map_err(|error| LoadError::NotCompiled { module: name.to_owned(), cause: format!("{error:#}") })?;
         if let Some(cache) = &self.cache {
-            cache.store(&key, &component);
+            cache.store(&key, &component, &self.in_use());
         }
         Ok(component)
     }

@@ -3,7 +3,7 @@
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
-/// A look at a compiled component, nothing of which ran.
+/// A compiled component, nothing of which ran.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspection {
     pub sha256: [u8; 32],
@@ -37,8 +37,8 @@ pub(super) fn advice(import: &str) -> Option<&'static str> {
     let (package, version) = import.split_once('@').unwrap_or((import, ""));
     if package.starts_with("wasi:http/") {
         return Some(
-            "there is no network: build without HTTP (jco: `--backend qjs --backend-qjs-stub-wasi`, or `--disable http fetch-event`; \
-             Rust: no crate that sends requests)",
+            "there is no network: build without HTTP (jco: `--backend qjs --backend-qjs-disable-async`, or `--disable http \
+             fetch-event`; Rust: no crate that sends requests)",
         );
     }
     if package.starts_with("wasi:") && version.starts_with("0.3") {

@@ -3,7 +3,6 @@
 //! to give a module anything but its events, its options, a log, clocks and random numbers: no files, no network, no
 //! environment, and nothing that an earlier call left behind.
 
-mod aside;
 mod bindings;
 mod cache;
 pub mod cases;
@@ -17,6 +16,7 @@ mod output;
 mod pipeline;
 mod resolve;
 mod schema;
+mod slow_pool;
 mod state;
 mod ticker;
 mod usage;

@@ -9,8 +9,8 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
-use super::aside::Late;
 use super::host::Code;
+use super::slow_pool::Late;
 use super::state::{State, printable};
 use super::usage::{Counters, Usage};
 use super::{CheckError, Description, EventInput, Host, LoadError, Output, TransformError, output, schema};
@@ -25,8 +25,8 @@ const HANDLES_MAX: usize = 10_000;
 /// An error of a guest is a sentence or a stack trace.
 const MESSAGE_BYTES_MAX: usize = 4 * 1024;
 
-/// How long a call waits for a free instance: on a busy machine they come free within milliseconds, and whoever waits
-/// longer keeps a place that others could use.
+/// How long a call waits for a free instance: on a busy machine they come free within milliseconds, and a call that waits
+/// longer holds a permit that others could use.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// A name or summary is a line.
@@ -81,11 +81,10 @@ impl Module {
             counters: Counters::default(),
             description: nothing,
         };
-        let described = module
-            .call("describe", |code, mut store| async move { (code.guest.describe(&mut store).await, store) })
-            .await
-            .result
-            .map_err(LoadError::Describe)?;
+        let called =
+            module.call("describe", |code, mut store| async move { (code.guest.describe(&mut store).await, store) }).await;
+        let log = called.log;
+        let described = called.result.map_err(|error| LoadError::Describe { error, log })?;
         if let Some(cause) = schema::problem(&described.options_schema) {
             return Err(LoadError::Schema { module: name.to_owned(), cause: printable(&cause, DESCRIPTION_BYTES_MAX) });
         }
@@ -209,7 +208,7 @@ impl Module {
             let (result, store) = call.await;
             (result, store, held)
         };
-        let (ended, duration) = self.host.aside().run(self.limits.cpu, call).await;
+        let (ended, duration) = self.host.slow_pool().run(self.limits.cpu, call).await;
         let (result, memory) = match ended {
             // The store goes here: the guest's streams write their last lines.
             Ok((result, store, held)) => {

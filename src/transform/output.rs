@@ -11,6 +11,7 @@ use super::TransformError;
 use super::bindings::{RawEvent, RawOutcome, RawRequest};
 use super::state::printable;
 use crate::model::{Event, EventType, Timestamp};
+use crate::signing;
 
 /// What becomes of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,19 +48,6 @@ const URL_BYTES_MAX: usize = 8 * 1024;
 
 /// A reason is a sentence.
 const REASON_BYTES_MAX: usize = 1024;
-
-/// Headers that say who sent the body and when: a module must not be able to write them.
-const SIGNATURE_HEADERS: [&str; 8] = [
-    "stripe-signature",
-    "x-github-delivery",
-    "x-github-event",
-    "x-hub-signature",
-    "x-hub-signature-256",
-    "x-shopify-hmac-sha256",
-    "x-slack-request-timestamp",
-    "x-slack-signature",
-];
-const SIGNATURE_PREFIXES: [&str; 5] = ["webhook-", "x-webhook-signature", "x-tenterhook-", "svix-", "x-hub-signature"];
 
 /// Methods that carry a webhook's body or plausibly none; not CONNECT or TRACE.
 const METHODS: [Method; 6] = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::GET, Method::HEAD];
@@ -168,8 +156,7 @@ fn check_header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), St
     if crate::model::CONNECTION_HEADERS.contains(&parsed.as_str()) {
         return Err(format!("the header `{parsed}`, which belongs to the connection and is set when the request is sent"));
     }
-    if SIGNATURE_HEADERS.contains(&parsed.as_str()) || SIGNATURE_PREFIXES.iter().any(|prefix| parsed.as_str().starts_with(prefix))
-    {
+    if signing::is_reserved(parsed.as_str()) {
         return Err(format!("the header `{parsed}`, which belongs to the signature and is set when the request is signed"));
     }
     Ok((parsed, value))

@@ -16,16 +16,21 @@ impl Pipeline {
     /// Runs the stages over one event. A stage's event (or events) replaces it for the next one; a request must come from
     /// the last stage; a drop ends. [`Output::Event`] means that the body is that event's envelope.
     pub async fn run(&self, event: &Event) -> Transformed {
-        self.run_stages(&[event]).await
+        self.run_stages(&[event], |_, _, _| {}).await
     }
 
     /// As [`Self::run`], over the events of a batch: the first stage gets them all. Never none.
     pub async fn run_batch(&self, events: &[Arc<Event>]) -> Transformed {
         let events: Vec<&Event> = events.iter().map(AsRef::as_ref).collect();
-        self.run_stages(&events).await
+        self.run_stages(&events, |_, _, _| {}).await
     }
 
-    async fn run_stages(&self, events: &[&Event]) -> Transformed {
+    /// As [`Self::run_batch`]; `observe` hears of each stage's call: the module's name, how long it took, whether it failed.
+    pub async fn run_observed(&self, events: &[&Event], observe: impl FnMut(&str, Duration, bool)) -> Transformed {
+        self.run_stages(events, observe).await
+    }
+
+    async fn run_stages(&self, events: &[&Event], mut observe: impl FnMut(&str, Duration, bool)) -> Transformed {
         let mut log = Vec::new();
         let mut duration = Duration::ZERO;
         let mut memory = 0;
@@ -36,6 +41,7 @@ impl Pipeline {
                 None => events.iter().map(|event| EventInput::from(*event)).collect(),
             };
             let done = module.transform(&inputs, options).await;
+            observe(module.name(), done.duration, done.result.is_err());
             duration += done.duration;
             memory = done.memory.max(memory);
             log.extend(self.named(module, done.log));

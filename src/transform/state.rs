@@ -23,7 +23,7 @@ pub(super) const LINE_BYTES_MAX: usize = 1024;
 /// Handles of WASI (streams, pollables) that a guest may hold: runtimes need a dozen.
 const RESOURCES_MAX: usize = 1_000;
 
-/// A guest asks the host for so many random bytes at once at most; the host allocates them.
+/// Random bytes that a guest may ask for in one call: the host allocates them.
 const RANDOM_BYTES_MAX: u64 = 64 * 1024;
 
 /// The data of a call's store.

@@ -13,7 +13,7 @@ pub(super) struct Counters {
     buckets: [AtomicU64; BUCKETS],
 }
 
-/// A look at them.
+/// A copy of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     pub calls: u64,
@@ -45,7 +45,7 @@ impl Counters {
     }
 }
 
-/// The upper end of the bucket that so many percent of the calls do not exceed.
+/// The upper end of the bucket that this percentage of the calls does not exceed.
 fn quantile(counts: &[u64], calls: u64, percent: u64) -> Option<Duration> {
     let wanted = (calls * percent).div_ceil(100);
     let mut seen = 0;

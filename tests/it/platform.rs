@@ -31,7 +31,7 @@ async fn listed(server: &Server, name: &str) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_module_is_there_by_its_file_s_name_and_a_broken_one_is_named_and_harms_nothing() {
+async fn a_module_is_found_by_its_file_name_and_a_broken_one_harms_nothing() {
     let receiver = Receiver::start().await;
     let server = Server::start(&(head() + &webhook("w", &receiver.url("/in"), r#"["*"]"#, "transform = \"slack\""))).await;
     put(&server, "broken", b"\0asm broken");
@@ -47,9 +47,9 @@ async fn a_module_is_there_by_its_file_s_name_and_a_broken_one_is_named_and_harm
     server.publish("a.b", "1").await;
     receiver.wait_for("/in", 1).await;
     server.eventually("slack was called", async || listed(&server, "slack").await["usage"]["calls"] == 1).await;
-    // Mended, it is good.
-    put(&server, "broken", &saying("mended"));
-    server.eventually("it is mended", async || listed(&server, "broken").await["loaded"] == true).await;
+    // Fixed, it is good.
+    put(&server, "broken", &saying("fixed"));
+    server.eventually("it is fixed", async || listed(&server, "broken").await["loaded"] == true).await;
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_pinned_module_is_not_replaced_by_another_content() {
 }
 
 #[tokio::test]
-async fn a_module_that_loops_sleeps_or_grows_fails_its_own_attempts_and_delays_nobody() {
+async fn a_module_that_loops_sleeps_or_grows_fails_its_own_attempts_only() {
     let receiver = Receiver::start().await;
     let server = Server::start(&head()).await;
     let grow = "(loop (if (i32.eq (memory.grow 0 (i32.const 64)) (i32.const -1)) (then unreachable)) (br 0)) unreachable";
@@ -179,7 +179,7 @@ async fn waiting_for_an_instance_is_not_the_endpoints_time() {
 }
 
 #[tokio::test]
-async fn a_module_that_is_slow_to_check_refuses_the_reload_and_nothing_else_waits() {
+async fn a_module_that_is_slow_to_check_refuses_the_reload_only() {
     let receiver = Receiver::start().await;
     let server = Server::start(&(head() + &webhook("good", &receiver.url("/good"), r#"["*"]"#, "transform = \"slack\""))).await;
     let text =

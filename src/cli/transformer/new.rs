@@ -13,7 +13,7 @@ use crate::cli::Global;
 #[command(after_help = "Examples:
   tenterhook transformer new my-format
   tenterhook transformer new my-format --lang js
-  tenterhook transformer new my-format --lang python --dir ../transformers/my-format")]
+  tenterhook transformer new my-format --lang python --dir ../my-format")]
 pub(super) struct Args {
     /// Its name: what `transform = …` will say
     #[arg(value_name = "NAME", value_parser = name)]
@@ -33,6 +33,11 @@ enum Language {
     Js,
     #[value(alias = "py")]
     Python,
+    C,
+    Go,
+    /// AssemblyScript
+    #[value(alias = "assemblyscript")]
+    As,
 }
 
 /// A file of a project and its text, in which `@NAME@`, `@FILE@` and `@VERSION@` are filled in.
@@ -55,12 +60,37 @@ const RUST: [File; 7] = [
     ("tenterhook/sdk/src/options.rs", include_str!("../../../transformers/sdk/src/options.rs")),
 ];
 
-const JS: [File; 5] = [
+const JS: [File; 8] = [
     ("README.md", include_str!("templates/js/README.md")),
     ("package.json", include_str!("templates/js/package.json")),
     ("transformer.js", include_str!("templates/js/transformer.js")),
-    ("test/host.js", include_str!("templates/js/test/host.js")),
+    ("tenterhook.js", include_str!("templates/js/tenterhook.js")),
     ("test/transformer.test.js", include_str!("templates/js/test/transformer.test.js")),
+    ("wit/js/world.wit", include_str!("templates/js/wit/world.wit")),
+    ("wit/js/deps/random/random.wit", include_str!("templates/js/wit/random.wit")),
+    ("wit/js/deps/transformer/transformer.wit", include_str!("../../../wit/1.1.0/transformer.wit")),
+];
+
+const C: [File; 4] = [
+    ("README.md", include_str!("templates/c/README.md")),
+    ("tenterhook.c", include_str!("templates/c/tenterhook.c")),
+    ("tenterhook.h", include_str!("templates/c/tenterhook.h")),
+    ("transformer.c", include_str!("templates/c/transformer.c")),
+];
+
+const GO: [File; 4] = [
+    ("README.md", include_str!("templates/go/README.md")),
+    ("go.mod", include_str!("templates/go/go.mod.txt")),
+    ("tenterhook.go", include_str!("templates/go/tenterhook.go")),
+    ("transformer.go", include_str!("templates/go/transformer.go")),
+];
+
+const ASSEMBLYSCRIPT: [File; 5] = [
+    ("README.md", include_str!("templates/as/README.md")),
+    ("interface.ts", include_str!("templates/as/interface.ts")),
+    ("package.json", include_str!("templates/as/package.json")),
+    ("tenterhook.ts", include_str!("templates/as/tenterhook.ts")),
+    ("transformer.ts", include_str!("templates/as/transformer.ts")),
 ];
 
 const PYTHON: [File; 5] = [
@@ -100,7 +130,12 @@ pub(super) fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     say!("wrote {} files into {bold}{}{bold:#}; its README.md says how to build it:\n", files.len(), dir.display());
     let steps = match args.lang {
         Language::Rust => "cargo test\n  cargo build --release --target wasm32-wasip2",
-        Language::Js => "npm install\n  npm run build",
+        Language::Js | Language::As => "npm install\n  npm run build",
+        Language::C => {
+            "pip install ziglang\n  python -m ziglang cc --target=wasm32-wasi -mexec-model=reactor -Os -Wall \
+             -Wl,-z,stack-size=65536 -o NAME.wasm transformer.c tenterhook.c"
+        }
+        Language::Go => "GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared -ldflags='-s -w' -o NAME.wasm .",
         Language::Python => {
             "pip install -r requirements.txt\n  componentize-py -d wit/1.1.0 -w transformer componentize app -o NAME.wasm"
         }
@@ -118,6 +153,9 @@ fn write(dir: &Path, name: &str, language: Language) -> anyhow::Result<Vec<&'sta
         Language::Rust => &RUST,
         Language::Js => &JS,
         Language::Python => &PYTHON,
+        Language::C => &C,
+        Language::Go => &GO,
+        Language::As => &ASSEMBLYSCRIPT,
     };
     let mut written = Vec::new();
     for (path, text) in COMMON.iter().chain(own) {
@@ -141,7 +179,7 @@ mod tests {
 
     #[test]
     fn every_language_has_a_whole_project() {
-        for language in [Language::Rust, Language::Js, Language::Python] {
+        for &language in <Language as clap::ValueEnum>::value_variants() {
             let dir = tempfile::tempdir().unwrap();
             let files = write(&dir.path().join("p"), "my-format", language).unwrap();
             assert!(files.contains(&"README.md") && files.contains(&"wit/1.1.0/transformer.wit"));

@@ -13,8 +13,10 @@ use crate::transform::{EventInput, Output, Transformed, cases};
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tenterhook transformer run slack
-  tenterhook transformer run pagerduty --event event.json --options '{\"routing_key\":\"0123456789abcdef0123456789abcdef\"}'
-  tenterhook transformer run my-format.wasm --event '{\"type\":\"order.created\",\"data\":{\"total\":9.9}}' --json")]
+  tenterhook transformer run pagerduty --event event.json \\
+      --options '{\"routing_key\":\"0123456789abcdef0123456789abcdef\"}'
+  tenterhook transformer run my-format.wasm --json \\
+      --event '{\"type\":\"order.created\",\"data\":{\"total\":9.9}}'")]
 pub(super) struct Args {
     /// A transformer's name, or a file
     #[arg(value_name = "NAME|FILE")]

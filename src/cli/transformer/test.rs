@@ -20,7 +20,7 @@ or with `events`, and `expect` any of `request`, `event`, `events`, `drop`, `err
 
 Examples:
   tenterhook transformer test my-format.wasm
-  tenterhook transformer test my-format.wasm cases --update     write what it makes now into the cases")]
+  tenterhook transformer test my-format.wasm cases --update   # rewrites them")]
 pub(super) struct Args {
     /// A transformer's name, or a file
     #[arg(value_name = "NAME|FILE")]

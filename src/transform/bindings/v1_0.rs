@@ -1,4 +1,4 @@
-//! `tenterhook:transformer@1.0.0`.
+//! `tenterhook:transformer@1.0.0`: calls its modules, and turns its generated types into those of the parent and back.
 
 use bytes::Bytes;
 use wasmtime::Store;

@@ -28,16 +28,31 @@ const CORE: &str = r#"(module
     (i32.const 4096))
 )"#;
 
-/// `drop` is the third case of an outcome in 1.0.0, and the fourth in 1.1.0.
+/// As bindings make it, with the world.
 fn core(version: &str, imports: &str) -> Vec<u8> {
-    let drop = if version == "1.0.0" { "2" } else { "3" };
-    let text = CORE.replace("VERSION", version).replace("DROP", drop).replace("IMPORTS", imports);
-    let mut module = wat::parse_str(text).unwrap();
+    let mut module = plain(version, imports);
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(format!("{}/wit/{version}", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let world = resolve.select_world(&[package], Some("transformer")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     module
+}
+
+/// `drop` is the third case of an outcome in 1.0.0, and the fourth in 1.1.0.
+fn plain(version: &str, imports: &str) -> Vec<u8> {
+    let drop = if version == "1.0.0" { "2" } else { "3" };
+    let text = CORE.replace("VERSION", version).replace("DROP", drop).replace("IMPORTS", imports);
+    wat::parse_str(text).unwrap()
+}
+
+#[tokio::test]
+async fn a_core_module_without_a_world_is_given_ours() {
+    for version in ["1.0.0", "1.1.0"] {
+        let module = load(&host(), &plain(version, "")).await.unwrap();
+        assert_eq!((module.wit_version(), module.description().name.as_str()), (version, "name"));
+        let done = module.transform(&[EventInput::from(&event("a.b", "{}"))], "{}").await;
+        assert_eq!(done.result.unwrap(), Output::Drop { reason: "text".to_owned() });
+    }
 }
 
 async fn load(host: &Host, wasm: &[u8]) -> Result<std::sync::Arc<Module>, LoadError> {
@@ -48,7 +63,7 @@ async fn load(host: &Host, wasm: &[u8]) -> Result<std::sync::Arc<Module>, LoadEr
 }
 
 #[tokio::test]
-async fn a_core_module_with_bindings_works_in_either_version_and_with_wasi_preview_1() {
+async fn a_core_module_with_bindings_works_in_either_version() {
     let host = host();
     let preview1 = r#"(import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))"#;
     for (version, imports) in [("1.0.0", ""), ("1.1.0", ""), ("1.1.0", preview1)] {
@@ -73,12 +88,13 @@ async fn inspection_says_that_it_was_a_core_module() {
 }
 
 #[tokio::test]
-async fn a_core_module_that_cannot_be_a_component_is_refused_with_the_reason() {
+async fn a_core_module_that_cannot_be_a_component_says_why() {
     let host = host();
     let broken = core("1.1.0", r#"(import "env" "f" (func))"#);
     let error = load(&host, &broken).await.unwrap_err().to_string();
     assert!(error.starts_with("transformer `guest` is a core module and cannot be made a component: "), "{error}");
     assert!(error.contains("env"), "{error}");
     let plain = try_load(&host, "(module (memory 1))", patient()).await.unwrap_err().to_string();
-    assert!(plain.contains("it does not say which world it was built for"), "{plain}");
+    assert!(plain.contains("`describe`"), "{plain}");
+    assert!(plain.contains("or add the world with `wasm-tools component embed`"), "{plain}");
 }

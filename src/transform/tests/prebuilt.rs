@@ -120,7 +120,7 @@ async fn every_prebuilt_module_describes_its_options_and_refuses_a_misspelt_one(
 }
 
 /// Cases lie beside each transformer: `transformers/NAME/cases/*.json`. With `UPDATE_CASES=1` in the environment what they
-/// expect is written anew.
+/// expect is written again.
 #[tokio::test]
 async fn every_prebuilt_module_makes_what_its_golden_cases_say() {
     let host = host();

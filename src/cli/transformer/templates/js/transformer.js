@@ -1,5 +1,5 @@
-// @NAME@: a Tenterhook transformer. Edit `transform`; `describe` and `check` say what its options are.
-import { log } from "tenterhook:transformer/host@1.1.0";
+// @NAME@: a Tenterhook transformer. Edit `transform`; `describe` and `check` say what its options are. All three must be
+// there. What they throw is the error: of the configuration in `check`, of the attempt in `transform`, which is retried.
 
 export function describe() {
   return {
@@ -16,7 +16,7 @@ export function describe() {
   };
 }
 
-// Called when a configuration is loaded. What is thrown (a string) is shown to the person who wrote it.
+// Called when a configuration is loaded. What is thrown is shown to the person who wrote it.
 export function check(text) {
   const options = JSON.parse(text);
   for (const name of Object.keys(options)) {
@@ -27,14 +27,13 @@ export function check(text) {
   }
 }
 
-// Called for each delivery: one event, or several of a webhook with `batch` (oldest first). What is thrown (a string)
-// fails the attempt, which is retried.
+// Called for each delivery: one event, or several of a webhook with `batch` (oldest first).
 export function transform(events, text) {
   const { greeting = "Hello" } = JSON.parse(text);
   const event = events[0];
   if (event.type.startsWith("test.")) return { tag: "drop", val: "tests are not greeted" };
   const data = JSON.parse(event.data);
-  log("debug", `greeting ${event.id}`);
+  console.debug(`greeting ${event.id}`);
   return {
     tag: "request",
     val: {
