@@ -12,14 +12,14 @@ const DRAIN_BYTES_MAX: u64 = 64 * 1024;
 /// Time worth it: a few round trips.
 const DRAIN_TIME_MAX: Duration = Duration::from_millis(50);
 
-/// The first bytes of a body. Most answers come in one frame, which is kept as it is.
+/// The first bytes of a body. Most answers come in one frame, which is stored as it is.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct BodyPrefix {
     first: Bytes,
     rest: BytesMut,
 }
 
-impl Kept {
+impl BodyPrefix {
     fn len(&self) -> usize {
         self.first.len() + self.rest.len()
     }

@@ -24,7 +24,8 @@ use super::key::Key;
 use super::lease::{Form, H1, H2, Opened};
 use super::meter::{Meter, Metered};
 use super::proxy::{self, Target};
-use super::resolve::{Lookups, Resolver};
+use super::resolve::{LookupError, Lookups, Resolver};
+use super::shortage::Shortage;
 use super::{Progress, micros, tls};
 use crate::model::{Cause, NetworkPolicy, Proxy, ProxyKind, ProxyPolicy, Refused};
 
@@ -182,9 +183,11 @@ impl Dialer {
         if let Ok(address) = proxy.host.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(address, proxy.port)]);
         }
-        let resolved = self.lookups.addresses(&proxy.host).await.map_err(|error| {
-            Fault::new(Cause::Resolve, format!("the proxy {proxy} does not resolve: {error}: check `[network] proxy`"))
-        })?;
+        let resolved = self
+            .lookups
+            .addresses(&proxy.host)
+            .await
+            .map_err(|error| unresolved(&error, &format!("the proxy {proxy}"), "check `[network] proxy`"))?;
         let addresses = resolved.iter().map(|address| SocketAddr::new(*address, proxy.port)).collect::<Vec<_>>();
         if addresses.is_empty() {
             return Err(Fault::new(Cause::Resolve, format!("the proxy {proxy} has no address: check `[network] proxy`")));
@@ -209,9 +212,8 @@ impl Dialer {
         let started = Instant::now();
         let resolved = self.lookups.addresses(name).await;
         progress.timings.resolve_us = Some(micros(started.elapsed()));
-        let resolved = resolved.map_err(|error| {
-            Fault::new(Cause::Resolve, format!("`{name}` does not resolve: {error}: check its spelling, and this machine's DNS"))
-        })?;
+        let resolved =
+            resolved.map_err(|error| unresolved(&error, &format!("`{name}`"), "check its spelling, and this machine's DNS"))?;
         let mut refusal = None;
         let mut permitted = Vec::new();
         for address in resolved.iter().copied() {
@@ -289,11 +291,18 @@ impl Dialer {
 fn unproxied(proxy: &Proxy, refused: &Refused) -> Fault {
     let words = match refused {
         Refused::LocalName { name } => format!(
-            "`{name}` means the machine of whoever resolves it, here that of the proxy {proxy}: if this endpoint is on this machine, have it reached without the proxy by `[network] no_proxy = [\"{name}\"]`; the address rules judge it then"
+            "`{name}` means the machine that resolves it, here that of the proxy {proxy}: if this endpoint is on this machine, have it reached without the proxy by `[network] no_proxy = [\"{name}\"]`; the address rules judge it then"
         ),
         other => other.to_string(),
     };
     Fault::new(Cause::BlockedAddress, words)
+}
+
+fn unresolved(error: &LookupError, what: &str, advice: &str) -> Fault {
+    match error {
+        LookupError::Failed(error) => Fault::new(Cause::Resolve, format!("{what} does not resolve: {error}: {advice}")),
+        LookupError::Shortage(shortage) => Fault::short(*shortage, &format!("{what} cannot be looked up")),
+    }
 }
 
 fn no_roots() -> Fault {
@@ -329,7 +338,7 @@ fn proxy_credentials(proxy: &Proxy) -> Result<Option<HeaderValue>, Fault> {
 }
 
 /// Runs a connection until it ends or its handle is dropped.
-#[expect(clippy::disallowed_methods, reason = "the handle owns the task; its error is told to the request that it hits")]
+#[expect(clippy::disallowed_methods, reason = "the handle owns the task; the request that it hits gets its error")]
 fn drive<C>(connection: C) -> AbortOnDropHandle<()>
 where
     C: Future<Output = hyper::Result<()>> + Send + 'static,
@@ -356,26 +365,45 @@ fn alternate_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     turns
 }
 
+/// Why none of the addresses could be connected to.
+pub(super) enum ConnectFailure {
+    /// Of one of them at least: the others may be as good as they like.
+    Shortage(Shortage),
+    /// What the last one came to.
+    Refused(std::io::Error),
+}
+
+impl ConnectFailure {
+    fn new(error: std::io::Error, address: SocketAddr) -> Self {
+        Shortage::of_connecting(&error, address).map_or(Self::Refused(error), Self::Shortage)
+    }
+}
+
+async fn connect_to(address: SocketAddr) -> Result<TcpStream, ConnectFailure> {
+    TcpStream::connect(address).await.map_err(|error| ConnectFailure::new(error, address))
+}
+
 /// The first address that answers; the next one is tried when the last has failed or not answered for a while.
-async fn connect(addresses: &[SocketAddr]) -> std::io::Result<TcpStream> {
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectFailure> {
     if let [only] = addresses {
-        return TcpStream::connect(only).await;
+        return connect_to(*only).await;
     }
     let mut queue = addresses.iter().copied();
     let mut attempts = JoinSet::new();
-    let mut failure = std::io::Error::from(std::io::ErrorKind::AddrNotAvailable);
+    let mut failure = ConnectFailure::Refused(std::io::ErrorKind::AddrNotAvailable.into());
     loop {
         let next = queue.next();
         if let Some(address) = next {
-            attempts.spawn(TcpStream::connect(address));
+            attempts.spawn(connect_to(address));
         }
         // Both arms are cancel-safe: the attempts go on within their set.
         tokio::select! {
             joined = attempts.join_next() => match joined {
                 None => return Err(failure),
                 Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(_))) if matches!(failure, ConnectFailure::Shortage(_)) => {}
                 Some(Ok(Err(error))) => failure = error,
-                Some(Err(error)) => failure = std::io::Error::other(error),
+                Some(Err(error)) => failure = ConnectFailure::Refused(std::io::Error::other(error)),
             },
             () = tokio::time::sleep(ATTEMPT_DELAY), if next.is_some() => {}
         }

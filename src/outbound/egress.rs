@@ -21,7 +21,7 @@ use crate::model::{EndpointAuth, NetworkPolicy, WebhookEgress};
 /// Bytes of a PEM file: the whole of a system's CA bundle is a quarter of it.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
-/// Tells connections apart that may not be shared: a digest of all that they were made with.
+/// Distinguishes connections that may not be shared: a digest of all that they were made with.
 pub(super) type Realm = [u8; 16];
 
 /// See the module. The default is the client's own; cheap to clone.
@@ -71,12 +71,12 @@ impl Egress {
         Ok(Self(Some(Arc::new(Own { realm, policy, tls, server_name, authorization }))))
     }
 
-    /// Whether the endpoint is told who asks.
+    /// Whether requests say who sends them.
     pub fn authorizes(&self) -> bool {
         self.authorization().is_some()
     }
 
-    /// What the endpoint is told: for finding it in an answer. A token that is being asked for is not known yet.
+    /// What requests say: for finding it in an answer. A token that is being asked for is not known yet.
     pub fn authorization_sent(&self) -> Option<HeaderValue> {
         match self.authorization()? {
             Authorization::Fixed(value) => Some(value.clone()),

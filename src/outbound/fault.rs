@@ -1,4 +1,4 @@
-//! What went wrong with a send: a named cause, and a sentence that says how to mend it.
+//! What went wrong with a send: a named cause, and a sentence that says how to fix it.
 
 use std::error::Error;
 use std::io;
@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use crate::model::Cause;
 
-use super::again::{REPEATS_MAX, unprocessed};
+use super::dial::ConnectFailure;
 use super::meter::FLOODED;
+use super::resend::{REPEATS_MAX, unprocessed};
+use super::shortage::Shortage;
 use super::tls;
 
 /// The phase that a send is in.
@@ -30,13 +32,19 @@ pub(super) enum Stage {
 pub(super) struct Fault {
     pub(super) cause: Cause,
     pub(super) detail: String,
-    /// This process may open no more files: idle connections should make room.
-    pub(super) out_of_files: bool,
+    /// It is not the endpoint's fault but a lack of this machine's.
+    pub(super) shortage: Option<Shortage>,
 }
 
 impl Fault {
     pub(super) fn new(cause: Cause, detail: impl Into<String>) -> Self {
-        Self { cause, detail: detail.into(), out_of_files: false }
+        Self { cause, detail: detail.into(), shortage: None }
+    }
+
+    /// What this machine lacks to do `what`.
+    pub(super) fn short(shortage: Shortage, what: &str) -> Self {
+        let detail = format!("{what}: {shortage}: {}", shortage.advice());
+        Self { cause: Cause::Connect, detail, shortage: Some(shortage) }
     }
 
     /// `key` is the setting that ran out.
@@ -64,14 +72,13 @@ impl Fault {
         )
     }
 
-    /// No TCP connection to any of the endpoint's addresses; `error` is the last one's.
-    pub(super) fn unconnected(target: &str, error: &io::Error) -> Self {
-        // EMFILE and ENFILE have no `io::ErrorKind`.
-        let out_of_files = matches!(error.raw_os_error(), Some(23 | 24));
+    /// No TCP connection to any of the endpoint's addresses.
+    pub(super) fn unconnected(target: &str, failure: &ConnectFailure) -> Self {
+        let error = match failure {
+            ConnectFailure::Shortage(shortage) => return Self::short(*shortage, &format!("no connection to {target}")),
+            ConnectFailure::Refused(error) => error,
+        };
         let detail = match error.kind() {
-            _ if out_of_files => {
-                format!("no connection to {target}: this process has no file descriptors left: raise `ulimit -n` (LimitNOFILE=)")
-            }
             io::ErrorKind::ConnectionRefused => {
                 format!("no connection to {target}: refused: is the endpoint running, is the port right?")
             }
@@ -84,7 +91,7 @@ impl Fault {
             io::ErrorKind::PermissionDenied => format!("no connection to {target}: this machine's firewall forbids it"),
             _ => format!("no connection to {target}: {error}"),
         };
-        Self { cause: Cause::Connect, detail, out_of_files }
+        Self::new(Cause::Connect, detail)
     }
 
     /// A connection or stream that broke while a request was on it.
@@ -134,11 +141,14 @@ impl Fault {
         if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             return Self::new(Cause::Tls, format!("TLS failed {when}: {}", tls::words(tls, "the endpoint")));
         }
+        if let Some(shortage) = Shortage::of(io) {
+            return Self::short(shortage, &format!("the connection broke {when}"));
+        }
         match io.kind() {
             io::ErrorKind::UnexpectedEof => Self::closed(when),
             FLOODED => Self::new(
                 Cause::Protocol,
-                "the endpoint sent interim answers (1xx) without end and none that is final: it, or what stands before it, runs in a circle",
+                "the endpoint sent interim answers (1xx) without end and none that is final: it, or a proxy before it, runs in a circle",
             ),
             io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => Self::new(
                 Cause::Connection,
@@ -152,7 +162,7 @@ impl Fault {
     }
 
     fn closed(when: &str) -> Self {
-        Self::new(Cause::Connection, format!("the endpoint closed the connection {when}: look into its log"))
+        Self::new(Cause::Connection, format!("the endpoint closed the connection {when}: see its log"))
     }
 }
 

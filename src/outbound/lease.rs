@@ -58,18 +58,18 @@ impl H2 {
     }
 }
 
-/// An HTTP/2 connection and its free places.
+/// An HTTP/2 connection and permits for its free streams.
 pub(super) struct Shared {
     pub(super) h2: H2,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
 }
 
-/// A connection in the hands of one request. Dropped, it is closed, or for HTTP/2 its place is free again.
+/// A connection in the hands of one request. Dropped, it is closed, or for HTTP/2 its stream is free.
 pub(super) struct Lease(pub(super) Hold);
 
 pub(super) enum Hold {
     H1(H1),
-    H2 { shared: Arc<Shared>, _place: OwnedSemaphorePermit },
+    H2 { shared: Arc<Shared>, _permit: OwnedSemaphorePermit },
 }
 
 /// A request that got no answer.
@@ -89,17 +89,17 @@ impl Unsent {
 }
 
 impl Lease {
-    /// A place on an HTTP/2 connection, if one is free.
+    /// A stream of an HTTP/2 connection, if one is free.
     pub(super) fn shared(shared: &Arc<Shared>) -> Option<Self> {
-        let place = shared.places.clone().try_acquire_owned().ok()?;
-        Some(Self(Hold::H2 { shared: shared.clone(), _place: place }))
+        let permit = shared.permits.clone().try_acquire_owned().ok()?;
+        Some(Self(Hold::H2 { shared: shared.clone(), _permit: permit }))
     }
 
     /// All of an HTTP/2 connection.
     pub(super) fn alone(h2: H2) -> Self {
-        let places = Arc::new(Semaphore::new(1));
-        let place = places.clone().try_acquire_owned().expect("a new semaphore has all its places free");
-        Self(Hold::H2 { shared: Arc::new(Shared { h2, places }), _place: place })
+        let permits = Arc::new(Semaphore::new(1));
+        let permit = permits.clone().try_acquire_owned().expect("a new semaphore has all its permits free");
+        Self(Hold::H2 { shared: Arc::new(Shared { h2, permits }), _permit: permit })
     }
 
     pub(super) fn is_h2(&self) -> bool {

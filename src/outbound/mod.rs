@@ -2,12 +2,12 @@
 //! over name, TCP, TLS, request and answer, an answer that is read up to a cap, and a small pool of connections; proxies,
 //! client certificates, and tokens for endpoints that want them.
 //!
-//! Refuses redirects, cookies, decompression, and to send a request twice that may have been processed: whether to try
-//! again is the retry policy's decision. Built on hyper's connections with a pool of our own, because
-//! here an attempt owns everything that it opens: dropping its future at the deadline leaves nothing behind.
+//! Refuses redirects, cookies, decompression, and to send a request twice that may have been processed: whether to retry
+//! is the retry policy's decision. Built on hyper's connections with a pool of our own, because here an attempt owns
+//! everything that it opens: dropping its future at the deadline leaves nothing behind.
 
-mod again;
 mod body;
+mod descriptors;
 mod dial;
 mod egress;
 mod fault;
@@ -17,7 +17,9 @@ mod meter;
 mod oauth;
 mod pool;
 mod proxy;
+mod resend;
 mod resolve;
+mod shortage;
 mod tls;
 
 #[cfg(test)]
@@ -35,8 +37,7 @@ use hyper::body::Incoming;
 
 use crate::model::{Cause, NetworkEgress, NetworkPolicy, ProxyPolicy, Timings, TlsVersion, WebhookEgress};
 
-use again::{Tried, Way};
-use body::Kept;
+use body::BodyPrefix;
 use dial::Dialer;
 use egress::{Authorization, Terms};
 use fault::{Fault, Stage};
@@ -44,14 +45,17 @@ use key::Key;
 use lease::{Lease, Opened};
 use oauth::Tokens;
 use pool::Pool;
+use resend::{ConnectionChoice, Unanswered};
 use tls::Trust;
 
+pub use descriptors::{Descriptors, FILES_WANTED, descriptors, raise_limit};
 pub use egress::Egress;
 pub use resolve::{ResolveFn, Resolver};
+pub use shortage::Shortage;
 pub use tls::Roots;
 
-/// Unused connections kept to one endpoint: as many as the widest lanes have places. A lane of 64 that kept only 32
-/// would open and close connections all the time; what is not used is closed within a minute, and all endpoints
+/// Idle connections to one endpoint: as many as the widest lanes have attempts in flight. A lane of 64 with only 32 of
+/// them would open and close connections all the time; one that is not used is closed within a minute, and all endpoints
 /// together are bounded as well.
 const IDLE_PER_HOST_MAX: usize = 256;
 
@@ -62,9 +66,9 @@ pub struct ClientOptions {
     pub proxy: Option<ProxyPolicy>,
     pub roots: Roots,
     pub min_tls: TlsVersion,
-    /// Unused connections kept open to one endpoint.
+    /// Idle connections to one endpoint.
     pub idle_per_host_max: usize,
-    /// How long an unused connection is kept; shorter where the endpoint says so (`Keep-Alive: timeout=5`).
+    /// How long an idle connection stays open; shorter where the endpoint says so (`Keep-Alive: timeout=5`).
     pub idle_timeout: Duration,
 }
 
@@ -103,11 +107,12 @@ pub struct SendLimits {
     pub spent: Duration,
     /// Over what it takes to have a connection: name, TCP, TLS.
     pub connect_timeout: Duration,
-    /// Bytes of the answer's body that are kept.
+    /// Bytes of the answer's body that are stored.
     pub response_bytes_max: usize,
 }
 
 /// A client could not be made.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
     #[error("the CA certificates cannot be used: {0}: give PEM blocks that begin with `-----BEGIN CERTIFICATE-----`")]
@@ -116,7 +121,7 @@ pub enum OutboundError {
     Tls(#[from] rustls::Error),
     #[error("cannot read `{key}`, {path}: {reason}")]
     Unreadable { key: String, path: PathBuf, reason: String },
-    #[error("what the endpoint is told about who asks cannot be used: {0}")]
+    #[error("what requests say about who sends them cannot be used: {0}")]
     BadIdentity(String),
 }
 
@@ -138,11 +143,13 @@ pub struct Response {
 #[derive(Debug)]
 pub struct SendError {
     pub cause: Cause,
-    /// In words, with how to mend it.
+    /// In words, with how to fix it.
     pub detail: String,
     pub timings: Timings,
     /// What was seen of the answer before it broke off.
     pub partial: Option<Box<Partial>>,
+    /// Set when it says nothing about the endpoint: this machine could not send.
+    pub shortage: Option<Shortage>,
 }
 
 /// The head of an answer that broke off, and the part of its body that came.
@@ -199,7 +206,7 @@ impl Client {
         Ok(Self { inner: Arc::new(Inner { dialer, pool, tokens: Tokens::default(), roots, trust, min_tls }) })
     }
 
-    /// What one webhook's requests leave with. Reads its certificates; tokens are kept as long as somebody has one with
+    /// What one webhook's requests leave with. Reads its certificates; tokens live as long as somebody has one with
     /// the same settings.
     pub fn egress(&self, settings: &WebhookEgress) -> Result<Egress, OutboundError> {
         Egress::new(&self.inner, settings)
@@ -222,7 +229,7 @@ impl Client {
             Ok(outcome) => outcome,
             Err(_) => {
                 let fault = Fault::timed_out(progress.stage, limits.timeout, "timeout");
-                self.inner.forget_suspects(&progress);
+                self.inner.evict_suspect_connections(&progress);
                 Err(fault)
             }
         };
@@ -239,7 +246,7 @@ struct Progress {
     stage: Stage,
     timings: Timings,
     head: Option<(u16, HeaderMap)>,
-    kept: Kept,
+    body: BodyPrefix,
     /// Set when the request went out on a connection that had been used before.
     reused: Option<Key>,
     /// The proxy that the request was handed to.
@@ -249,7 +256,7 @@ struct Progress {
 impl Progress {
     /// For another answer in place of the one that came.
     fn begin_again(&mut self) {
-        (self.head, self.kept, self.reused) = (None, Kept::default(), None);
+        (self.head, self.body, self.reused) = (None, BodyPrefix::default(), None);
     }
 
     /// Names the proxy in what may be its fault.
@@ -262,9 +269,9 @@ impl Progress {
 
     fn into_error(self, fault: Fault) -> SendError {
         let fault = self.blame(fault);
-        let Self { timings, head, kept, .. } = self;
-        let partial = head.map(|(status, headers)| Box::new(Partial { status, headers, body: kept.into_bytes() }));
-        SendError { cause: fault.cause, detail: fault.detail, timings, partial }
+        let Self { timings, head, body, .. } = self;
+        let partial = head.map(|(status, headers)| Box::new(Partial { status, headers, body: body.into_bytes() }));
+        SendError { cause: fault.cause, detail: fault.detail, timings, partial, shortage: fault.shortage }
     }
 }
 
@@ -302,7 +309,7 @@ impl Inner {
         if is_new || progress.head.as_ref().is_none_or(|(status, _)| *status != 401) {
             return Ok(finished);
         }
-        // A kept token that was withdrawn before its time: the endpoint has refused the request and not acted on it.
+        // A cached token that was revoked before its time: the endpoint has refused the request and not acted on it.
         drop(finished);
         let (token, _) = source.header(self, egress, limits, Some(&token), progress).await?;
         progress.begin_again();
@@ -319,9 +326,9 @@ impl Inner {
         let terms = egress.terms(self.dialer.terms());
         let key = Key::of(request.uri(), terms.realm)?;
         let request = request.map(Full::new);
-        let (mut way, mut repeats) = (Way::Kept, 0);
+        let (mut choice, mut repeats) = (ConnectionChoice::Pooled, 0);
         let (lease, answer, sent_at) = loop {
-            let mut lease = self.connection(&key, terms, way, limits, progress).await?;
+            let mut lease = self.connection(&key, terms, choice, limits, progress).await?;
             progress.stage = Stage::Head;
             progress.via = lease.via().cloned();
             let sent_at = Instant::now();
@@ -329,9 +336,9 @@ impl Inner {
                 Ok(answer) => break (lease, answer, sent_at),
                 Err(unsent) => unsent,
             };
-            let tried = Tried { reused: progress.reused.is_some(), waited: sent_at.elapsed(), repeats };
-            way = match again::way(&unsent, &lease, &tried) {
-                Some(way) => way,
+            let tried = Unanswered { reused: progress.reused.is_some(), waited: sent_at.elapsed(), repeats };
+            choice = match resend::next_choice(&unsent, &lease, &tried) {
+                Some(choice) => choice,
                 None => return Err(Fault::broken(&unsent.into_error(), Stage::Head, lease.is_h2())),
             };
             repeats += 1;
@@ -346,7 +353,7 @@ impl Inner {
         let (parts, mut body) = answer.into_parts();
         progress.head = Some((parts.status.as_u16(), parts.headers));
         progress.stage = Stage::Body;
-        let read = progress.kept.read(&mut body, limits.response_bytes_max).await;
+        let read = progress.body.read(&mut body, limits.response_bytes_max).await;
         progress.timings.body_us = Some(micros(head_at.elapsed()));
         let truncated = read.map_err(|error| Fault::broken(&error, Stage::Body, lease.is_h2()))?;
         Ok(Finished { key, lease, body, truncated })
@@ -356,31 +363,32 @@ impl Inner {
         &self,
         key: &Key,
         terms: Terms<'_>,
-        way: Way,
+        choice: ConnectionChoice,
         limits: &SendLimits,
         progress: &mut Progress,
     ) -> Result<Lease, Fault> {
         progress.reused = None;
-        match way {
-            Way::Kept => {
+        match choice {
+            ConnectionChoice::Pooled => {
                 if let Some(lease) = self.pool.checkout(key) {
                     progress.reused = Some(key.clone());
                     return Ok(lease);
                 }
             }
-            Way::Alone => {}
-            // What is kept speaks HTTP/2: the next request would be turned away as well.
-            Way::Http1 => self.pool.forget(key),
+            ConnectionChoice::Fresh => {}
+            // The pooled connections speak HTTP/2: the next request would be turned away as well.
+            ConnectionChoice::Http1 => self.pool.forget(key),
         }
-        let dial = self.dialer.dial(key, terms, way == Way::Http1, progress);
+        let dial = self.dialer.dial(key, terms, choice == ConnectionChoice::Http1, progress);
         let dialled = tokio::time::timeout(limits.connect_timeout, dial).await;
         let dialled =
             dialled.unwrap_or_else(|_| Err(Fault::timed_out(progress.stage, limits.connect_timeout, "connect_timeout")));
-        match (dialled, way) {
-            (Ok(Opened::H2(h2)), Way::Alone) => Ok(Lease::alone(h2)),
+        match (dialled, choice) {
+            (Ok(Opened::H2(h2)), ConnectionChoice::Fresh) => Ok(Lease::alone(h2)),
             (Ok(opened), _) => Ok(self.pool.admit(key, opened)),
             (Err(fault), _) => {
-                if fault.out_of_files {
+                // Connections that nobody uses make room.
+                if fault.shortage.is_some_and(Shortage::is_of_the_process) {
                     self.pool.clear();
                 }
                 Err(fault)
@@ -388,9 +396,9 @@ impl Inner {
         }
     }
 
-    /// A kept connection on which nothing came back may be dead without our being told (a firewall forgot it), and
-    /// then so are its siblings: the next attempt starts afresh.
-    fn forget_suspects(&self, progress: &Progress) {
+    /// A pooled connection on which nothing came back may be dead without our knowing (a firewall forgot it), and then so
+    /// are its siblings: the next attempt dials.
+    fn evict_suspect_connections(&self, progress: &Progress) {
         if let (Stage::Head, Some(key)) = (progress.stage, &progress.reused) {
             self.pool.forget(key);
         }
@@ -398,14 +406,14 @@ impl Inner {
 
     async fn finish(&self, finished: Finished, progress: Progress) -> Response {
         let Finished { key, lease, mut body, truncated } = finished;
-        let Progress { timings, head, kept, via, .. } = progress;
+        let Progress { timings, head, body: prefix, via, .. } = progress;
         let (status, headers) = head.unwrap_or_default();
         let whole = !truncated || (!lease.is_h2() && body::drain(&mut body).await);
         drop(body);
         if whole {
             self.pool.checkin(key, lease, &headers).await;
         }
-        Response { status, headers, body: kept.into_bytes(), truncated, timings, via }
+        Response { status, headers, body: prefix.into_bytes(), truncated, timings, via }
     }
 }
 

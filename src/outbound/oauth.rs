@@ -1,4 +1,4 @@
-//! Tokens for endpoints (RFC 6749 §4.4): asked for once, kept until shortly before they expire, shared by all that use
+//! Tokens for endpoints (RFC 6749 §4.4): asked for once, cached until shortly before they expire, shared by all that use
 //! the same client at the same token server.
 
 use std::collections::HashMap;
@@ -111,9 +111,11 @@ impl TokenSource {
                 *state = State::Token { header: header.clone(), until: Instant::now() + (lifetime - margin) };
                 Ok((header, true))
             }
-            Err(detail) => {
-                *state = State::Failed { detail: detail.clone(), until: Instant::now() + FAILURE_REMEMBERED };
-                Err(Fault::new(Cause::Auth, detail))
+            // The token server was not asked, so nothing is remembered of it.
+            Err(fault) if fault.shortage.is_some() => Err(fault),
+            Err(fault) => {
+                *state = State::Failed { detail: fault.detail.clone(), until: Instant::now() + FAILURE_REMEMBERED };
+                Err(fault)
             }
         }
     }
@@ -126,14 +128,20 @@ impl TokenSource {
         }
     }
 
-    async fn ask(&self, inner: &Inner, egress: &Egress, limits: &SendLimits) -> Result<(HeaderValue, Duration), String> {
-        let place = self.settings.token_url.masked();
+    async fn ask(&self, inner: &Inner, egress: &Egress, limits: &SendLimits) -> Result<(HeaderValue, Duration), Fault> {
+        let server = self.settings.token_url.masked();
+        let refused = |what: String| Fault::new(Cause::Auth, what);
         let limits = SendLimits { response_bytes_max: ANSWER_BYTES_MAX, ..*limits };
         let mut progress = Progress::default();
-        let sent = inner.exchange_once(self.request()?, egress, &limits, &mut progress).await;
-        let finished = sent.map_err(|fault| format!("no token from {place}: {}", progress.blame(fault).detail))?;
+        let request = self.request().map_err(refused)?;
+        let sent = inner.exchange_once(request, egress, &limits, &mut progress).await;
+        let finished = sent.map_err(|fault| {
+            let fault = progress.blame(fault);
+            let detail = format!("no token from {server}: {}", fault.detail);
+            Fault { cause: Cause::Auth, detail, ..fault }
+        })?;
         let answer = inner.finish(finished, progress).await;
-        read_answer(answer.status, &answer.body).map_err(|what| format!("no token from {place}: {what}"))
+        read_answer(answer.status, &answer.body).map_err(|what| refused(format!("no token from {server}: {what}")))
     }
 
     fn request(&self) -> Result<Request<Bytes>, String> {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use http::HeaderMap;
 use tokio::sync::Semaphore;
 
+use super::descriptors;
 use super::key::Key;
 use super::lease::{H1, Hold, Lease, Opened, Shared};
 
@@ -16,7 +17,8 @@ use super::lease::{H1, Hold, Lease, Opened, Shared};
 /// connection is opened, so that requests which hang on one path do not hold up another path of the same host.
 const STREAMS_MAX: usize = 64;
 
-/// Idle connections to all hosts, of HTTP/1.1 and of HTTP/2 each: they cost a file descriptor and some 20 KiB each.
+/// Idle connections to all hosts, of HTTP/1.1 and of HTTP/2 each: they cost a file descriptor and some 20 KiB each. A
+/// low limit on open files means fewer.
 const IDLE_TOTAL_MAX: usize = 2048;
 
 /// With too many idle HTTP/2 connections, this part of the bound goes besides, so that not every new one has all the
@@ -65,7 +67,7 @@ struct InUse {
 impl InUse {
     /// Only who holds the pool's lock can change that it is.
     fn is_idle(&self) -> bool {
-        self.shared.places.available_permits() == STREAMS_MAX
+        self.shared.permits.available_permits() == STREAMS_MAX
     }
 
     fn retire(self) {
@@ -100,7 +102,7 @@ impl Hosts {
 
 impl Pool {
     pub(super) fn new(per_host_max: usize, idle_timeout: Duration) -> Self {
-        Self { hosts: Mutex::default(), per_host_max, total_max: IDLE_TOTAL_MAX, idle_timeout }
+        Self { hosts: Mutex::default(), per_host_max, total_max: descriptors::at_first_use().idle(IDLE_TOTAL_MAX), idle_timeout }
     }
 
     /// A connection that is ready now, if there is one.
@@ -138,13 +140,13 @@ impl Pool {
         let roomy = host
             .shared
             .iter()
-            .find(|in_use| !in_use.shared.h2.sender.is_closed() && in_use.shared.places.available_permits() >= STREAMS_MAX / 2);
+            .find(|in_use| !in_use.shared.h2.sender.is_closed() && in_use.shared.permits.available_permits() >= STREAMS_MAX / 2);
         if let Some(lease) = roomy.and_then(|in_use| Lease::shared(&in_use.shared)) {
             h2.retire();
             return lease;
         }
-        let shared = Arc::new(Shared { h2, places: Arc::new(Semaphore::new(STREAMS_MAX)) });
-        let lease = Lease::shared(&shared).expect("a new semaphore has all its places free");
+        let shared = Arc::new(Shared { h2, permits: Arc::new(Semaphore::new(STREAMS_MAX)) });
+        let lease = Lease::shared(&shared).expect("a new semaphore has all its permits free");
         host.shared.push(InUse { shared, last_used: Instant::now() });
         hosts.shared += 1;
         hosts.trim(self.total_max);
@@ -172,7 +174,7 @@ impl Pool {
         self.start_sweeper(&mut hosts);
     }
 
-    /// No connection to this host is used again; requests under way go on.
+    /// No connection to this host is used again; requests in flight go on.
     pub(super) fn forget(&self, key: &Key) {
         let mut hosts = self.lock();
         if let Some(host) = hosts.by_key.remove(key) {

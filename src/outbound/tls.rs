@@ -146,7 +146,7 @@ pub(super) fn http1_config(config: &ClientConfig) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-/// A TLS failure in words, with how to mend it; `peer` is whom the session was to be with.
+/// A TLS failure in words, with how to fix it; `peer` is whom the session was to be with.
 pub(super) fn words(error: &rustls::Error, peer: &str) -> String {
     match error {
         rustls::Error::InvalidCertificate(problem) => certificate_words(problem, peer),

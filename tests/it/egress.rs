@@ -92,7 +92,7 @@ fn response_header(delivery: &Value, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn nginx_is_reached_over_http2_with_a_client_certificate_and_from_tls_1_3_on() {
+async fn nginx_is_reached_over_http2_and_tls_1_3_with_a_certificate() {
     let files = tempfile::tempdir().unwrap();
     let (ours, clients, strangers) = (authority("our authority"), authority("the clients'"), authority("somebody else"));
     std::fs::write(files.path().join("ca.pem"), ours.pem()).unwrap();
@@ -222,4 +222,26 @@ async fn endpoints_learn_who_asks_and_the_record_does_not() {
     let (_, webhooks) = server.http().get("/v1/webhooks").await;
     assert!(!webhooks.to_string().contains("hunter22hunter") && !webhooks.to_string().contains(SECRET));
     assert_eq!(webhooks["data"][1]["auth"]["bearer"], "…er22");
+}
+
+#[tokio::test]
+async fn echoed_secrets_of_the_url_and_of_options_are_masked() {
+    let receiver = Receiver::start().await;
+    let (token, key) = ("s3cr3t-t0ken-of-the-url", "0123456789abcdef0123456789abcdef");
+    let echo = format!("<h1>Not Found</h1> /in?token={token}&from=production; your key was {key}");
+    let headers = vec![("x-echo", echo.clone())];
+    receiver.answer_always("/in", Answer::With { status: 404, headers, body: echo });
+    let options = format!("transform = {{ use = \"pagerduty\", options = {{ routing_key = \"{key}\" }} }}");
+    let url = receiver.url(&format!("/in?token={token}&from=production"));
+    let server = Server::start(&(head() + &webhook("ops", &url, r#"["*"]"#, &options))).await;
+    let id = server.publish("a.b", "{}").await;
+    let delivery = server.delivery_in(&id, "failed").await;
+    let attempt = &delivery["attempts"][0];
+    for echoed in [&attempt["response"]["body"], &attempt["response"]["headers"]["x-echo"]] {
+        assert_eq!(*echoed, "<h1>Not Found</h1> /in?token=…&from=production; your key was …", "{delivery}");
+    }
+    assert!(!delivery.to_string().contains(token) && !delivery.to_string().contains(key), "{delivery}");
+    // What was sent has both.
+    let received = receiver.received("/in").remove(0);
+    assert_eq!(received.json()["routing_key"], key);
 }

@@ -55,7 +55,7 @@ async fn was_served(neighbour: (tokio::sync::oneshot::Sender<()>, tokio::task::J
     assert!(count > 0 && slowest < PROMPT, "{count} requests of somebody else, the slowest took {slowest:?}");
 }
 
-/// A request by hand: nothing may be what a well-behaved client would do.
+/// A raw request: nothing may be what a well-behaved client would do.
 async fn raw(server: &Server, text: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream.write_all(text.as_bytes()).await.unwrap();
@@ -192,7 +192,7 @@ async fn connections_over_the_limit_wait_and_those_that_ask_nothing_make_room() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_many_and_too_large_headers_and_bodies_are_refused_before_they_are_read() {
+async fn too_large_headers_and_bodies_are_refused_before_they_are_read() {
     let server = Server::start(&head()).await;
     let neighbour = neighbour(server.http().clone());
     let authorization = format!("authorization: Bearer {}", server.http().token);

@@ -91,7 +91,7 @@ async fn hostile(manner: Manner) -> (SocketAddr, tokio::task::JoinHandle<()>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_endpoints_end_by_the_timeout_with_a_named_cause_and_delay_nobody() {
+async fn hostile_endpoints_time_out_with_a_named_cause_and_delay_nobody() {
     let cases = [
         (Manner::Silent, "timeout"),
         (Manner::Reset, "connection"),
@@ -155,7 +155,7 @@ async fn an_endpoint_that_speaks_no_tls_is_named_so() {
 }
 
 #[tokio::test]
-async fn a_private_address_is_refused_at_load_and_a_name_that_leads_there_at_the_attempt() {
+async fn a_private_address_is_refused_at_load_and_its_name_at_the_attempt() {
     let receiver = Receiver::start().await;
     let port = receiver.address.port();
     // Allowed: some other private range. Loopback is not in it.
@@ -206,7 +206,7 @@ async fn retry_after_is_honoured() {
 }
 
 #[tokio::test]
-async fn a_graceful_stop_finishes_attempts_under_way() {
+async fn a_graceful_stop_finishes_attempts_in_flight() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/hang", crate::harness::Answer::Hang);
     let config = head().replace("[network]", "shutdown_grace = \"100ms\"\n[network]")

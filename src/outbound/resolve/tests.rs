@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, mpsc};
 
 #[tokio::test]
-async fn askers_of_one_name_share_one_lookup_and_the_next_one_asks_anew() {
+async fn one_name_is_looked_up_once_at_a_time_and_again_later() {
     let calls = Arc::new(AtomicUsize::new(0));
     let (release, gate) = mpsc::sync_channel::<()>(1);
     let gate = Mutex::new(gate);
@@ -32,8 +32,10 @@ async fn askers_of_one_name_share_one_lookup_and_the_next_one_asks_anew() {
 #[tokio::test]
 async fn a_panicking_resolver_is_an_error_and_not_a_hang() {
     let lookups = Lookups::new(Resolver::Custom(Arc::new(|_| panic!("boom"))));
-    assert_eq!(&*lookups.addresses("a.test").await.unwrap_err(), "the resolver panicked");
-    assert_eq!(&*lookups.addresses("a.test").await.unwrap_err(), "the resolver panicked");
+    for _ in 0..2 {
+        let error = lookups.addresses("a.test").await.unwrap_err();
+        assert!(matches!(&error, LookupError::Failed(words) if &**words == "the resolver panicked"), "{error:?}");
+    }
 }
 
 /// Holds up the lookups of names that begin with `hang` until it is dropped.
@@ -79,7 +81,7 @@ async fn resolves(lookups: &Lookups, name: &str) {
     assert!(lookups.addresses(name).await.is_ok());
 }
 
-/// Lookups that are under way by now are late.
+/// Lookups that are in flight by now are late.
 async fn some_are_late() {
     tokio::time::advance(LATE_AFTER + Duration::from_millis(1)).await;
 }
@@ -89,12 +91,12 @@ async fn two_hundred_names_that_hang_leave_places_to_those_that_answer() {
     let (gate, lookups) = Gate::new();
     resolves(&lookups, "known.test").await;
     let hanging: Vec<_> = (0..200).map(|n| lookups.join_or_start(&format!("hang-{n}.test"))).collect();
-    gate.until_running(NEW_PLACES).await;
+    gate.until_running(NEW_PERMITS).await;
     // What is known to be quick does not even wait for the others to be late.
     resolves(&lookups, "known.test").await;
-    for under_way in (2 * NEW_PLACES..200).step_by(NEW_PLACES).chain([200]) {
+    for running in (2 * NEW_PERMITS..200).step_by(NEW_PERMITS).chain([200]) {
         some_are_late().await;
-        gate.until_running(under_way).await;
+        gate.until_running(running).await;
     }
     for n in 0..100 {
         resolves(&lookups, "known.test").await;
@@ -104,7 +106,7 @@ async fn two_hundred_names_that_hang_leave_places_to_those_that_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn quick_names_that_begin_to_hang_move_away_and_slow_ones_stay_among_themselves() {
+async fn quick_names_that_begin_to_hang_leave_their_permits() {
     let (gate, lookups) = Gate::new();
     gate.set(true);
     let names: Vec<String> = (0..100).map(|n| format!("hang-{n}.test")).collect();
@@ -114,7 +116,7 @@ async fn quick_names_that_begin_to_hang_move_away_and_slow_ones_stay_among_thems
     gate.set(false);
     let ask = || names.iter().map(|name| lookups.join_or_start(name)).collect::<Vec<_>>();
     let asked = ask();
-    gate.until_running(QUICK_PLACES).await;
+    gate.until_running(QUICK_PERMITS).await;
     some_are_late().await;
     gate.until_running(names.len()).await;
     resolves(&lookups, "known.test").await;
@@ -126,14 +128,14 @@ async fn quick_names_that_begin_to_hang_move_away_and_slow_ones_stay_among_thems
     gate.set(false);
     // They were slow, and wait for each other from now on.
     let asked = ask();
-    gate.until_running(SLOW_PLACES).await;
+    gate.until_running(SLOW_PERMITS).await;
     for _ in 0..10 {
         resolves(&lookups, "known.test").await;
         resolves(&lookups, "unknown.test").await;
     }
     some_are_late().await;
     resolves(&lookups, "known.test").await;
-    assert_eq!(*gate.running.borrow(), SLOW_PLACES);
+    assert_eq!(*gate.running.borrow(), SLOW_PERMITS);
     // Nobody waits for them any longer, so those that have no place yet are not looked up at all.
     drop(asked);
     gate.set(true);
@@ -142,22 +144,22 @@ async fn quick_names_that_begin_to_hang_move_away_and_slow_ones_stay_among_thems
 }
 
 #[test]
-fn slowness_is_forgotten_after_a_while_and_names_that_nobody_asks_for_are_too() {
+fn slowness_and_unused_names_are_forgotten_after_a_while() {
     let mut state = State::default();
     let (now, name) = (Instant::now(), |n: usize| Arc::<str>::from(format!("{n}.test")));
-    state.remember(name(0), Pace::Slow { until: now + SLOW_REMEMBERED });
-    assert!(matches!(state.pace("0.test"), Some(Pace::Slow { .. })));
-    state.remember(name(0), Pace::Slow { until: now });
-    assert_eq!(state.pace("0.test"), None);
+    state.remember(name(0), Speed::Slow { until: now + SLOW_REMEMBERED });
+    assert!(matches!(state.speed("0.test"), Some(Speed::Slow { .. })));
+    state.remember(name(0), Speed::Slow { until: now });
+    assert_eq!(state.speed("0.test"), None);
     for n in 0..3 * NAMES_MAX {
-        state.remember(name(n), Pace::Quick);
+        state.remember(name(n), Speed::Quick);
     }
     assert!(state.recent.len() + state.older.len() <= 2 * NAMES_MAX);
-    assert_eq!((state.pace("0.test"), state.pace(&name(3 * NAMES_MAX - 1))), (None, Some(Pace::Quick)));
+    assert_eq!((state.speed("0.test"), state.speed(&name(3 * NAMES_MAX - 1))), (None, Some(Speed::Quick)));
 }
 
 #[test]
-fn a_lookup_that_ended_with_its_runtime_is_begun_anew() {
+fn a_lookup_that_ended_with_its_runtime_is_repeated() {
     let lookups = Lookups::new(Resolver::Custom(Arc::new(|_| Ok(vec![[192, 0, 2, 1].into()]))));
     for asks in [false, true] {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();

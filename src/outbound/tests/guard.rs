@@ -13,7 +13,7 @@ async fn loopback_is_refused_unless_allowed_and_not_even_dialled() {
     let receiver = Receiver::answering(OK).await;
     let closed = Client::new(options(&[])).unwrap();
     let detail = refused(&closed, &receiver.url("/")).await;
-    assert!(detail.contains("loopback") && detail.contains("allow = [\"127.0.0.0/8\"]"), "{detail}");
+    assert!(detail.contains("loopback") && detail.contains("allow = [\"127.0.0.1/32\"]"), "{detail}");
     assert_eq!(receiver.connections(), 0);
     assert_eq!(client().send(post(&receiver.url("/")), LIMITS).await.unwrap().status, 200);
 }

@@ -22,7 +22,7 @@ enum Reply {
     GoAwayAndClose(u32, u32),
     /// The answer, and none to any later request.
     OkAndGoAway,
-    /// So many interim answers, and then the last one.
+    /// A number of interim answers, and then the last one.
     Interim(usize),
     Ignore,
     Close,
@@ -119,7 +119,7 @@ async fn a_request_that_was_turned_away_unread_goes_again_within_its_attempt() {
 }
 
 #[tokio::test]
-async fn an_endpoint_that_closes_its_connections_after_some_requests_costs_no_attempt() {
+async fn a_connection_closed_after_some_requests_costs_no_attempt() {
     const PER_CONNECTION: usize = 5;
     const REQUESTS: usize = 40;
     let (tls, client) = parties();

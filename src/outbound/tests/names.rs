@@ -15,7 +15,7 @@ async fn two_hundred_endpoints_whose_names_hang_delay_no_other() {
         }
         Ok(vec![[127, 0, 0, 1].into()])
     });
-    // Closes every connection, so that each attempt has to resolve anew.
+    // Closes every connection, so that each attempt has to resolve again.
     let answer = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let receiver = Receiver::answering(answer).await;
     let port = receiver.address.port();

@@ -13,7 +13,7 @@ fn opening(range: &str) -> WebhookEgress {
 }
 
 #[tokio::test]
-async fn addresses_opened_for_one_webhook_are_closed_to_the_others_even_where_a_connection_waits() {
+async fn addresses_allowed_for_one_webhook_stay_closed_to_the_others() {
     let receiver = Receiver::start(|_, mut stream| async move {
         loop {
             read_request(&mut stream).await?;

@@ -104,7 +104,7 @@ fn strict_acceptor(
 const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &rustls::version::TLS12];
 
 #[tokio::test]
-async fn a_client_certificate_opens_what_wants_one_and_its_connection_is_nobody_elses() {
+async fn a_connection_with_a_client_certificate_is_not_shared() {
     let (authority, clients) = (authority(), authority_named("the clients' authority"));
     let directory = tempfile::tempdir().unwrap();
     let (chain, key) = client_pem(&clients);
@@ -322,7 +322,7 @@ fn self_signed(params: CertificateParams) -> (TlsAcceptor, Client) {
 }
 
 #[tokio::test]
-async fn certificates_that_sign_themselves_are_taken_or_refused_with_the_way_out() {
+async fn self_signed_certificates_are_trusted_or_refused_with_advice() {
     let mut of_an_authority = named("hooks.test");
     of_an_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let mut of_nobody_special = named("hooks.test");

@@ -1,6 +1,6 @@
-//! Which requests without an answer may go out again within the same attempt, uncounted: those that the endpoint has
-//! certainly not processed, and those that met the close of a kept connection. Judged by what the protocol and the
-//! connection say, never by an error's text; whatever else may have been processed is the retry policy's.
+//! Which requests without an answer are resent within the same attempt, without counting: those that the endpoint has
+//! certainly not processed, and those that met the close of a pooled connection. Decided by what the protocol and the
+//! connection say, never by an error's text. Every other request may have been processed: the retry policy decides.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use super::lease::{Lease, Unsent};
 /// waiting on each, and the last repeat is alone on its connection.
 pub(super) const REPEATS_MAX: usize = 3;
 
-/// A kept connection that closes this soon over a request was being closed when that was sent: the news is under way no
+/// A pooled connection that closes this soon over a request was being closed when that was sent: the close travels no
 /// longer than a round trip. Later it is an endpoint that worked on the request and broke.
 const STALE_WITHIN: Duration = Duration::from_secs(1);
 
 /// How a request goes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Over a kept connection if there is one.
-    Kept,
+pub(super) enum ConnectionChoice {
+    /// Over a pooled connection if there is one.
+    Pooled,
     /// Over a new connection that nobody else has streams on.
-    Alone,
-    /// As [`Way::Alone`], in HTTP/1.1.
+    Fresh,
+    /// As [`ConnectionChoice::Fresh`], in HTTP/1.1.
     Http1,
 }
 
-/// How a request went out that got no answer.
-pub(super) struct Tried {
+/// A request that got no answer.
+pub(super) struct Unanswered {
     /// On a connection that was used before.
     pub(super) reused: bool,
     /// Until it was over.
@@ -37,23 +37,23 @@ pub(super) struct Tried {
     pub(super) repeats: usize,
 }
 
-/// The next way of a request; `None`: its attempt has failed.
-pub(super) fn way(unsent: &Unsent, lease: &Lease, tried: &Tried) -> Option<Way> {
-    let elsewhere = if tried.repeats == 0 { Way::Kept } else { Way::Alone };
+/// How a request goes out next; `None`: its attempt has failed.
+pub(super) fn next_choice(unsent: &Unsent, lease: &Lease, tried: &Unanswered) -> Option<ConnectionChoice> {
+    let elsewhere = if tried.repeats == 0 { ConnectionChoice::Pooled } else { ConnectionChoice::Fresh };
     match unsent {
         _ if tried.repeats >= REPEATS_MAX => None,
-        // The connection was closed before a byte of the request was written. hyper has taken note of it: this one is
-        // not handed out again.
+        // The connection was closed before a byte of the request was written. hyper knows that: this one is not handed
+        // out again.
         Unsent::Untouched(..) if lease.is_h2() => Some(elsewhere),
-        Unsent::Untouched(..) => tried.reused.then_some(Way::Alone),
+        Unsent::Untouched(..) => tried.reused.then_some(ConnectionChoice::Fresh),
         Unsent::Lost(error) if lease.is_h2() => match unprocessed(error)? {
             Unprocessed::Elsewhere => Some(elsewhere),
-            Unprocessed::WantsHttp1 => Some(Way::Http1),
+            Unprocessed::WantsHttp1 => Some(ConnectionChoice::Http1),
         },
         // The close crossed the request, as RFC 9112 §9.3.1 says that it can.
         Unsent::Lost(error) => {
             let stale = tried.reused && tried.waited < STALE_WITHIN && lease.is_silent() && is_closed(error);
-            stale.then_some(Way::Alone)
+            stale.then_some(ConnectionChoice::Fresh)
         }
     }
 }
@@ -69,7 +69,7 @@ fn is_closed(error: &hyper::Error) -> bool {
     }
 }
 
-/// What the endpoint says of a request that it has not looked at.
+/// What the endpoint says of a request that it has not processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unprocessed {
     Elsewhere,
