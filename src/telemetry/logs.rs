@@ -55,7 +55,7 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     // A line that cannot be written (a full disk, a closed pipe) is lost: to complain of it on the same standard error
-    // would panic whoever has something to log.
+    // would panic the caller.
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     match format {
         Format::Terminal => Box::new(builder.with_target(false).compact().finish()),

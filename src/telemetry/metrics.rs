@@ -1,12 +1,12 @@
-//! Metrics in the OpenMetrics text format. What is counted often is resolved once: a webhook's handles are looked up
-//! when its lane is made, not with each attempt.
+//! Metrics in the OpenMetrics text format: what is counted as it happens. What is read when somebody asks is in
+//! `gauges.rs`. Every metric is described in docs/metrics.md, which a test holds against a running server.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -14,6 +14,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::gauges::{Gauges, Scrape};
+use super::labels::{IdLabel, OutcomeLabel, RequestLabel, ShortageLabel, TransformerLabel, WebhookLabel, WebhookOutcomeLabel};
 use crate::model::{AttemptOutcome, DeliveryState, WebhookId};
 
 /// Seconds of an attempt: a receiver on the same machine takes 1 ms, the default timeout is 5 s, the greatest 30.
@@ -24,43 +26,6 @@ const TRANSFORM_BUCKETS: [f64; 11] = [0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.00
 
 /// Seconds of a group commit: an fsync is 0.1 ms on a good disk and 30 ms on a spinning one.
 const COMMIT_BUCKETS: [f64; 11] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WebhookLabel {
-    webhook: IdLabel,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WebhookOutcomeLabel {
-    webhook: IdLabel,
-    outcome: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct TransformerLabel {
-    transformer: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabel {
-    route: String,
-    status: u16,
-}
-
-/// Shares the id's text.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct IdLabel(WebhookId);
-
-impl EncodeLabelValue for IdLabel {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        self.0.as_str().encode(encoder)
-    }
-}
 
 /// What became of an event that someone wanted to publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,8 +82,9 @@ pub struct Metrics {
     events: [Counter; EventOutcome::ALL.len()],
     reloads: [Counter; ConfigReload::ALL.len()],
     config_generation: Gauge,
-    backlog: Gauge,
-    oldest_pending_age: Gauge<f64, std::sync::atomic::AtomicU64>,
+    last_reload_successful: Gauge,
+    last_reload_success: Gauge<f64, AtomicU64>,
+    gauges: Mutex<Gauges>,
     commits: Histogram,
     commands: Counter,
     size_rejections: AtomicU64,
@@ -135,6 +101,7 @@ struct Families {
     transform_durations: Family<TransformerLabel, Histogram>,
     transform_errors: Family<TransformerLabel, Counter>,
     requests: Family<RequestLabel, Counter>,
+    put_back: Family<ShortageLabel, Counter>,
 }
 
 /// The metrics of one webhook; counting through it is a few atomic additions.
@@ -151,7 +118,7 @@ const FINISHED: [DeliveryState; 4] =
 
 const ATTEMPT_OUTCOMES: [AttemptOutcome; 3] = [AttemptOutcome::Succeeded, AttemptOutcome::Failed, AttemptOutcome::Dropped];
 
-/// An attempt under way; dropping it ends it.
+/// An attempt in flight; dropping it ends it.
 #[derive(Debug)]
 pub struct InFlight(Gauge);
 
@@ -209,13 +176,15 @@ impl Metrics {
         let events = Family::<OutcomeLabel, Counter>::default();
         registry.register("events", "Events that someone wanted to publish, by what became of them", events.clone());
         let reloads = Family::<OutcomeLabel, Counter>::default();
-        registry.register("config_reloads", "Looks at the configuration files, by what came of them", reloads.clone());
-        let (config_generation, backlog) = (Gauge::default(), Gauge::default());
+        registry.register("config_reloads", "Reads of the configuration files, by what came of them", reloads.clone());
+        let config_generation = Gauge::default();
         registry.register("config_generation", "Generation of the live configuration, 1 at start", config_generation.clone());
-        registry.register("backlog", "Deliveries that are not finished", backlog.clone());
-        let oldest_pending_age = Gauge::default();
-        let help = "How long the longest waiting of the due deliveries has been due";
-        registry.register_with_unit("oldest_pending_age", help, Unit::Seconds, oldest_pending_age.clone());
+        let (last_reload_successful, last_reload_success) = (Gauge::default(), Gauge::default());
+        let help = "Whether the configuration files say what is live: 0 while they are refused";
+        registry.register("config_last_reload_successful", help, last_reload_successful.clone());
+        let help = "When the configuration files were last read without a problem";
+        registry.register_with_unit("config_last_reload_success_timestamp", help, Unit::Seconds, last_reload_success.clone());
+        let gauges = Mutex::new(Gauges::register(&mut registry));
         let (commits, commands) = (Histogram::new(COMMIT_BUCKETS), Counter::default());
         let help = "Time that a group commit took, fsync included";
         registry.register_with_unit("store_commit_duration", help, Unit::Seconds, commits.clone());
@@ -224,8 +193,9 @@ impl Metrics {
             events: EventOutcome::ALL.map(|outcome| events.get_or_create_owned(&OutcomeLabel { outcome: outcome.name() })),
             reloads: ConfigReload::ALL.map(|outcome| reloads.get_or_create_owned(&OutcomeLabel { outcome: outcome.name() })),
             config_generation,
-            backlog,
-            oldest_pending_age,
+            last_reload_successful,
+            last_reload_success,
+            gauges,
             commits,
             commands,
             size_rejections: AtomicU64::new(0),
@@ -242,16 +212,32 @@ impl Metrics {
 
     pub fn config_reload(&self, outcome: ConfigReload) {
         self.reloads[outcome as usize].inc();
+        self.config_read(outcome != ConfigReload::Rejected);
+    }
+
+    /// Whether the files could be used. To be called for the first configuration; a reload is counted as well.
+    pub fn config_read(&self, is_good: bool) {
+        self.last_reload_successful.set(i64::from(is_good));
+        if is_good {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.last_reload_success.set(now.as_secs_f64());
+        }
     }
 
     pub fn set_config_generation(&self, generation: u64) {
         self.config_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
     }
 
-    /// Asked of the store right before [`Self::render`].
-    pub fn set_backlog(&self, open: u64, oldest_pending_age: Duration) {
-        self.backlog.set(i64::try_from(open).unwrap_or(i64::MAX));
-        self.oldest_pending_age.set(oldest_pending_age.as_secs_f64());
+    /// So that a first one is an increase.
+    pub fn declare_shortages(&self, names: impl IntoIterator<Item = &'static str>) {
+        for shortage in names {
+            drop(self.families.put_back.get_or_create(&ShortageLabel { shortage }));
+        }
+    }
+
+    /// An attempt could not be made, for want of something that is this machine's: `shortage` is its name.
+    pub fn put_back(&self, shortage: &'static str) {
+        self.families.put_back.get_or_create(&ShortageLabel { shortage }).inc();
     }
 
     /// One group commit, and how many commands it made durable.
@@ -291,15 +277,28 @@ impl Metrics {
         }
     }
 
-    /// For a webhook that is gone: its series end. Who still holds its handle counts into nothing.
-    pub fn forget_webhook(&self, id: &WebhookId) {
+    /// The series of webhooks that are gone end. A handle that somebody still holds counts into nothing.
+    pub fn retain_webhooks(&self, is_declared: impl Fn(&WebhookId) -> bool) {
         let mut webhooks = self.webhooks.lock().unwrap_or_else(PoisonError::into_inner);
-        webhooks.remove(id);
-        self.families.forget_webhook(id);
+        webhooks.retain(|id, _| {
+            let keep = is_declared(id);
+            if !keep {
+                self.families.forget_webhook(id);
+            }
+            keep
+        });
+    }
+
+    /// All metrics, with what was read for this answer.
+    pub fn scrape(&self, scrape: &Scrape) -> String {
+        // One at a time: the series of one answer must not end while another is written.
+        let gauges = self.gauges.lock().unwrap_or_else(PoisonError::into_inner);
+        gauges.set(scrape);
+        self.render()
     }
 
     /// OpenMetrics text, `application/openmetrics-text; version=1.0.0; charset=utf-8`.
-    pub fn render(&self) -> String {
+    fn render(&self) -> String {
         let mut out = String::with_capacity(16 * 1024);
         text::encode(&mut out, &self.registry).expect("a String takes whatever is written to it");
         out
@@ -316,15 +315,18 @@ impl Families {
             transform_durations: Family::new_with_constructor(|| Histogram::new(TRANSFORM_BUCKETS)),
             transform_errors: Family::default(),
             requests: Family::default(),
+            put_back: Family::default(),
         };
         registry.register("deliveries", "Deliveries that ended, by how", families.deliveries.clone());
         registry.register("attempts", "Attempts made, by what they came to", families.attempts.clone());
         let durations = families.attempt_durations.clone();
         registry.register_with_unit("attempt_duration", "Time from an attempt's start to its end", Unit::Seconds, durations);
-        registry.register("attempts_in_flight", "Attempts under way", families.in_flight.clone());
+        registry.register("attempts_in_flight", "Attempts in flight", families.in_flight.clone());
         let durations = families.transform_durations.clone();
         registry.register_with_unit("transform_duration", "Time that a call of a transformer took", Unit::Seconds, durations);
         registry.register("transform_errors", "Calls of a transformer that failed", families.transform_errors.clone());
+        let help = "Attempts that were put back because this machine lacked something, which cost nothing";
+        registry.register("attempts_put_back", help, families.put_back.clone());
         registry.register("http_requests", "Requests to the HTTP API, by route and status", families.requests.clone());
         families
     }
@@ -381,7 +383,7 @@ mod tests {
         webhook.attempt(AttemptOutcome::Succeeded, Duration::from_millis(20));
         webhook.delivery(DeliveryState::Succeeded);
         webhook.delivery(DeliveryState::Retrying);
-        let under_way = metrics.webhook(&id).begin();
+        let in_flight = metrics.webhook(&id).begin();
         let text = metrics.render();
         for (start, value) in [
             (r#"tenterhook_attempts_total{webhook="ops-slack",outcome="failed"}"#, "1"),
@@ -392,7 +394,7 @@ mod tests {
         ] {
             assert_eq!(line(&text, start), Some(value), "{start}\n{text}");
         }
-        drop(under_way);
+        drop(in_flight);
         assert_eq!(line(&metrics.render(), r#"tenterhook_attempts_in_flight{webhook="ops-slack"}"#), Some("0"));
     }
 
@@ -402,10 +404,29 @@ mod tests {
         let id = WebhookId::parse("gone").unwrap();
         metrics.webhook(&id).attempt(AttemptOutcome::Failed, Duration::ZERO);
         assert!(metrics.render().contains("gone"));
-        metrics.forget_webhook(&id);
+        metrics.retain_webhooks(|_| true);
+        assert!(metrics.render().contains("gone"));
+        metrics.retain_webhooks(|declared| *declared != id);
         assert!(!metrics.render().contains("gone"));
         metrics.webhook(&id);
         assert!(metrics.render().contains("gone"), "it may come back");
+    }
+
+    #[test]
+    fn a_refused_reload_shows_until_the_next_good_one() {
+        let metrics = Metrics::new();
+        let shown = || {
+            let text = metrics.render();
+            let at = line(&text, "tenterhook_config_last_reload_success_timestamp_seconds").unwrap().parse::<f64>().unwrap();
+            (line(&text, "tenterhook_config_last_reload_successful").unwrap().to_owned(), at)
+        };
+        metrics.config_read(true);
+        let (state, first) = shown();
+        assert!(state == "1" && first > 1.7e9, "{first}");
+        metrics.config_reload(ConfigReload::Rejected);
+        assert_eq!(shown(), ("0".to_owned(), first));
+        metrics.config_reload(ConfigReload::Unchanged);
+        assert_eq!(shown().0, "1", "taken back");
     }
 
     #[test]
@@ -414,7 +435,7 @@ mod tests {
         metrics.event(EventOutcome::Accepted);
         metrics.config_reload(ConfigReload::Rejected);
         metrics.set_config_generation(3);
-        metrics.set_backlog(12, Duration::from_millis(1500));
+        metrics.put_back("files");
         metrics.commit(Duration::from_micros(300), 40);
         metrics.request("/v1/events", 202);
         metrics.transformer("slack").call(Duration::from_micros(30), true);
@@ -424,8 +445,8 @@ mod tests {
             (r#"tenterhook_events_total{outcome="refused"}"#, "0"),
             (r#"tenterhook_config_reloads_total{outcome="rejected"}"#, "1"),
             ("tenterhook_config_generation", "3"),
-            ("tenterhook_backlog", "12"),
-            ("tenterhook_oldest_pending_age_seconds", "1.5"),
+            ("tenterhook_config_last_reload_successful", "0"),
+            (r#"tenterhook_attempts_put_back_total{shortage="files"}"#, "1"),
             ("tenterhook_store_commit_duration_seconds_count", "1"),
             ("tenterhook_store_commands_total", "40"),
             (r#"tenterhook_http_requests_total{route="/v1/events",status="202"}"#, "1"),
