@@ -1,4 +1,4 @@
-//! `tenterhook store …`: looks after the data directory itself, with or without a running server.
+//! `tenterhook store …`: checks and maintains the data directory itself, without the API.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use super::{Failed, Global};
-use crate::app::{self, StoreCheck, StoreCounts};
+use crate::app::{self, StoreCheck, StoreCounts, Vacuumed};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -19,6 +19,8 @@ pub(crate) struct Args {
 enum Command {
     /// Prove that the store is whole: nothing lost, nothing stuck, counts equal
     Check(CheckArgs),
+    /// Rewrite the store without its free space, while no server runs on it
+    Vacuum(VacuumArgs),
 }
 
 #[derive(clap::Args)]
@@ -35,13 +37,48 @@ struct CheckArgs {
     data: Option<PathBuf>,
 }
 
+#[derive(clap::Args)]
+#[command(after_help = "Run it once on a store that an older version has written to: rests of deleted events and secrets
+may be in its free space. It also gives the space of what retention removed back to the file system.
+It writes a second copy beside the first and replaces it: a crash leaves one of them, whole.
+
+Examples:
+  tenterhook store vacuum
+  tenterhook store vacuum --data /var/lib/tenterhook --json")]
+struct VacuumArgs {
+    /// The data directory, instead of the one that --config names
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
-    let Command::Check(args) = args.command;
-    let directory = match args.data {
-        Some(directory) => directory,
+    match args.command {
+        Command::Check(args) => check(global, args).await,
+        Command::Vacuum(args) => vacuum(global, args).await,
+    }
+}
+
+fn directory(global: &Global, data: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match data {
+        Some(directory) => Ok(directory),
         None => app::data_directory(&global.config)
-            .map_err(|error| anyhow!("{error}; to check a store without it, name the data directory with --data DIR"))?,
-    };
+            .map_err(|error| anyhow!("{error}; to work on a store without it, name the data directory with --data DIR")),
+    }
+}
+
+async fn vacuum(global: &Global, args: VacuumArgs) -> anyhow::Result<()> {
+    let directory = directory(global, args.data)?;
+    let Vacuumed { before, after } = app::vacuum_store(directory.clone()).await?;
+    if global.json {
+        writeln!(std::io::stdout(), "{}", json!({"bytes_before": before, "bytes_after": after}))?;
+    } else {
+        say!("{}: the store took {before} bytes, and takes {after} now.", directory.display());
+    }
+    Ok(())
+}
+
+async fn check(global: &Global, args: CheckArgs) -> anyhow::Result<()> {
+    let directory = directory(global, args.data)?;
     let checked = match app::check_store(directory.clone()).await {
         Ok(checked) => checked,
         Err(error) if global.json => StoreCheck { problems: vec![error.to_string()], ..StoreCheck::default() },
@@ -84,7 +121,7 @@ fn show(counts: &StoreCounts) -> String {
         None => "none of them due".to_owned(),
     };
     if *in_memory > 0 {
-        waits.push_str(&format!("; {in_memory} handed over in memory, taken up at the next start if no server runs"));
+        waits.push_str(&format!("; {in_memory} handed over in memory, recovered at the next start if no server runs"));
     }
     format!("{events} events, {deliveries} deliveries ({open} open, {waits}), {attempts} attempts")
 }
@@ -101,7 +138,7 @@ mod tests {
         assert_eq!(
             show(&counts),
             "3 events, 3 deliveries (2 open, 2 of them due, the oldest since 1970-01-01T00:00:00.000Z; 1 handed over in memory, \
-             taken up at the next start if no server runs), 1 attempts"
+             recovered at the next start if no server runs), 1 attempts"
         );
     }
 

@@ -1,4 +1,4 @@
-//! What is told to those who follow the store: events and attempts, each with the place after it.
+//! The feed for those who follow the store: events and attempts, each with the position after it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use super::{DeliveryRecord, EventRecord};
 use crate::model::{AttemptId, AttemptOutcome, Timestamp, Trigger};
 
-/// A place in what happened: the last event and the last attempt that were told.
+/// A position in the feed: the last event and the last attempt that were read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     pub event: i64,
     pub attempt: i64,
 }
 
 /// Written as `event-attempt`; opaque to clients.
-impl fmt::Display for Place {
+impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.event, self.attempt)
     }
 }
 
-impl Place {
-    /// `None` for what is no place of ours.
+impl Position {
+    /// `None` for text that [`fmt::Display`] does not write.
     pub fn parse(text: &str) -> Option<Self> {
         let number = |text: &str| text.parse::<i64>().ok().filter(|number| *number >= 0 && !text.starts_with('+'));
         let (event, attempt) = text.split_once('-')?;
@@ -30,27 +30,27 @@ impl Place {
     }
 }
 
-/// What one look found.
+/// What one read found.
 #[derive(Debug)]
 pub struct Tail {
-    pub rows: Vec<(Place, Told)>,
+    pub rows: Vec<(Position, FeedItem)>,
     /// After all of it, also of what was passed over.
-    pub place: Place,
-    /// Another look will find more.
+    pub position: Position,
+    /// Another read will find more.
     pub more: bool,
 }
 
 #[derive(Debug)]
-pub enum Told {
+pub enum FeedItem {
     Event(Box<EventRecord>),
-    Attempt(Box<ToldAttempt>),
+    Attempt(Box<FeedAttempt>),
 }
 
 /// An attempt without the bytes that went over the wire.
 #[derive(Debug)]
-pub struct ToldAttempt {
+pub struct FeedAttempt {
     pub id: AttemptId,
-    /// As it stands at the look.
+    /// Its state at the time of the read.
     pub delivery: DeliveryRecord,
     pub number: u32,
     pub at: Timestamp,
@@ -62,7 +62,7 @@ pub struct ToldAttempt {
     pub duration: Duration,
 }
 
-impl ToldAttempt {
+impl FeedAttempt {
     pub fn settled_at(&self) -> Timestamp {
         self.at.after(self.duration)
     }
@@ -73,11 +73,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_comes_back_as_it_went() {
-        let place = Place { event: 12, attempt: 34 };
-        assert_eq!(Place::parse(&place.to_string()), Some(place));
+    fn a_position_survives_its_text() {
+        let position = Position { event: 12, attempt: 34 };
+        assert_eq!(Position::parse(&position.to_string()), Some(position));
         for text in ["", "1", "1-", "-1", "a-b", "-1-2", "1--2", "+1-2", "99999999999999999999-1", "1-2-3"] {
-            assert_eq!(Place::parse(text), None, "{text}");
+            assert_eq!(Position::parse(text), None, "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What management keeps in the store: webhooks made by the API, jobs, the audit log, and counts for dashboards.
+//! What management stores: webhooks made by the API, jobs, the audit log, and counts for dashboards.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -153,7 +153,7 @@ pub struct SeenType {
 pub struct FailureClass {
     pub webhook: WebhookId,
     pub class: String,
-    /// As the class, but answers apart by their status: `HTTP 503`.
+    /// As the class, but answers separated by their status: `HTTP 503`.
     pub cause: String,
     pub attempts: u64,
     pub at: Timestamp,
@@ -186,7 +186,7 @@ impl Store {
         forward!(self, api_webhooks())
     }
 
-    /// Keeps a webhook, new or changed, and its secret when one is given.
+    /// Stores a webhook, new or changed, and its secret when one is given.
     pub async fn put_api_webhook(
         &self,
         webhook: ApiWebhook,
@@ -196,7 +196,7 @@ impl Store {
         forward!(self, put_api_webhook(webhook, key, secret))
     }
 
-    /// With its secret, and how it stood; answers whether there was one.
+    /// With its secret and its status; answers whether there was one.
     pub async fn delete_api_webhook(&self, id: WebhookId, key: WebhookKey) -> Result<bool, StoreError> {
         forward!(self, delete_api_webhook(id, key))
     }
@@ -228,7 +228,7 @@ impl Store {
         forward!(self, end_job(number, state, reason))
     }
 
-    /// One step, and where the next begins, in one commit. `None` when the job has ended meanwhile: nothing was done.
+    /// One step, and where the next begins, in one commit. `None` when the job has ended: nothing was done.
     pub async fn advance_job(&self, number: i64, step: JobStep) -> Result<Option<Job>, StoreError> {
         forward!(self, advance_job(number, step))
     }

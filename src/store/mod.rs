@@ -16,10 +16,13 @@ macro_rules! forward {
     };
 }
 
+mod disk_usage;
 mod embedded;
 mod follow;
+mod histogram;
+mod idempotency;
+mod keyring;
 mod manage;
-mod once;
 mod records;
 
 use std::collections::HashMap;
@@ -31,21 +34,24 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
-pub use embedded::{Access, Disk, Embedded, Histogram, Served, Slot};
-pub use follow::{Place, Tail, Told, ToldAttempt};
+use crate::model::{DeliveryId, DeliveryState, EventId, StorageKeys, Timestamp, WebhookId, WebhookKey, WebhookStatus};
+pub use disk_usage::DiskUsage;
+pub use embedded::{Access, Disk, Embedded, Served, Slot};
+pub use follow::{FeedAttempt, FeedItem, Position, Tail};
+pub use histogram::Histogram;
+pub use idempotency::{IdempotencyState, StoredResponse};
 pub use manage::{
     ApiWebhook, AuditEntry, AuditFilter, AuditRecord, FailureClass, Job, JobSpec, JobState, JobStep, SeenType, Subject, Waiting,
     WebhookCounts,
 };
-pub use once::{Begun, KeptAnswer};
 pub use records::{
-    Accepted, AttemptRecord, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord,
-    HourStats, KeptSecret, KnownWebhook, Lease, Made, MadeRequest, NewEvent, Page, Ready, Settle, Settled, StandingChange, Stats,
-    StoreCheck, StoreCounts, Sweep,
+    Accepted, AttemptRecord, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, DueCursor, EventFilter,
+    EventRecord, HourStats, KnownWebhook, Lease, NewEvent, Page, Payload, Ready, Settle, Settled, ShiftedDue, Stats,
+    StatusChange, StoreCheck, StoreCounts, StoredSecret, Sweep, TransformedRequest, Vacuumed,
 };
 
-/// What a failure of the store means to whoever asked.
+/// What a failure of the store means to the caller.
+#[non_exhaustive]
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// 507: nothing was stored, nothing is lost, room has to be made.
@@ -63,7 +69,7 @@ pub struct StoreOptions {
     /// The data directory; made when missing, mode 0700.
     pub path: PathBuf,
     pub clock: Clock,
-    /// Told of every group commit: its duration and how many commands it made durable.
+    /// Called after every group commit with its duration and how many commands it made durable.
     pub on_commit: Option<CommitObserver>,
 }
 
@@ -76,7 +82,7 @@ pub enum Store {
 }
 
 impl Store {
-    /// Opens or makes the store, and takes up what a crash left.
+    /// Opens or makes the store, and recovers what a crash left.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         Embedded::open(options).await.map(Self::Embedded)
     }
@@ -92,7 +98,12 @@ impl Store {
         Embedded::check(directory, now).await
     }
 
-    /// The numbers of these webhooks, given out when they are new.
+    /// Rewrites the store, which must not be open, without its free space.
+    pub async fn vacuum(directory: PathBuf) -> Result<Vacuumed, StoreError> {
+        Embedded::vacuum(directory).await
+    }
+
+    /// The stored key of each of these webhooks; an id that is new gets one.
     pub async fn intern(&self, ids: Vec<WebhookId>) -> Result<Vec<WebhookKey>, StoreError> {
         forward!(self, intern(ids))
     }
@@ -100,6 +111,14 @@ impl Store {
     /// Every webhook that the store knows of, those no longer declared included.
     pub async fn known_webhooks(&self) -> Result<Vec<KnownWebhook>, StoreError> {
         forward!(self, known_webhooks())
+    }
+
+    /// Records since when webhooks are missing from the configuration (`Some`), or that they are declared again (`None`), in
+    /// one commit. A time that is recorded already stays: it survives restarts and later reloads. Read back as
+    /// [`KnownWebhook::removed_since`]. [`Store::delete_api_webhook`] records [`Timestamp::default`]: nobody waits for the
+    /// return of a webhook that was deleted on purpose.
+    pub async fn save_removed(&self, changes: Vec<(WebhookKey, Option<Timestamp>)>) -> Result<(), StoreError> {
+        forward!(self, save_removed(changes))
     }
 
     /// Stores events with their deliveries in one commit, all or nothing: a [`Accepted::Conflict`] among the answers
@@ -114,7 +133,7 @@ impl Store {
     }
 
     /// Leases what is due on disk for one webhook, oldest due first, without those in `leased`. What all leases take of
-    /// memory is bounded: waits for room, unless the webhook has something leased already. Cancel-safe.
+    /// memory is bounded: waits for memory, unless the webhook has something leased already. Cancel-safe.
     pub async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
         forward!(self, claim(webhook, limit, leased))
     }
@@ -124,7 +143,7 @@ impl Store {
         forward!(self, settle(settle))
     }
 
-    /// Holds, releases or cancels everything of a webhook that waits on disk; answers how many.
+    /// Holds, releases, cancels or unblocks a webhook's deliveries on disk, in steps of one commit; answers how many.
     pub async fn sweep(&self, webhook: WebhookKey, sweep: Sweep) -> Result<u64, StoreError> {
         self.sweep_while(webhook, sweep, || true).await
     }
@@ -134,8 +153,29 @@ impl Store {
         forward!(self, sweep_while(webhook, sweep, go_on))
     }
 
-    /// By hand, now; does not spend the automatic budget. With `retransform` the bytes are made anew, otherwise they are
-    /// those of before. `None`: no such delivery.
+    /// The wall-clock time of the newest event or attempt: the clock showed at least that.
+    pub async fn newest_record(&self) -> Result<Option<Timestamp>, StoreError> {
+        forward!(self, newest_record())
+    }
+
+    /// The clock was set back by `step`: a webhook's deliveries that are due later than now are due earlier by that, in
+    /// steps of one commit each.
+    pub async fn shift_due(
+        &self,
+        webhook: WebhookKey,
+        after: Option<DueCursor>,
+        step: Duration,
+    ) -> Result<ShiftedDue, StoreError> {
+        forward!(self, shift_due(webhook, after, step))
+    }
+
+    /// Sets every due time of the webhook that is later than `latest` to `latest`; answers how many it changed.
+    pub async fn clamp_due(&self, webhook: WebhookKey, latest: Timestamp) -> Result<u64, StoreError> {
+        forward!(self, clamp_due(webhook, latest))
+    }
+
+    /// A manual retry, now; does not spend the automatic budget. With `retransform` the payload is built again, otherwise it is
+    /// the one of before. `None`: no such delivery.
     pub async fn retry(&self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, StoreError> {
         forward!(self, retry(delivery, retransform))
     }
@@ -145,9 +185,9 @@ impl Store {
         forward!(self, cancel(delivery))
     }
 
-    /// The kept secrets of webhooks, in their order, each webhook's live ones newest first; made on first use by the
+    /// The stored secrets of webhooks, in their order, each webhook's live ones newest first; made on first use by the
     /// function beside it; in one commit.
-    pub async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<KeptSecret>>, StoreError> {
+    pub async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<StoredSecret>>, StoreError> {
         forward!(self, secrets(webhooks))
     }
 
@@ -158,24 +198,24 @@ impl Store {
         webhook: WebhookKey,
         text: Zeroizing<String>,
         overlap: Duration,
-    ) -> Result<Vec<KeptSecret>, StoreError> {
+    ) -> Result<Vec<StoredSecret>, StoreError> {
         forward!(self, rotate_secret(webhook, text, overlap))
     }
 
-    /// Seals all kept secrets and webhooks made over the API with the current key (or none); answers how many were sealed
-    /// otherwise before. Fails, and changes nothing, when one of them is sealed with a key that is not among these.
+    /// Seals stored secrets, webhooks made over the API and stored responses with the current key; answers how many were sealed
+    /// otherwise before. No current key: stores them unsealed. Fails, and changes nothing, when a key they need is missing.
     pub async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
         forward!(self, rekey(keys))
     }
 
-    /// How webhooks stand: those that are not simply well.
-    pub async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
-        forward!(self, standings())
+    /// The statuses of webhooks that are not simply enabled and well.
+    pub async fn webhook_statuses(&self) -> Result<HashMap<WebhookKey, WebhookStatus>, StoreError> {
+        forward!(self, webhook_statuses())
     }
 
-    /// Keeps how webhooks stand, in one commit.
-    pub async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
-        forward!(self, stand(changes))
+    /// Stores statuses of webhooks, in one commit.
+    pub async fn save_status(&self, changes: Vec<(WebhookKey, StatusChange)>) -> Result<(), StoreError> {
+        forward!(self, save_status(changes))
     }
 
     pub async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
@@ -221,13 +261,18 @@ impl Store {
     }
 
     /// Claims a key for a request that must be done once. `since`: older uses of the key are forgotten.
-    pub async fn begin_once(&self, key: [u8; 32], request: [u8; 32], since: Timestamp) -> Result<Begun, StoreError> {
-        forward!(self, begin_once(key, request, since))
+    pub async fn begin_idempotent(
+        &self,
+        key: [u8; 32],
+        request: [u8; 32],
+        since: Timestamp,
+    ) -> Result<IdempotencyState, StoreError> {
+        forward!(self, begin_idempotent(key, request, since))
     }
 
-    /// Keeps the answer to a request that [`Store::begin_once`] let through, or gives its key back.
-    pub async fn end_once(&self, key: [u8; 32], answer: Option<KeptAnswer>) -> Result<(), StoreError> {
-        forward!(self, end_once(key, answer))
+    /// Stores the answer to a request that [`Store::begin_idempotent`] let through, or gives its key back.
+    pub async fn end_idempotent(&self, key: [u8; 32], answer: Option<StoredResponse>) -> Result<(), StoreError> {
+        forward!(self, end_idempotent(key, answer))
     }
 
     /// Ticks after every commit, from now on.
@@ -237,13 +282,13 @@ impl Store {
         }
     }
 
-    /// Where [`Store::tail`] has nothing more to tell at the moment.
-    pub async fn here(&self) -> Result<Place, StoreError> {
-        forward!(self, here())
+    /// The position after which [`Store::tail`] has nothing at present.
+    pub async fn tail_position(&self) -> Result<Position, StoreError> {
+        forward!(self, tail_position())
     }
 
-    /// Events and attempts after a place, in their order, as far as one look goes.
-    pub async fn tail(&self, after: Place, limit: usize) -> Result<Tail, StoreError> {
+    /// Events and attempts after a position, in their order, as many as one read takes.
+    pub async fn tail(&self, after: Position, limit: usize) -> Result<Tail, StoreError> {
         forward!(self, tail(after, limit))
     }
 

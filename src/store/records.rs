@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{Histogram, Slot};
 use crate::model::{
-    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Intake, Settlement, Timestamp,
+    Attempt, AttemptId, Condition, DeliveryId, DeliveryState, Disabled, Event, EventId, EventType, Settlement, Target, Timestamp,
     Trigger, Unmatched, WebhookId, WebhookKey,
 };
 
@@ -16,29 +16,26 @@ use crate::model::{
 #[derive(Debug, Clone)]
 pub struct NewEvent {
     pub event: Arc<Event>,
-    pub targets: Vec<WebhookKey>,
-    /// Those of `targets` whose delivery does not simply go by itself and at once.
-    pub apart: Vec<(WebhookKey, Intake)>,
+    pub targets: Vec<Target>,
     /// Webhooks whose pattern matched and that still do not get it.
     pub unmatched: Vec<Unmatched>,
     /// Whether the producer gave the timestamp: a repeated publish without one is still the same content.
     pub timestamp_given: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The answer to one event of an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accepted {
-    New {
-        deliveries: u32,
-    },
-    /// Same id and same content again: nothing was stored, this was the first answer.
-    Duplicate {
-        deliveries: u32,
-    },
-    /// Same id, other content: nothing was stored, nor anything else of the same call.
+    /// Stored. One id per target, in the order of the targets; for a batched target the id of its batch. Empty if another
+    /// event of the call is a conflict, because then nothing was stored.
+    New { deliveries: Vec<DeliveryId> },
+    /// Same id, same content: nothing was stored. `deliveries` is the count of the first answer.
+    Duplicate { deliveries: u32 },
+    /// Same id, other content: neither this event nor any other of the same call was stored.
     Conflict,
 }
 
-/// A delivery that is ours to attempt until it is settled.
+/// A delivery that this process attempts until it is settled.
 #[derive(Debug)]
 pub struct Lease {
     pub delivery: DeliveryId,
@@ -51,28 +48,28 @@ pub struct Lease {
     /// All attempts made so far.
     pub attempt_count: u32,
     pub trigger: Trigger,
-    /// Times that somebody asked for it by hand before it was leased, in a row.
-    pub asks: u32,
-    /// Of a batch, how often it lost events since it was made: what it sends is something else each time.
+    /// Manual retries requested before it was leased, in a row.
+    pub retry_requests: u32,
+    /// Of a batch, how often it lost events since it was made: its payload is another one each time.
     pub edition: u32,
     /// What is to be sent, when an earlier attempt has made it.
-    pub made: Option<Made>,
-    /// Room in memory, given back with the lease; `None` where nobody counts.
+    pub made: Option<Payload>,
+    /// Memory, given back with the lease; `None` where nobody counts.
     pub slot: Option<Slot>,
 }
 
 /// What a delivery sends, made once: every retry sends the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Made {
+pub enum Payload {
     /// The event's envelope.
     Envelope,
     /// What transformers made of it.
-    Request(Arc<MadeRequest>),
+    Request(Arc<TransformedRequest>),
 }
 
-/// A request that transformers made: kept with the delivery, so that a retry sends the same bytes.
+/// A request that transformers made: stored with the delivery, so that a retry sends the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MadeRequest {
+pub struct TransformedRequest {
     pub method: Option<String>,
     /// Within the webhook's origin.
     pub url: Option<String>,
@@ -88,43 +85,58 @@ pub struct Settle {
     /// `None` when nothing was tried (its webhook is gone or disabled).
     pub attempt: Option<Attempt>,
     pub settlement: Settlement,
-    /// Events that it was leased with, of a batch: fewer by now means that one was erased meanwhile.
+    /// Events that it was leased with, of a batch: fewer by now means that one was erased during the attempt.
     pub batch: Option<usize>,
-    /// As in the lease: more by now means that another attempt was asked for meanwhile. `None` where it is not known.
-    pub asks: Option<u32>,
-    /// Why it ended so, for people; kept as the delivery's `reason`.
+    /// As in the lease: more by now means that another attempt was requested since. `None` where it is not known.
+    pub retry_requests: Option<u32>,
+    /// Why it ended so, for people; stored as the delivery's `reason`.
     pub reason: Option<String>,
     /// What was made on this attempt, when it was the first to send.
-    pub made: Option<Made>,
+    pub made: Option<Payload>,
 }
 
 impl Settle {
     /// Nothing was tried.
     pub fn untried(delivery: DeliveryId, webhook: WebhookKey, settlement: Settlement) -> Self {
-        Self { delivery, webhook, attempt: None, settlement, batch: None, asks: None, reason: None, made: None }
+        Self { delivery, webhook, attempt: None, settlement, batch: None, retry_requests: None, reason: None, made: None }
     }
 }
 
 /// What a lease came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// What the delivery is then; `None`: it is no more.
+    /// The delivery's state then; `None`: it has been erased.
     pub state: Option<DeliveryState>,
     /// When the delivery is due next.
     pub due: Option<Timestamp>,
-    /// Whether the attempt is on record: what was sent may have been erased meanwhile, and is told to nobody.
+    /// Whether the attempt is recorded: an attempt that sent something erased since is not, and is not reported.
     pub kept: bool,
 }
 
-/// What became ready since the last look.
+/// What became ready since the last call.
 #[derive(Debug, Default)]
 pub struct Ready {
     /// Just appended, from memory.
     pub fresh: Vec<Lease>,
     /// Webhooks with work on disk, and when its first is due.
     pub due: HashMap<WebhookKey, Timestamp>,
-    /// Not to be attempted as they wait in memory: cancelled by hand, or no longer what was read.
+    /// Revoked leases: not to be attempted as they wait in memory, because they were cancelled or changed.
     pub cancelled: Vec<(WebhookKey, i64)>,
+}
+
+/// The last delivery of a step, in the order of due times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueCursor {
+    pub(super) due: i64,
+    pub(super) number: i64,
+}
+
+/// One step of [`Store::shift_due`](super::Store::shift_due).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShiftedDue {
+    pub deliveries: u64,
+    /// Where the next step begins; `None`: this was the last.
+    pub next: Option<DueCursor>,
 }
 
 #[derive(Debug)]
@@ -132,7 +144,7 @@ pub struct Claimed {
     pub leases: Vec<Lease>,
     /// Whether more is due now than was asked for, or than there is memory for.
     pub more: bool,
-    /// There is little memory: the next look is worth it only when something of the webhook's has been settled.
+    /// There is little memory: the next claim is worth it only when something of the webhook's has been settled.
     pub is_short: bool,
     /// When the first of what is not due yet becomes due.
     pub next_due: Option<Timestamp>,
@@ -145,15 +157,17 @@ pub enum Sweep {
     Hold,
     /// Its webhook was enabled again.
     Release,
-    /// Its webhook was removed.
+    /// Its webhook is gone from the configuration: it waits to see whether the webhook is declared again.
+    HoldRemoved,
+    /// Its webhook is gone for good.
     Cancel,
     /// Its webhook no longer waits for what was given up.
     Unblock,
 }
 
-/// What is to be kept of how a webhook stands.
+/// A change of a webhook's status, to be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StandingChange {
+pub enum StatusChange {
     /// `None`: switched on.
     Disabled(Option<Disabled>),
     Condition(Condition),
@@ -167,21 +181,23 @@ pub struct KnownWebhook {
     /// Deliveries that are pending or retrying.
     pub waiting: u64,
     pub held: u64,
-    /// Whether something that is given up keeps others of its key waiting, or would.
+    /// Whether a delivery that is given up blocks others of its key, or would.
     pub blocks: bool,
+    /// When the webhook was first missing from the configuration, see [`Store::save_removed`](super::Store::save_removed).
+    pub removed_since: Option<Timestamp>,
 }
 
-/// A webhook's secret that the store keeps.
+/// A webhook's secret as it is stored.
 #[derive(Clone, PartialEq, Eq)]
-pub struct KeptSecret {
+pub struct StoredSecret {
     pub text: Zeroizing<String>,
     /// When it stops to sign; `None` for the newest.
     pub until: Option<Timestamp>,
 }
 
-impl std::fmt::Debug for KeptSecret {
+impl std::fmt::Debug for StoredSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KeptSecret").field("until", &self.until).finish_non_exhaustive()
+        f.debug_struct("StoredSecret").field("until", &self.until).finish_non_exhaustive()
     }
 }
 
@@ -244,21 +260,21 @@ pub struct EventFilter {
     pub until: Option<Timestamp>,
 }
 
-/// Where a list goes on: the number of the last row looked at. Rows are newest first, so new ones never shift it.
+/// Where a list goes on: the number of the last row read. Rows are newest first, so new ones never shift it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor(pub i64);
 
 #[derive(Debug, Clone)]
 pub struct Page<T> {
     pub rows: Vec<T>,
-    /// `Some` also when a sparse filter found less than `limit` within one bounded look.
+    /// `Some` also when a sparse filter found less than `limit` within one bounded read.
     pub next: Option<Cursor>,
 }
 
 /// Counts of one webhook, or of all.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stats {
-    /// Deliveries by state; open ones as they stand, finished ones since the store began.
+    /// Deliveries by state; open ones as they are, finished ones since the store began.
     pub states: [u64; 7],
     pub attempts: u64,
     pub attempts_failed: u64,
@@ -301,7 +317,14 @@ pub struct Backlog {
     pub oldest_due: Option<Timestamp>,
 }
 
-/// What a look at the whole store came to.
+/// Bytes of the store's file before and after it was rewritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vacuumed {
+    pub before: u64,
+    pub after: u64,
+}
+
+/// The result of a check of the whole store.
 #[derive(Debug, Clone, Default)]
 pub struct StoreCheck {
     /// `None`: nothing can be said of what is in the file.

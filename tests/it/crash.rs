@@ -23,8 +23,14 @@ pub struct Starting {
 
 impl Starting {
     pub fn new(directory: &Path) -> Self {
-        let mut child = Command::new(binary())
-            .args(["serve", "--config", "config.toml"])
+        let mut command = Command::new(binary());
+        command.args(["serve", "--config", "config.toml"]);
+        Self::of(command, directory)
+    }
+
+    /// By a command that runs it in the end.
+    pub fn of(mut command: Command, directory: &Path) -> Self {
+        let mut child = command
             .current_dir(directory)
             .env("TENTERHOOK_LOG", "info")
             .stdin(Stdio::null())

@@ -7,11 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tenterhook::clock::Clock;
 use tenterhook::model::{
-    Attempt, AttemptOutcome, Cause, DeliveryState, Event, EventId, EventType, ReceivedResponse, SentRequest, Settlement,
-    StorageKey, StorageKeys, Timestamp, Timings, Trigger, WebhookId, WebhookKey,
+    Attempt, AttemptOutcome, BatchPolicy, Cause, DeliveryId, DeliveryState, Event, EventId, EventType, Intake, ReceivedResponse,
+    SentRequest, Settlement, StorageKey, StorageKeys, Target, Timestamp, Timings, Trigger, WebhookId, WebhookKey,
 };
 use tenterhook::store::{
-    Accepted, DeliveryFilter, EventFilter, KeptSecret, Lease, Made, MadeRequest, NewEvent, Settle, Store, StoreOptions, Sweep,
+    Accepted, DeliveryFilter, EventFilter, Lease, NewEvent, Payload, Settle, Store, StoreOptions, StoredSecret, Sweep,
+    TransformedRequest,
 };
 
 pub const NOW: &str = "2026-01-28T10:30:45.123Z";
@@ -47,7 +48,12 @@ pub fn event(id: &str, data: &str) -> Event {
 
 pub fn new_event(id: &str, targets: &[WebhookKey]) -> NewEvent {
     let event = Arc::new(event(id, r#"{"n":1}"#));
-    NewEvent { event, targets: targets.to_vec(), apart: Vec::new(), unmatched: Vec::new(), timestamp_given: false }
+    NewEvent {
+        event,
+        targets: targets.iter().copied().map(Target::immediate).collect(),
+        unmatched: Vec::new(),
+        timestamp_given: false,
+    }
 }
 
 pub async fn webhook(store: &Store, id: &str) -> WebhookKey {
@@ -69,6 +75,7 @@ pub fn attempt(number: u32, status: u16) -> Attempt {
             method: "POST".to_owned(),
             url: "https://example.com/".to_owned(),
             headers: vec![("webhook-id".to_owned(), "evt_1".to_owned())],
+            hidden: Vec::new(),
         }),
         response: Some(ReceivedResponse { headers: Vec::new(), body: Bytes::from_static(b"\xffok"), truncated: true }),
         timings: Timings { first_byte_us: Some(900), ..Timings::default() },
@@ -77,7 +84,7 @@ pub fn attempt(number: u32, status: u16) -> Attempt {
 }
 
 pub fn settle(lease: &Lease, attempt: Option<Attempt>, settlement: Settlement) -> Settle {
-    let made = attempt.is_some().then_some(Made::Envelope);
+    let made = attempt.is_some().then_some(Payload::Envelope);
     let batch = lease.batch.as_ref().map(|events| events.len());
     Settle {
         delivery: lease.delivery,
@@ -85,7 +92,7 @@ pub fn settle(lease: &Lease, attempt: Option<Attempt>, settlement: Settlement) -
         attempt,
         settlement,
         batch,
-        asks: Some(lease.asks),
+        retry_requests: Some(lease.retry_requests),
         reason: None,
         made,
     }
@@ -101,32 +108,54 @@ async fn an_appended_delivery_comes_from_memory_and_ends_when_it_is_settled() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
     let accepted = bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
-    assert_eq!(accepted, [Accepted::New { deliveries: 1 }]);
     let ready = bench.store.ready().await;
     assert_eq!(ready.fresh.len(), 1);
     let lease = &ready.fresh[0];
+    assert_eq!(accepted, [Accepted::New { deliveries: vec![lease.delivery] }]);
     bench.store.settle(Arc::new(settle(lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
 
     let detail = bench.store.delivery(lease.delivery).await.unwrap().unwrap();
     assert_eq!(detail.record.state, DeliveryState::Succeeded);
     assert_eq!(detail.attempts.len(), 1);
     assert_eq!(detail.attempts[0].request_body, event("evt_1", r#"{"n":1}"#).envelope());
-    let kept = &detail.attempts[0].attempt;
-    assert_eq!(*kept, attempt(1, 200));
+    let stored = &detail.attempts[0].attempt;
+    assert_eq!(*stored, attempt(1, 200));
 }
 
 #[tokio::test]
-async fn the_same_event_again_is_a_duplicate_and_another_under_its_id_a_conflict() {
+async fn an_append_answers_with_the_ids_that_are_read_back() {
+    let bench = bench().await;
+    let (plain, batch) = (webhook(&bench.store, "plain").await, webhook(&bench.store, "batch").await);
+    let policy = BatchPolicy { max_events: 2, ..BatchPolicy::default() };
+    let targets = vec![Target { webhook: batch, intake: Some(Intake::Batched(policy)) }, Target::immediate(plain)];
+    let events = ["evt_1", "evt_2", "evt_3"].map(|id| NewEvent { targets: targets.clone(), ..new_event(id, &[]) });
+    let accepted = bench.store.append(events.to_vec()).await.unwrap();
+    for (new, accepted) in events.iter().zip(&accepted) {
+        let Accepted::New { deliveries } = accepted else { panic!("{accepted:?}") };
+        let mut read: Vec<DeliveryId> = deliveries.clone();
+        read.sort_unstable();
+        let record = bench.store.event(new.event.id.clone()).await.unwrap().unwrap();
+        assert_eq!(read, record.deliveries.iter().map(|(id, ..)| *id).collect::<Vec<_>>());
+        let webhook = |id: DeliveryId| record.deliveries.iter().find(|(read, ..)| *read == id).unwrap().1.to_string();
+        assert_eq!([webhook(deliveries[0]), webhook(deliveries[1])], ["batch", "plain"], "in the order of the targets");
+    }
+    let first = |accepted: &Accepted| if let Accepted::New { deliveries } = accepted { Some(deliveries[0]) } else { None };
+    assert_eq!(first(&accepted[0]), first(&accepted[1]), "one batch");
+    assert_ne!(first(&accepted[1]), first(&accepted[2]), "the next batch");
+}
+
+#[tokio::test]
+async fn the_same_event_is_a_duplicate_and_another_under_its_id_a_conflict() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
-    // Routed elsewhere meanwhile: the first answer still holds.
+    // Routed elsewhere by now: the first answer still holds.
     let again = bench.store.append(vec![new_event("evt_1", &[])]).await.unwrap();
     assert_eq!(again, [Accepted::Duplicate { deliveries: 1 }]);
     let mut other = new_event("evt_1", &[hook]);
     other.event = Arc::new(event("evt_1", r#"{"n":2}"#));
     let accepted = bench.store.append(vec![new_event("evt_2", &[hook]), other]).await.unwrap();
-    assert_eq!(accepted, [Accepted::New { deliveries: 1 }, Accepted::Conflict]);
+    assert_eq!(accepted, [Accepted::New { deliveries: vec![] }, Accepted::Conflict]);
     assert!(bench.store.event(EventId::parse("evt_2").unwrap()).await.unwrap().is_none(), "all or nothing");
 }
 
@@ -136,7 +165,7 @@ async fn one_call_may_not_hold_two_contents_under_one_id() {
     let mut other = new_event("evt_1", &[]);
     other.event = Arc::new(event("evt_1", "2"));
     let accepted = bench.store.append(vec![new_event("evt_1", &[]), other, new_event("evt_1", &[])]).await.unwrap();
-    assert_eq!(accepted, [Accepted::New { deliveries: 0 }, Accepted::Conflict, Accepted::Duplicate { deliveries: 0 }]);
+    assert_eq!(accepted, [Accepted::New { deliveries: vec![] }, Accepted::Conflict, Accepted::Duplicate { deliveries: 0 }]);
 }
 
 #[tokio::test]
@@ -181,7 +210,7 @@ async fn a_retry_is_claimed_when_it_is_due_and_carries_the_bytes_that_were_made(
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
     let lease = bench.store.ready().await.fresh.remove(0);
-    let made = Made::Request(Arc::new(MadeRequest {
+    let made = Payload::Request(Arc::new(TransformedRequest {
         method: None,
         url: None,
         headers: vec![("content-type".to_owned(), "text/plain".to_owned())],
@@ -243,7 +272,7 @@ async fn a_disabled_webhook_holds_its_deliveries_until_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_cancelled_delivery_stays_so_unless_the_attempt_under_way_arrives() {
+async fn a_cancelled_delivery_stays_so_unless_the_attempt_in_flight_arrives() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook]), new_event("evt_2", &[hook])]).await.unwrap();
@@ -259,7 +288,7 @@ async fn a_cancelled_delivery_stays_so_unless_the_attempt_under_way_arrives() {
 }
 
 #[tokio::test]
-async fn a_retry_by_hand_does_not_spend_the_budget() {
+async fn a_manual_retry_does_not_spend_the_budget() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
@@ -269,9 +298,9 @@ async fn a_retry_by_hand_does_not_spend_the_budget() {
     let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     assert_eq!(again.trigger, Trigger::Manual);
     assert_eq!((again.attempts_spent, again.attempt_count), (1, 1));
-    let mut by_hand = attempt(2, 500);
-    by_hand.trigger = Trigger::Manual;
-    bench.store.settle(Arc::new(settle(&again, Some(by_hand), Settlement::RetryAt(bench.clock.now())))).await.unwrap();
+    let mut manual = attempt(2, 500);
+    manual.trigger = Trigger::Manual;
+    bench.store.settle(Arc::new(settle(&again, Some(manual), Settlement::RetryAt(bench.clock.now())))).await.unwrap();
     let scheduled = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     assert_eq!((scheduled.attempts_spent, scheduled.attempt_count), (1, 2), "made, and not spent");
     assert_eq!(scheduled.trigger, Trigger::Scheduled);
@@ -339,7 +368,7 @@ async fn statistics_equal_the_log() {
 }
 
 #[tokio::test]
-async fn retention_removes_what_is_old_and_finished_and_keeps_dead_letters_longer() {
+async fn retention_removes_old_finished_events_and_dead_letters_later() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
     bench.store.append((0..300).map(|n| new_event(&format!("evt_{n}"), &[hook])).collect()).await.unwrap();
@@ -395,8 +424,8 @@ async fn a_generated_secret_stays_the_same() {
     assert_eq!(bench.store.secrets(vec![(hook, || "two".to_owned())]).await.unwrap(), first);
 }
 
-fn texts(kept: &[KeptSecret]) -> Vec<&str> {
-    kept.iter().map(|kept| kept.text.as_str()).collect()
+fn texts(secrets: &[StoredSecret]) -> Vec<&str> {
+    secrets.iter().map(|secret| secret.text.as_str()).collect()
 }
 
 #[tokio::test]
@@ -441,30 +470,30 @@ async fn sealed_secrets_are_nowhere_on_disk_and_another_key_takes_over() {
     let store = open(directory.path(), &clock).await;
     let hook = webhook(&store, "a").await;
     let other = webhook(&store, "b").await;
-    let kept = async |store: &Store| store.secrets(vec![(hook, || SECRET.to_owned()), (other, || "other".to_owned())]).await;
-    assert_eq!(texts(&kept(&store).await.unwrap()[0]), [SECRET]);
+    let stored = async |store: &Store| store.secrets(vec![(hook, || SECRET.to_owned()), (other, || "other".to_owned())]).await;
+    assert_eq!(texts(&stored(&store).await.unwrap()[0]), [SECRET]);
     assert!(on_disk(SECRET), "without a key it can be read");
 
     assert_eq!(store.rekey(keys(Some("01"), &[])).await.unwrap(), 2);
-    assert!(!on_disk(SECRET), "neither in the file nor in its log");
-    assert_eq!(texts(&kept(&store).await.unwrap()[0]), [SECRET]);
+    assert!(!on_disk(SECRET), "neither in the database nor in its WAL");
+    assert_eq!(texts(&stored(&store).await.unwrap()[0]), [SECRET]);
     store.rotate_secret(hook, "rotated-and-also-easy-to-find".to_owned().into(), Duration::from_secs(60)).await.unwrap();
     assert!(!on_disk("rotated-and-also-easy-to-find"));
     store.close().await;
     drop(store);
 
     let store = open(directory.path(), &clock).await;
-    let message = kept(&store).await.unwrap_err().to_string();
+    let message = stored(&store).await.unwrap_err().to_string();
     assert!(message.contains(&format!("sealed with the storage key {}", key("01").id())), "{message}");
     let message = store.rekey(keys(Some("02"), &[])).await.unwrap_err().to_string();
     assert!(message.contains("add it to `[storage] previous_keys`"), "{message}");
-    assert!(kept(&store).await.is_err(), "nothing has changed");
+    assert!(stored(&store).await.is_err(), "nothing has changed");
     assert_eq!(store.rekey(keys(Some("02"), &["01"])).await.unwrap(), 3);
     assert_eq!(store.rekey(keys(Some("02"), &[])).await.unwrap(), 0);
-    assert_eq!(texts(&kept(&store).await.unwrap()[0]), ["rotated-and-also-easy-to-find", SECRET]);
+    assert_eq!(texts(&stored(&store).await.unwrap()[0]), ["rotated-and-also-easy-to-find", SECRET]);
     assert_eq!(store.rekey(keys(None, &["02"])).await.unwrap(), 3);
     assert_eq!(store.rekey(keys(None, &[])).await.unwrap(), 0);
-    assert_eq!(texts(&kept(&store).await.unwrap()[1]), ["other"]);
+    assert_eq!(texts(&stored(&store).await.unwrap()[1]), ["other"]);
 }
 
 #[tokio::test]
@@ -499,8 +528,8 @@ async fn what_stays_in_memory_for_long_does_not_keep_a_restart_looking() {
 
 #[tokio::test]
 async fn how_webhooks_stand_is_kept() {
-    use tenterhook::model::{Condition, Disabled, DisabledBy, Open, Standing};
-    use tenterhook::store::StandingChange;
+    use tenterhook::model::{Condition, Disabled, DisabledBy, Open, WebhookStatus};
+    use tenterhook::store::StatusChange;
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
     let store = open(directory.path(), &clock).await;
@@ -509,18 +538,18 @@ async fn how_webhooks_stand_is_kept() {
     let open_until = Open { since: clock.now(), until: clock.now().after(Duration::from_secs(30)) };
     let condition = Condition { failing_since: Some(clock.now()), open: Some(open_until), endpoint: Some(u64::MAX) };
     let changes = vec![
-        (a, StandingChange::Disabled(Some(disabled.clone()))),
-        (a, StandingChange::Condition(condition)),
-        (b, StandingChange::Condition(condition)),
-        (b, StandingChange::Condition(Condition::default())),
+        (a, StatusChange::Disabled(Some(disabled.clone()))),
+        (a, StatusChange::Condition(condition)),
+        (b, StatusChange::Condition(condition)),
+        (b, StatusChange::Condition(Condition::default())),
     ];
-    store.stand(changes).await.unwrap();
+    store.save_status(changes).await.unwrap();
     store.close().await;
     drop(store);
     let store = open(directory.path(), &clock).await;
-    let standings = store.standings().await.unwrap();
-    assert_eq!(standings.len(), 1, "what is well is not kept");
-    assert_eq!(standings[&a], Standing { disabled: Some(disabled), condition });
-    store.stand(vec![(a, StandingChange::Disabled(None)), (a, StandingChange::Condition(Condition::default()))]).await.unwrap();
-    assert!(store.standings().await.unwrap().is_empty());
+    let statuses = store.webhook_statuses().await.unwrap();
+    assert_eq!(statuses.len(), 1, "a webhook that is well is not stored");
+    assert_eq!(statuses[&a], WebhookStatus { disabled: Some(disabled), condition });
+    store.save_status(vec![(a, StatusChange::Disabled(None)), (a, StatusChange::Condition(Condition::default()))]).await.unwrap();
+    assert!(store.webhook_statuses().await.unwrap().is_empty());
 }

@@ -1,4 +1,4 @@
-//! Jobs that cannot get on keep no other from getting on.
+//! Jobs that fail do not stop other jobs.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tenterhook::model::{Settlement, WebhookId, WebhookKey};
-use tenterhook::store::{Lease, Made, MadeRequest, NewEvent};
+use tenterhook::store::{Lease, NewEvent, Payload, TransformedRequest};
 
 use crate::store_contract::{attempt, bench, event, new_event, settle};
 
@@ -51,14 +51,14 @@ async fn what_is_read_back_is_bounded_over_all_webhooks_and_each_gets_its_turn()
     held[3].pop();
     let claimed = tokio::time::timeout(crate::harness::PATIENCE, next).await.expect("there is room").unwrap();
     assert_eq!((claimed.leases.len(), claimed.more, claimed.is_short), (1, true, false));
-    // What a request was made of counts as well: two of 1 MiB with 3 MiB each are more than one look takes.
+    // What a request was made of counts as well: two of 1 MiB with 3 MiB each are more than one claim takes.
     drop((held, claimed));
     for _ in 0..2 {
         let lease = claim(waiting[0], vec![]).await.unwrap().leases.remove(0);
         let later = Settlement::RetryAt(bench.clock.now().after(Duration::from_secs(1)));
         let mut failed = settle(&lease, Some(attempt(1, 500)), later);
         let body = Bytes::from(vec![b'x'; 3 * MIB + 1]);
-        failed.made = Some(Made::Request(Arc::new(MadeRequest { method: None, url: None, headers: vec![], body })));
+        failed.made = Some(Payload::Request(Arc::new(TransformedRequest { method: None, url: None, headers: vec![], body })));
         bench.store.settle(Arc::new(failed)).await.unwrap();
     }
     bench.clock.advance(Duration::from_secs(1));

@@ -1,4 +1,4 @@
-//! What retention removes beside old events, and what does not keep it from going on.
+//! What retention removes beside old events, and what does not stop it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ fn one(id: &str) -> impl Iterator<Item = String> {
 }
 
 #[tokio::test]
-async fn what_is_kept_beside_events_goes_also_while_a_dead_letter_waits_for_its_time() {
+async fn rows_beside_events_go_also_while_a_dead_letter_waits_for_its_time() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
     let store = open(directory.path(), &clock).await;
@@ -80,7 +80,7 @@ async fn events_of_a_clock_that_ran_ahead_do_not_keep_what_comes_after_them() {
     let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
     let store = open(directory.path(), &clock).await;
     let hook = webhook(&store, "a").await;
-    // More of them than one step looks at.
+    // More of them than one step reads.
     let ahead = clock.now().after(3650 * DAY);
     ended(&store, hook, ahead, (0..450).map(|n| format!("evt_ahead_{n}")), Settlement::Succeed).await;
     ended(&store, hook, clock.now(), (0..300).map(|n| format!("evt_{n}")), Settlement::Succeed).await;
@@ -115,8 +115,9 @@ async fn numbers_never_come_back_after_an_erasure_retention_and_a_restart() {
     store.append(vec![new_event("evt_new", &[hook])]).await.unwrap();
     let lease = store.ready().await.fresh.remove(0);
     assert!(lease.delivery.number > given, "{} after {given}", lease.delivery.number);
-    // As after kill -9: what is on disk at this moment, opened elsewhere. The log first: it may be copied into the file and
-    // emptied meanwhile.
+    // As after kill -9: what is on disk at this moment, opened elsewhere. A crash stops the writer and the files together, a copy
+    // beside a writer that checkpoints and truncates the WAL may be torn. After the next answer it is done with that.
+    store.probe().await.unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     for name in ["tenterhook.db-wal", "tenterhook.db"] {
         std::fs::copy(directory.path().join(name), elsewhere.path().join(name)).unwrap();
@@ -127,7 +128,7 @@ async fn numbers_never_come_back_after_an_erasure_retention_and_a_restart() {
 }
 
 #[tokio::test]
-async fn a_file_whose_numbers_were_lost_gives_out_none_that_a_crash_would_not_find() {
+async fn lost_counters_give_out_no_number_that_a_recovery_would_not_find() {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
     let store = open(directory.path(), &clock).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tenterhook::clock::Clock;
-use tenterhook::model::{Attempt, DeliveryState, Event, Intake, OnGap, Settlement, Timestamp, Trigger};
+use tenterhook::model::{Attempt, DeliveryState, Event, Intake, OnFailure, Settlement, Target, Timestamp, Trigger};
 use tenterhook::store::{DeliveryFilter, JobSpec, JobState, JobStep, NewEvent, Settle, Store, Sweep};
 
 use crate::store_contract::{NOW, attempt, bench, event, new_event, open, settle, webhook};
@@ -15,8 +15,8 @@ async fn a_dead_letter_that_retention_removes_lets_its_key_go_on() {
     let hook = webhook(&bench.store, "a").await;
     let ordered = |id: &str, at: Timestamp| {
         let event = Event { received: at, ..event(id, "1") };
-        let apart = vec![(hook, Intake::Ordered { key: "k".into(), on_gap: OnGap::Block })];
-        NewEvent { event: Arc::new(event), apart, ..new_event(id, &[hook]) }
+        let intake = Some(Intake::Ordered { key: "k".into(), on_gap: OnFailure::Block });
+        NewEvent { event: Arc::new(event), targets: vec![Target { webhook: hook, intake }], ..new_event(id, &[]) }
     };
     bench.store.append(vec![ordered("evt_1", bench.clock.now())]).await.unwrap();
     let first = bench.store.ready().await.fresh.remove(0);
@@ -39,22 +39,22 @@ async fn a_dead_letter_that_retention_removes_lets_its_key_go_on() {
 }
 
 #[tokio::test]
-async fn what_was_retried_by_hand_ahead_of_its_turn_waits_for_it_again() {
+async fn a_manual_retry_ahead_of_its_turn_waits_for_it_again() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
     let ordered = |id: &str| {
-        let apart = vec![(hook, Intake::Ordered { key: "k".into(), on_gap: OnGap::Skip })];
-        NewEvent { apart, ..new_event(id, &[hook]) }
+        let intake = Some(Intake::Ordered { key: "k".into(), on_gap: OnFailure::Skip });
+        NewEvent { targets: vec![Target { webhook: hook, intake }], ..new_event(id, &[]) }
     };
     bench.store.append(vec![ordered("evt_1")]).await.unwrap();
     let first = bench.store.ready().await.fresh.remove(0);
     bench.store.append(vec![ordered("evt_2")]).await.unwrap();
     let second = bench.store.deliveries(DeliveryFilter::default(), None, 1).await.unwrap().rows.remove(0).id;
     bench.store.retry(second, false).await.unwrap();
-    let by_hand = bench.store.claim(hook, 10, vec![first.delivery.number]).await.unwrap().leases.remove(0);
-    assert_eq!((by_hand.delivery, by_hand.trigger), (second, Trigger::Manual));
+    let manual_lease = bench.store.claim(hook, 10, vec![first.delivery.number]).await.unwrap().leases.remove(0);
+    assert_eq!((manual_lease.delivery, manual_lease.trigger), (second, Trigger::Manual));
     let retry = Settlement::RetryAt(bench.clock.now());
-    let ended = bench.store.settle(Arc::new(settle(&by_hand, Some(attempt(1, 503)), retry))).await.unwrap();
+    let ended = bench.store.settle(Arc::new(settle(&manual_lease, Some(attempt(1, 503)), retry))).await.unwrap();
     assert_eq!((ended.state, ended.due), (Some(DeliveryState::Retrying), None));
     assert!(bench.store.claim(hook, 10, vec![first.delivery.number]).await.unwrap().leases.is_empty(), "the first is not over");
     bench.store.settle(Arc::new(settle(&first, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
@@ -79,10 +79,11 @@ async fn a_crash_while_many_keys_are_let_go_leaves_none_of_them_stuck() {
     let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
     let store = open(directory.path(), &clock).await;
     let hook = webhook(&store, "a").await;
-    let ordered = |n: usize, place: &str| {
+    let ordered = |n: usize, position: &str| {
         let key = format!("k{n}").as_str().into();
-        let id = format!("evt_{n}_{place}");
-        NewEvent { apart: vec![(hook, Intake::Ordered { key, on_gap: OnGap::Block })], ..new_event(&id, &[hook]) }
+        let id = format!("evt_{n}_{position}");
+        let intake = Some(Intake::Ordered { key, on_gap: OnFailure::Block });
+        NewEvent { targets: vec![Target { webhook: hook, intake }], ..new_event(&id, &[]) }
     };
     store.append((0..KEYS).map(|n| ordered(n, "first")).collect()).await.unwrap();
     let mut heads = store.ready().await.fresh;
@@ -144,7 +145,7 @@ async fn a_jobs_last_step_ends_it_so_that_a_crash_repeats_nothing() {
     assert!(store.jobs(Some(JobState::Running), None, 10).await.unwrap().rows.is_empty());
     let again = store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
     store.settle(Arc::new(settle(&again, Some(attempt(2, 200)), Settlement::Succeed))).await.unwrap();
-    assert!(store.advance_job(job.number, step()).await.unwrap().is_none(), "nor does whoever takes it up again");
+    assert!(store.advance_job(job.number, step()).await.unwrap().is_none(), "nor does a process that resumes it");
     assert!(store.claim(hook, 10, vec![]).await.unwrap().leases.is_empty());
 }
 
@@ -170,30 +171,30 @@ async fn a_sweep_gives_way_to_the_one_that_is_wanted_by_now() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_by_hand_meets_neither_a_lease_of_before_nor_the_end_of_an_attempt() {
+async fn a_manual_retry_outlives_an_older_lease_and_an_attempt_in_flight() {
     let bench = bench().await;
     let hook = webhook(&bench.store, "a").await;
     bench.store.append(vec![new_event("evt_1", &[hook])]).await.unwrap();
     let lease = bench.store.ready().await.fresh.remove(0);
     assert!(bench.store.retry(lease.delivery, true).await.unwrap().is_some());
-    let told = bench.store.ready().await.cancelled;
-    assert_eq!(told, [(hook, lease.delivery.number)], "what waits in memory is not what was asked for");
-    // That lease is under way already, as a scheduled attempt; what ends it leaves the other one to come, made anew.
+    let revoked = bench.store.ready().await.cancelled;
+    assert_eq!(revoked, [(hook, lease.delivery.number)], "the lease in memory is not the requested one");
+    // That lease is in flight already, as a scheduled attempt; its end leaves the other one to come, built again.
     let ended = bench.store.settle(Arc::new(settle(&lease, Some(attempt(1, 200)), Settlement::Succeed))).await.unwrap();
     assert_eq!((ended.due, ended.kept), (Some(bench.clock.now()), true));
-    let by_hand = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
-    assert!(by_hand.trigger == Trigger::Manual && by_hand.made.is_none());
-    // An operator's switch meanwhile asks for nothing.
+    let manual_lease = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    assert!(manual_lease.trigger == Trigger::Manual && manual_lease.made.is_none());
+    // An operator's switch in between requests nothing.
     for sweep in [Sweep::Hold, Sweep::Release] {
         assert_eq!(bench.store.sweep(hook, sweep).await.unwrap(), 1);
     }
-    let manual = Attempt { trigger: by_hand.trigger, ..attempt(2, 200) };
-    let ended = bench.store.settle(Arc::new(settle(&by_hand, Some(manual), Settlement::Succeed))).await.unwrap();
+    let manual = Attempt { trigger: manual_lease.trigger, ..attempt(2, 200) };
+    let ended = bench.store.settle(Arc::new(settle(&manual_lease, Some(manual), Settlement::Succeed))).await.unwrap();
     assert_eq!(ended.due, None, "and is not asked for again");
-    // While the webhook is disabled nothing is attempted, and the wish stands.
-    bench.store.retry(by_hand.delivery, false).await.unwrap();
-    let by_hand = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
-    let ended = bench.store.settle(Arc::new(settle(&by_hand, None, Settlement::Hold))).await.unwrap();
+    // While the webhook is disabled nothing is attempted, and the request holds.
+    bench.store.retry(manual_lease.delivery, false).await.unwrap();
+    let manual_lease = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
+    let ended = bench.store.settle(Arc::new(settle(&manual_lease, None, Settlement::Hold))).await.unwrap();
     assert_eq!((ended.state, ended.due), (Some(DeliveryState::Held), None));
     assert_eq!(bench.store.sweep(hook, Sweep::Release).await.unwrap(), 1);
     let again = bench.store.claim(hook, 10, vec![]).await.unwrap().leases.remove(0);
@@ -208,7 +209,7 @@ async fn what_is_asked_for_by_hand_meets_neither_a_lease_of_before_nor_the_end_o
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_stores_files_are_for_their_owner_alone_also_those_of_an_older_version() {
+async fn store_files_are_for_their_owner_alone_also_older_ones() {
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());

@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::Embedded;
 use super::rows::{invalid, timestamp};
-use super::secrets::{Bound, Keyring};
-use crate::model::{WebhookId, WebhookKey};
+use crate::model::{Timestamp, WebhookId, WebhookKey};
+use crate::store::keyring::{Bound, Keyring};
 use crate::store::{ApiWebhook, StoreError};
 
 /// Which key sealed the row; none: it is as it came.
@@ -42,7 +42,7 @@ pub(super) fn opened(connection: &Connection, keys: &Keyring) -> Result<Vec<Open
 }
 
 /// Those that are sealed otherwise than these keys would; answers how many those were.
-pub(super) fn sealed_anew(connection: &Connection, keys: &Keyring, webhooks: &[Opened]) -> Result<u64, rusqlite::Error> {
+pub(super) fn reseal(connection: &Connection, keys: &Keyring, webhooks: &[Opened]) -> Result<u64, rusqlite::Error> {
     let mut changed = 0;
     for Opened { id, body, .. } in webhooks.iter().filter(|webhook| webhook.sealed_by.as_deref() != keys.current()) {
         let (sealed_by, bytes) = keys.seal(Bound::Webhook(id), body)?;
@@ -87,8 +87,9 @@ impl Embedded {
                      VALUES(?1, CASE WHEN ?3 IS NULL THEN CAST(?2 AS TEXT) ELSE ?2 END, ?3, ?4, ?5)",
                 )?
                 .execute(params![id.as_str(), bytes, sealed_by, created.as_millis(), updated.as_millis()])?;
+            writer.connection.prepare_cached("UPDATE webhooks SET removed = NULL WHERE key = ?1")?.execute([key.0])?;
             if let Some(secret) = &secret {
-                // Whoever brings a secret wants no other to sign beside it.
+                // A secret that comes with the webhook signs alone.
                 writer.rotate_secret(key, secret, Duration::ZERO)?;
             }
             Ok(())
@@ -98,15 +99,16 @@ impl Embedded {
 
     pub(in crate::store) async fn delete_api_webhook(&self, id: WebhookId, key: WebhookKey) -> Result<bool, StoreError> {
         self.write(move |writer| {
-            // What is deleted is overwritten, not only unlinked: credentials do not stay behind in the file's free space.
-            writer.connection.pragma_update(None, "secure_delete", true)?;
             let deleted = writer.connection.prepare_cached("DELETE FROM api_webhooks WHERE id = ?1")?.execute([id.as_str()])? > 0;
             if deleted {
-                // One of the same name made later is another webhook: it gets a secret of its own, and is well.
+                // One of the same name made later is another webhook: it gets a secret and a status of its own.
                 writer.connection.prepare_cached("DELETE FROM secrets WHERE webhook = ?1")?.execute([key.0])?;
                 writer.connection.prepare_cached("DELETE FROM standings WHERE webhook = ?1")?.execute([key.0])?;
+                writer
+                    .connection
+                    .prepare_cached("UPDATE webhooks SET removed = ?2 WHERE key = ?1")?
+                    .execute(params![key.0, Timestamp::default().as_millis()])?;
             }
-            writer.connection.pragma_update(None, "secure_delete", false)?;
             Ok(deleted)
         })
         .await

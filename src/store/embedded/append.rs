@@ -6,45 +6,53 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rusqlite::{OptionalExtension, params};
 
-use super::ordered::PARKED;
+use super::ordered::BLOCKED;
 use super::writer::Writer;
-use crate::model::{DeliveryId, DeliveryState, Intake, Timestamp, Trigger, WebhookKey};
+use crate::model::{DeliveryId, DeliveryState, Intake, Target, Timestamp, Trigger, WebhookKey};
 use crate::store::{Accepted, Lease, NewEvent};
 
-/// What an id stands for already.
+/// What is stored under an id.
 struct Known {
     same: bool,
     deliveries: u32,
 }
 
+/// What to do with one event of a call.
+enum Verdict {
+    Insert,
+    Duplicate { deliveries: u32 },
+    Conflict,
+}
+
 impl Writer {
     pub(super) fn append(&mut self, events: &[NewEvent]) -> Result<Vec<Accepted>, rusqlite::Error> {
-        // Decided before anything is written, so that a conflict needs no undoing.
+        // All verdicts are reached before the first row is written, so a conflict has nothing to undo.
         let mut verdicts = Vec::with_capacity(events.len());
         let mut in_this_call: HashMap<&str, &NewEvent> = HashMap::new();
         for new in events {
             let known = match in_this_call.get(new.event.id.as_str()) {
-                Some(first) => Some(Known { same: same_content(first, new), deliveries: first_targets(first) }),
+                Some(first) => Some(Known { same: same_content(first, new), deliveries: target_count(first) }),
                 None => self.known(new)?,
             };
             if events.len() > 1 && known.is_none() {
                 in_this_call.insert(new.event.id.as_str(), new);
             }
             verdicts.push(match known {
-                None => Accepted::New { deliveries: first_targets(new) },
-                Some(Known { same: true, deliveries }) => Accepted::Duplicate { deliveries },
-                Some(Known { same: false, .. }) => Accepted::Conflict,
+                None => Verdict::Insert,
+                Some(Known { same: true, deliveries }) => Verdict::Duplicate { deliveries },
+                Some(Known { same: false, .. }) => Verdict::Conflict,
             });
         }
-        if verdicts.contains(&Accepted::Conflict) {
-            return Ok(verdicts);
-        }
-        for (new, verdict) in events.iter().zip(&verdicts) {
-            if matches!(verdict, Accepted::New { .. }) {
-                self.insert(new)?;
-            }
-        }
-        Ok(verdicts)
+        let nothing_is_stored = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Conflict));
+        let answers = events.iter().zip(verdicts).map(|(new, verdict)| {
+            Ok(match verdict {
+                Verdict::Insert if nothing_is_stored => Accepted::New { deliveries: Vec::new() },
+                Verdict::Insert => Accepted::New { deliveries: self.insert(new)? },
+                Verdict::Duplicate { deliveries } => Accepted::Duplicate { deliveries },
+                Verdict::Conflict => Accepted::Conflict,
+            })
+        });
+        answers.collect()
     }
 
     fn known(&self, new: &NewEvent) -> Result<Option<Known>, rusqlite::Error> {
@@ -64,7 +72,7 @@ impl Writer {
             .optional()
     }
 
-    fn insert(&mut self, new: &NewEvent) -> Result<(), rusqlite::Error> {
+    fn insert(&mut self, new: &NewEvent) -> Result<Vec<DeliveryId>, rusqlite::Error> {
         let event = &new.event;
         self.counters.event += 1;
         let seq = self.counters.event;
@@ -84,26 +92,28 @@ impl Writer {
                 event.tenant.as_deref(),
                 event.metadata.as_deref(),
                 first,
-                first_targets(new),
+                target_count(new),
                 unmatched,
                 &event.data[..],
             ])?;
         self.seen.count(&event.kind, event.received);
-        new.targets.iter().try_for_each(|webhook| self.insert_delivery(new, seq, *webhook))
+        new.targets.iter().map(|target| self.insert_delivery(new, seq, target)).collect()
     }
 
-    fn insert_delivery(&mut self, new: &NewEvent, seq: i64, webhook: WebhookKey) -> Result<(), rusqlite::Error> {
-        let event = &new.event;
+    fn insert_delivery(&mut self, new: &NewEvent, seq: i64, target: &Target) -> Result<DeliveryId, rusqlite::Error> {
+        let (event, webhook) = (&new.event, target.webhook);
         self.counters.delivery += 1;
         let number = self.counters.delivery;
-        match new.apart.iter().find(|(apart, _)| *apart == webhook) {
-            Some((_, Intake::Batched(policy))) => return self.join_batch(new, seq, webhook, number, policy),
-            Some((_, Intake::Ordered { key, on_gap })) if self.line_up(webhook, key, *on_gap, number)? => {
-                return self.insert_row(number, seq, webhook, Some(PARKED), event.received);
+        let id = DeliveryId { created: event.received, number };
+        match &target.intake {
+            Some(Intake::Batched(policy)) => return self.join_batch(new, seq, webhook, number, policy),
+            Some(Intake::Ordered { key, on_gap }) if self.enqueue_in_order(webhook, key, *on_gap, number)? => {
+                self.insert_row(number, seq, webhook, Some(BLOCKED), event.received)?;
+                return Ok(id);
             }
-            Some((_, Intake::Ordered { .. })) | None => {}
+            Some(Intake::Ordered { .. }) | None => {}
         }
-        // With a place in memory it needs no entry among the due ones: only a crash sends us looking for it.
+        // A delivery that is handed over in memory is not entered into the index of due ones: a recovery finds it by the watermark.
         let slot = self.handover.reserve(webhook, event.size());
         let due: Option<i64> = match slot {
             Some(_) => None,
@@ -113,22 +123,22 @@ impl Writer {
         if slot.is_none() {
             self.handover.spill(webhook);
             self.effects.due.push((webhook, event.received));
-            return Ok(());
+            return Ok(id);
         }
         self.effects.fresh.push(Lease {
-            delivery: DeliveryId { created: event.received, number },
+            delivery: id,
             webhook,
             event: Arc::clone(event),
             batch: None,
             attempts_spent: 0,
             attempt_count: 0,
             trigger: Trigger::Scheduled,
-            asks: 0,
+            retry_requests: 0,
             edition: 0,
             made: None,
             slot,
         });
-        Ok(())
+        Ok(id)
     }
 
     /// A new delivery, the newest of its webhook.
@@ -143,13 +153,13 @@ impl Writer {
         let prev = self.tally.chain(&self.connection, webhook, number)?;
         self.tally.moved(&self.connection, webhook, None, DeliveryState::Pending, now)?;
         self.connection
-            .prepare_cached("INSERT INTO deliveries(d, event, webhook, prev, state, due) VALUES(?1, ?2, ?3, ?4, 0, ?5)")?
-            .execute(params![number, event, webhook.0, prev, due])?;
+            .prepare_cached("INSERT INTO deliveries(d, event, webhook, prev, state, due) VALUES(?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![number, event, webhook.0, prev, DeliveryState::Pending as u8, due])?;
         Ok(())
     }
 }
 
-fn first_targets(new: &NewEvent) -> u32 {
+fn target_count(new: &NewEvent) -> u32 {
     u32::try_from(new.targets.len()).unwrap_or(u32::MAX)
 }
 

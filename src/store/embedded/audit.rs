@@ -1,4 +1,4 @@
-//! The audit log: who asked for what, when, from where, and what came of it.
+//! The audit log: who called what, when, from where, and with which result.
 
 use rusqlite::{Row, params};
 

@@ -1,16 +1,16 @@
 //! Batches: a delivery of several events. Each event joins in the commit that stores it, so a batch is as durable as its
-//! events; that it waits is only its due time. A batch that somebody may have claimed takes nothing more.
+//! events; that it waits is only its due time. A batch that may have been claimed takes no more events.
 
 use rusqlite::params;
 
 use super::writer::Writer;
-use crate::model::{BatchPolicy, DeliveryState, Event, Timestamp, WebhookKey};
+use crate::model::{BatchPolicy, DeliveryId, DeliveryState, Event, Timestamp, WebhookKey};
 use crate::store::NewEvent;
 
 /// The batch of a webhook that still takes events. Those of an earlier process take none: they are due as they are.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OpenBatch {
-    number: i64,
+    id: DeliveryId,
     due: Timestamp,
     events: usize,
     bytes: usize,
@@ -28,7 +28,7 @@ impl Writer {
         webhook: WebhookKey,
         number: i64,
         policy: &BatchPolicy,
-    ) -> Result<(), rusqlite::Error> {
+    ) -> Result<DeliveryId, rusqlite::Error> {
         let now = self.clock.now();
         let bytes = size(&new.event);
         let open = self.batches.get(&webhook).copied().filter(|open| open.due > now);
@@ -43,19 +43,20 @@ impl Writer {
                 self.insert_row(number, seq, webhook, Some(due.as_millis()), new.event.received)?;
                 self.handover.batches(webhook);
                 self.effects.due.push((webhook, due));
-                OpenBatch { number, due, events: 1, bytes }
+                let id = DeliveryId { created: new.event.received, number };
+                OpenBatch { id, due, events: 1, bytes }
             }
         };
         self.connection.prepare_cached("INSERT INTO members(m, d, event) VALUES(?1, ?2, ?3)")?.execute(params![
             number,
-            batch.number,
+            batch.id.number,
             seq
         ])?;
         self.batches.insert(webhook, batch);
         if batch.events >= policy.max_events {
             self.close_batch(webhook)?;
         }
-        Ok(())
+        Ok(batch.id)
     }
 
     /// It takes nothing more and goes now.
@@ -64,26 +65,26 @@ impl Writer {
         let now = self.clock.now();
         self.connection
             .prepare_cached("UPDATE deliveries SET due = ?2 WHERE d = ?1 AND state = ?3 AND due > ?2")?
-            .execute(params![batch.number, now.as_millis(), DeliveryState::Pending as u8])?;
+            .execute(params![batch.id.number, now.as_millis(), DeliveryState::Pending as u8])?;
         self.make_due(webhook, now);
         Ok(())
     }
 
-    /// Whoever claims what is due at `now` finds it whole: nothing joins it any more.
-    pub(super) fn seal(&mut self, webhook: WebhookKey, now: Timestamp) {
+    /// A claim of what is due at `now` finds the batch whole: nothing joins it any more.
+    pub(super) fn close_due_batch(&mut self, webhook: WebhookKey, now: Timestamp) {
         if self.batches.get(&webhook).is_some_and(|open| open.due <= now) {
             self.batches.remove(&webhook);
         }
     }
 
     /// An operator did something with it.
-    pub(super) fn seal_changed(&mut self, webhook: WebhookKey, number: i64) {
-        if self.batches.get(&webhook).is_some_and(|open| open.number == number) {
+    pub(super) fn close_changed_batch(&mut self, webhook: WebhookKey, number: i64) {
+        if self.batches.get(&webhook).is_some_and(|open| open.id.number == number) {
             self.batches.remove(&webhook);
         }
     }
 
-    /// The later half of its events becomes a delivery of its own; both are made anew.
+    /// The later half of its events becomes a delivery of its own; the payloads of both are built again.
     pub(super) fn halve(&mut self, webhook: WebhookKey, number: i64, now: Timestamp) -> Result<(), rusqlite::Error> {
         let mut statement = self.connection.prepare_cached("SELECT m, event FROM members WHERE d = ?1 ORDER BY m")?;
         let rows = statement.query_map([number], |row| Ok((row.get(0)?, row.get(1)?)))?;

@@ -5,18 +5,19 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 
-use super::ordered::PARKED;
+use super::ordered::BLOCKED;
 use super::schema::{self, SCHEMA_VERSION};
+use super::states::with_states;
 use crate::model::{AttemptId, DeliveryId, Timestamp};
 use crate::store::{StoreCheck, StoreCounts};
 
-/// Examples named of each kind of problem: enough to look into it.
+/// Examples named of each kind of problem: enough to investigate it.
 const EXAMPLES_MAX: usize = 5;
 
 /// So far before its event a delivery may be due and still be right: the machine's clock may have been set back.
 const CLOCK_SET_BACK_MS: i64 = 3_600_000;
 
-/// What the numbers of a query stand for.
+/// What the numbers of a query identify.
 #[derive(Clone, Copy)]
 enum Of {
     Delivery,
@@ -24,8 +25,8 @@ enum Of {
     Attempt,
 }
 
-/// What must not be there: what it is called, what it is, and the query for its numbers. `:parked`, `:watermark` and
-/// `:back` stand for those.
+/// What must not be there: what it is called, what it is, and the query for its numbers. `:blocked`, `:watermark`, `:back` and
+/// the [states](with_states) are replaced by their values.
 const FORBIDDEN: [(&str, Of, &str); 16] = [
     (
         "deliveries without their event",
@@ -41,7 +42,7 @@ const FORBIDDEN: [(&str, Of, &str); 16] = [
     (
         "deliveries that wait and are never due",
         Of::Delivery,
-        "SELECT d FROM deliveries WHERE state IN (0, 1) AND due IS NULL AND NOT (state = 0 AND d >= :watermark)",
+        "SELECT d FROM deliveries WHERE state IN :waiting AND due IS NULL AND NOT (state = :pending AND d >= :watermark)",
     ),
     (
         "deliveries due in the past, before they existed",
@@ -51,19 +52,19 @@ const FORBIDDEN: [(&str, Of, &str); 16] = [
     (
         "deliveries that have ended or are held and are due all the same",
         Of::Delivery,
-        "SELECT d FROM deliveries WHERE state > 1 AND due IS NOT NULL",
+        "SELECT d FROM deliveries WHERE state NOT IN :waiting AND due IS NOT NULL",
     ),
-    ("deliveries that have ended at no time", Of::Delivery, "SELECT d FROM deliveries WHERE state > 2 AND settled IS NULL"),
+    ("deliveries that have ended at no time", Of::Delivery, "SELECT d FROM deliveries WHERE state IN :ended AND settled IS NULL"),
     (
         "deliveries that wait for another of their key, and there is none",
         Of::Delivery,
-        "SELECT d.d FROM deliveries d WHERE d.due = :parked AND NOT EXISTS(SELECT 1 FROM ordered o JOIN ordered b
+        "SELECT d.d FROM deliveries d WHERE d.due = :blocked AND NOT EXISTS(SELECT 1 FROM ordered o JOIN ordered b
          ON b.webhook = o.webhook AND b.key = o.key AND b.d < o.d WHERE o.d = d.d)",
     ),
     (
-        "places in the order of a key that nothing will ever leave",
+        "entries of ordered queues that nothing will ever remove",
         Of::Delivery,
-        "SELECT o.d FROM ordered o WHERE NOT EXISTS(SELECT 1 FROM deliveries d WHERE d.d = o.d AND (d.state <= 2 OR d.state = 4))",
+        "SELECT o.d FROM ordered o WHERE NOT EXISTS(SELECT 1 FROM deliveries d WHERE d.d = o.d AND (d.state IN :open OR d.state = :failed))",
     ),
     (
         "events of a batch that are gone",
@@ -93,27 +94,27 @@ const FORBIDDEN: [(&str, Of, &str); 16] = [
         "SELECT w.key FROM webhooks w JOIN (SELECT webhook, max(d) AS newest FROM deliveries GROUP BY webhook) d ON d.webhook = w.key
          WHERE w.head != d.newest",
     ),
-    // What is open is counted as it stands; what has ended is counted since the store began, and rows go with time.
+    // Open deliveries are counted as they are; ended ones are counted since the store began, and their rows go with time.
     (
         "webhooks whose open deliveries are not as many as they count",
         Of::Webhook,
-        "SELECT w.key FROM webhooks w LEFT JOIN (SELECT webhook, sum(state = 0) AS p, sum(state = 1) AS r, sum(state = 2) AS h
+        "SELECT w.key FROM webhooks w LEFT JOIN (SELECT webhook, sum(state = :pending) AS p, sum(state = :retrying) AS r, sum(state = :held) AS h
          FROM deliveries GROUP BY webhook) d ON d.webhook = w.key
          WHERE w.pending != coalesce(d.p, 0) OR w.retrying != coalesce(d.r, 0) OR w.held != coalesce(d.h, 0)",
     ),
     (
         "webhooks with more ended deliveries than they count",
         Of::Webhook,
-        "SELECT w.key FROM webhooks w JOIN (SELECT webhook, sum(state = 3) AS s, sum(state = 4) AS f, sum(state = 5) AS c,
-         sum(state = 6) AS x FROM deliveries GROUP BY webhook) d ON d.webhook = w.key
+        "SELECT w.key FROM webhooks w JOIN (SELECT webhook, sum(state = :succeeded) AS s, sum(state = :failed) AS f, sum(state = :cancelled) AS c,
+         sum(state = :dropped) AS x FROM deliveries GROUP BY webhook) d ON d.webhook = w.key
          WHERE w.succeeded < d.s OR w.failed < d.f OR w.cancelled < d.c OR w.dropped < d.x",
     ),
 ];
 
-/// What is wrong with the file is what was asked for, not an error.
+/// A fault of the file is a finding, not an error.
 pub(super) fn check(path: &Path, now: Timestamp) -> Result<StoreCheck, rusqlite::Error> {
     let mut found = StoreCheck::default();
-    match look(path, now, &mut found) {
+    match inspect(path, now, &mut found) {
         Ok(()) => {}
         Err(error) if is_damage(&error) => found.problems.push(format!("the file cannot be read to its end: {error}")),
         Err(error) => match unfit(&error) {
@@ -146,16 +147,16 @@ fn unfit(error: &rusqlite::Error) -> Option<&str> {
 fn way_out(path: &Path) -> String {
     let path = path.display();
     format!(
-        "stop the server and copy {path} with its -wal and -shm away; then put a backup of the three in their place, or save what \
+        "stop the server and copy {path} with its -wal and -shm away; then put a backup of the three back, or save what \
          can be read with a sqlite3 shell that can `.recover` (that of sqlite.org can, that of Debian 12 cannot): \
          `mkdir saved && sqlite3 {path} .recover | sqlite3 saved/tenterhook.db`, \
          which `tenterhook store check --data saved` judges before you start on it"
     )
 }
 
-fn look(path: &Path, now: Timestamp, found: &mut StoreCheck) -> Result<(), rusqlite::Error> {
+fn inspect(path: &Path, now: Timestamp, found: &mut StoreCheck) -> Result<(), rusqlite::Error> {
     let mut connection = schema::open_reader(path)?;
-    // One moment of the file, whatever a running server does meanwhile.
+    // One moment of the file, while a server may write.
     let moment = connection.transaction()?;
     let problems = &mut found.problems;
     damage(&moment, problems)?;
@@ -167,7 +168,7 @@ fn look(path: &Path, now: Timestamp, found: &mut StoreCheck) -> Result<(), rusql
     let watermark: i64 =
         moment.query_row("SELECT coalesce((SELECT value FROM meta WHERE key = 'watermark'), 0)", [], |row| row.get(0))?;
     for (what, of, sql) in FORBIDDEN {
-        let sql = sql.replace(":parked", &PARKED.to_string()).replace(":watermark", &watermark.to_string());
+        let sql = with_states(sql).replace(":blocked", &BLOCKED.to_string()).replace(":watermark", &watermark.to_string());
         let numbers = numbers(&moment, &sql.replace(":back", &CLOCK_SET_BACK_MS.to_string()))?;
         if !numbers.is_empty() {
             let examples = numbers.iter().take(EXAMPLES_MAX).map(|number| name(&moment, of, *number));
@@ -185,10 +186,12 @@ fn unknown_format(connection: &Connection, path: &Path) -> Result<Option<(String
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema WHERE type = 'table'", [], |row| row.get(0))?;
     let path = path.display();
-    Ok(if tables == 0 {
+    Ok(if let Some(what) = schema::foreign(connection)? {
+        let problem = format!("{path} is a database of another program: {what}");
+        Some((problem, "set another `[storage] path`, or move the file away and put the store back".to_owned()))
+    } else if tables == 0 {
         let problem = format!("there is no store in {path}: the file is empty, without a single table");
-        let advice =
-            "put a backup in its place; without one, move the file away: the next start makes a new store, with nothing in it";
+        let advice = "put a backup back; without one, move the file away: the next start makes a new store, with nothing in it";
         Some((problem, advice.to_owned()))
     } else if version > SCHEMA_VERSION {
         let problem = format!(
@@ -209,18 +212,18 @@ fn unknown_format(connection: &Connection, path: &Path) -> Result<Option<(String
 }
 
 fn counts(connection: &Connection, watermark: i64, now: Timestamp) -> Result<StoreCounts, rusqlite::Error> {
-    let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, u64>(0));
+    let count = |sql: &str| connection.query_row(&with_states(sql), [], |row| row.get::<_, u64>(0));
     let due = "SELECT count(*), min(due) FROM deliveries WHERE due <= ?1";
     let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, u64>(0)?, row.get::<_, Option<i64>>(1)?));
     let (due, due_since) = connection.query_row(due, params![now.as_millis()], read)?;
     let in_memory = "SELECT count(*), min(e.received) FROM deliveries d LEFT JOIN events e ON e.seq = d.event
-         WHERE d.state = 0 AND d.due IS NULL AND d.d >= ?1";
-    let (in_memory, handed_over_since) = connection.query_row(in_memory, params![watermark], read)?;
+         WHERE d.state = :pending AND d.due IS NULL AND d.d >= ?1";
+    let (in_memory, handed_over_since) = connection.query_row(&with_states(in_memory), params![watermark], read)?;
     Ok(StoreCounts {
         events: count("SELECT count(*) FROM events")?,
         deliveries: count("SELECT count(*) FROM deliveries")?,
         attempts: count("SELECT count(*) FROM attempts")?,
-        open: count("SELECT count(*) FROM deliveries WHERE state <= 2")?,
+        open: count("SELECT count(*) FROM deliveries WHERE state IN :open")?,
         due: due + in_memory,
         in_memory,
         oldest_due: due_since.into_iter().chain(handed_over_since).min().map(Timestamp::from_millis),
@@ -282,7 +285,7 @@ mod tests {
                VALUES(1, 1, 0, 1, 0, 0, 0, 1, 1, '{{}}');
              INSERT INTO deliveries(d, event, webhook, prev, state, due, spent, count, last, settled) VALUES
                (1, 1, 1, 0, 3, NULL, 1, 1, 1, 5), (2, 1, 1, 1, 1, 7, 0, 0, 0, NULL), (3, 1, 1, 2, 2, NULL, 0, 0, 0, NULL),
-               (4, 1, 1, 3, 0, 9, 0, 0, 0, NULL), (5, 1, 1, 4, 0, {PARKED}, 0, 0, 0, NULL), (6, 1, 1, 5, 0, NULL, 0, 0, 0, NULL);
+               (4, 1, 1, 3, 0, 9, 0, 0, 0, NULL), (5, 1, 1, 4, 0, {BLOCKED}, 0, 0, 0, NULL), (6, 1, 1, 5, 0, NULL, 0, 0, 0, NULL);
              INSERT INTO ordered(webhook, key, d, blocks) VALUES(1, 'k', 4, 0), (1, 'k', 5, 0);
              INSERT INTO members(m, d, event) VALUES(2, 2, 1);"
         );
@@ -302,7 +305,7 @@ mod tests {
             ("UPDATE events SET received = 3600010", "due in the past, before they existed"),
             ("UPDATE deliveries SET settled = NULL WHERE d = 1", "ended at no time"),
             ("DELETE FROM ordered WHERE d = 4", "there is none"),
-            ("INSERT INTO ordered(webhook, key, d, blocks) VALUES(1, 'x', 1, 0)", "nothing will ever leave"),
+            ("INSERT INTO ordered(webhook, key, d, blocks) VALUES(1, 'x', 1, 0)", "nothing will ever remove"),
             ("UPDATE members SET event = 99", "events of a batch"),
             ("UPDATE deliveries SET count = 2 WHERE d = 1", "as they count"),
             ("UPDATE deliveries SET spent = 3 WHERE d = 1", "spent more"),
@@ -331,7 +334,7 @@ mod tests {
             let sql = "INSERT INTO events(seq, id, type, timestamp, received, first, targets, data) VALUES(?1, 'e' || ?1, 't', 0, 0, 1, 1, ?2)";
             connection.execute(sql, params![seq, vec![b'1'; 2000]]).unwrap();
         }
-        // All of it is in the file, none in its log.
+        // All of it is in the database, none in the WAL.
         connection.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
         (directory, path)
     }

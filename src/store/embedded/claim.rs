@@ -6,13 +6,13 @@ use std::sync::Arc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::handover::Handover;
-use super::ordered::PARKED;
-use super::rows::{self, Asked, EVENT_COLUMNS};
+use super::ordered::BLOCKED;
+use super::rows::{self, EVENT_COLUMNS, RetryRequest};
 use super::settle::ENVELOPE;
 use crate::model::{DeliveryId, Event, Timestamp, WebhookKey};
-use crate::store::{Claimed, Lease, Made};
+use crate::store::{Claimed, Lease, Payload};
 
-/// Bytes read in one look: beyond it the rest is left to the next one.
+/// Bytes read in one claim: beyond it the rest is left to the next one.
 const CLAIM_BYTES_MAX: usize = 4 << 20;
 
 struct Due {
@@ -20,7 +20,7 @@ struct Due {
     event: i64,
     spent: u32,
     count: u32,
-    asked: Asked,
+    asked: RetryRequest,
     request: Option<i64>,
     edition: u32,
 }
@@ -35,12 +35,12 @@ pub(super) fn claim(
     leased: &[i64],
 ) -> Result<Claimed, rusqlite::Error> {
     // One state of the file for all that is read of a delivery.
-    let look_at = connection.unchecked_transaction()?;
-    let connection = &*look_at;
+    let moment = connection.unchecked_transaction()?;
+    let connection = &*moment;
     let leased: HashSet<i64> = leased.iter().copied().collect();
-    // What is leased is due on disk as well, and stands before the rest: look that far beyond it.
-    let look = limit + leased.len() + 1;
-    let mut numbers = due_numbers(connection, webhook, now, look)?;
+    // What is leased is due on disk as well, and comes before the rest: read that many more.
+    let numbers_max = limit + leased.len() + 1;
+    let mut numbers = due_numbers(connection, webhook, now, numbers_max)?;
     numbers.retain(|number| !leased.contains(number));
     let more = numbers.len() > limit;
     numbers.truncate(limit);
@@ -57,8 +57,8 @@ pub(super) fn claim(
         let batch = events.batch(row.number)?;
         let made = match row.request {
             None => None,
-            Some(ENVELOPE) => Some(Made::Envelope),
-            Some(request) => rows::made_request(connection, request)?.map(|made| Made::Request(Arc::new(made))),
+            Some(ENVELOPE) => Some(Payload::Envelope),
+            Some(request) => rows::transformed_request(connection, request)?.map(|made| Payload::Request(Arc::new(made))),
         };
         let bytes = size(&event, batch.as_deref(), made.as_ref());
         let Some(slot) = handover.reserve_read(webhook, bytes, leases.is_empty()) else {
@@ -74,7 +74,7 @@ pub(super) fn claim(
             attempts_spent: row.spent,
             attempt_count: row.count,
             trigger: row.asked.trigger,
-            asks: row.asked.times,
+            retry_requests: row.asked.count,
             edition: row.edition,
             made,
             slot: Some(slot),
@@ -82,16 +82,21 @@ pub(super) fn claim(
     }
     let next_due = connection
         .prepare_cached("SELECT min(due) FROM deliveries WHERE webhook = ?1 AND due > ?2 AND due < ?3")?
-        .query_row(params![webhook.0, now.as_millis(), PARKED], |row| row.get::<_, Option<i64>>(0))?
+        .query_row(params![webhook.0, now.as_millis(), BLOCKED], |row| row.get::<_, Option<i64>>(0))?
         .map(Timestamp::from_millis);
     Ok(Claimed { leases, more, is_short: false, next_due })
 }
 
-/// From the index alone: what is leased is passed over without a look at its row.
-fn due_numbers(connection: &Connection, webhook: WebhookKey, now: Timestamp, look: usize) -> Result<Vec<i64>, rusqlite::Error> {
+/// From the index alone: what is leased is passed over without reading its row.
+fn due_numbers(
+    connection: &Connection,
+    webhook: WebhookKey,
+    now: Timestamp,
+    numbers_max: usize,
+) -> Result<Vec<i64>, rusqlite::Error> {
     let mut statement =
         connection.prepare_cached("SELECT d FROM deliveries WHERE webhook = ?1 AND due <= ?2 ORDER BY due, d LIMIT ?3")?;
-    let rows = statement.query_map(params![webhook.0, now.as_millis(), look], |row| row.get(0))?;
+    let rows = statement.query_map(params![webhook.0, now.as_millis(), numbers_max], |row| row.get(0))?;
     rows.collect()
 }
 
@@ -105,7 +110,7 @@ fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlit
             event: row.get(1)?,
             spent: row.get(2)?,
             count: row.get(3)?,
-            asked: Asked::read(row, 4)?,
+            asked: RetryRequest::read(row, 4)?,
             request: row.get(5)?,
             edition: row.get(6)?,
         })
@@ -113,18 +118,18 @@ fn read_due(connection: &Connection, number: i64) -> Result<Option<Due>, rusqlit
     row.optional()
 }
 
-/// Events read for one look, each once.
+/// Events read for one claim, each once.
 struct Events<'c> {
     connection: &'c Connection,
     read: HashMap<i64, Arc<Event>>,
 }
 
-/// Bytes that a lease keeps in memory.
-fn size(event: &Event, batch: Option<&[Arc<Event>]>, made: Option<&Made>) -> usize {
+/// Bytes that a lease takes in memory.
+fn size(event: &Event, batch: Option<&[Arc<Event>]>, made: Option<&Payload>) -> usize {
     let events = batch.map_or(event.size(), |events| events.iter().map(|event| event.size()).sum());
     let made = match made {
-        Some(Made::Request(made)) => made.body.len(),
-        Some(Made::Envelope) | None => 0,
+        Some(Payload::Request(made)) => made.body.len(),
+        Some(Payload::Envelope) | None => 0,
     };
     events + made
 }

@@ -2,16 +2,17 @@
 //! them hold; they go when retention reaches them.
 
 use rusqlite::{OptionalExtension, Row, params};
-use serde_json::Value;
 
 use super::Embedded;
+use super::json::has_member;
 use super::rows::invalid;
+use super::states::with_states;
 use super::writer::Writer;
 use crate::model::{DeliveryState, EventId, Timestamp, WebhookKey};
 use crate::store::{Cursor, Page, StoreError, Subject};
 
-/// Rows looked at in one call: some 20 ms.
-const LOOK_MAX: usize = 5000;
+/// Rows read in one call: some 20 ms.
+const ROWS_READ_MAX: usize = 5000;
 
 impl Embedded {
     pub(in crate::store) async fn erasable(
@@ -25,11 +26,11 @@ impl Embedded {
             let mut statement = reader.prepare_cached(
                 "SELECT seq, id, received, tenant, metadata FROM events WHERE seq < ?1 ORDER BY seq DESC LIMIT ?2",
             )?;
-            let mut rows = statement.query(params![after.map_or(i64::MAX, |cursor| cursor.0), LOOK_MAX])?;
+            let mut rows = statement.query(params![after.map_or(i64::MAX, |cursor| cursor.0), ROWS_READ_MAX])?;
             let mut page = Page { rows: Vec::new(), next: None };
-            let mut looked = 0;
+            let mut rows_read = 0;
             while let Some(row) = rows.next()? {
-                looked += 1;
+                rows_read += 1;
                 page.next = Some(Cursor(row.get(0)?));
                 if row.get::<_, i64>(2)? <= until.as_millis() && is_about(row, &subject)? {
                     page.rows.push(EventId::parse(row.get_ref(1)?.as_str()?).map_err(|e| invalid(1, e))?);
@@ -38,7 +39,7 @@ impl Embedded {
                     return Ok(page);
                 }
             }
-            if looked < LOOK_MAX {
+            if rows_read < ROWS_READ_MAX {
                 page.next = None;
             }
             Ok(page)
@@ -51,9 +52,7 @@ fn is_about(row: &Row<'_>, subject: &Subject) -> Result<bool, rusqlite::Error> {
     Ok(match subject {
         Subject::Tenant(tenant) => row.get_ref(3)?.as_str_or_null()? == Some(tenant),
         Subject::Metadata { key, value } => {
-            let text = row.get_ref(4)?.as_blob_or_null()?;
-            let metadata = text.and_then(|text| serde_json::from_slice::<Value>(text).ok());
-            metadata.as_ref().and_then(|metadata| metadata.get(key)) == Some(value)
+            row.get_ref(4)?.as_blob_or_null()?.is_some_and(|metadata| has_member(metadata, key, value))
         }
     })
 }
@@ -66,11 +65,8 @@ impl Writer {
             statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
         drop(statement);
         let Some((seq, first, targets)) = found else { return Ok(false) };
-        // What is deleted is overwritten, not only unlinked.
-        self.connection.pragma_update(None, "secure_delete", true)?;
-        let erased = self.erase_rows(seq, first, first + targets);
-        self.connection.pragma_update(None, "secure_delete", false)?;
-        erased.map(|()| true)
+        self.erase_rows(seq, first, first + targets)?;
+        Ok(true)
     }
 
     fn erase_rows(&mut self, seq: i64, first: i64, end: i64) -> Result<(), rusqlite::Error> {
@@ -81,11 +77,11 @@ impl Writer {
         }
         self.connection.prepare_cached("DELETE FROM members WHERE m >= ?1 AND m < ?2")?.execute([first, end])?;
         self.connection.prepare_cached("DELETE FROM events WHERE seq = ?1")?.execute([seq])?;
-        self.keep_numbers()
+        self.save_counters()
     }
 
     /// Takes the event out of the batch that it joined under this number. What was sent of the batch is removed, what
-    /// is still to be sent is made anew without it; a batch of this event alone is emptied. `false`: it joined none.
+    /// is still to be sent is built again without it; a batch of this event alone is emptied. `false`: it joined none.
     fn erase_from_batch(&mut self, seq: i64, member: i64) -> Result<bool, rusqlite::Error> {
         let batch: Option<i64> = self
             .connection
@@ -110,8 +106,8 @@ impl Writer {
             .query_row(params![batch, seq, other], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?)))?;
         self.forget_errors(webhook)?;
         if state.is_open() {
-            // Whoever has read it back, with the event in it, reads it again; whoever is sending it keeps nothing of it.
-            self.seal_changed(webhook, batch);
+            // A lane that has claimed it, with the event in it, claims it again; an attempt in flight stores nothing of it.
+            self.close_changed_batch(webhook, batch);
             self.effects.cancelled.push((webhook, batch));
             self.make_due(webhook, self.clock.now());
         }
@@ -132,7 +128,7 @@ impl Writer {
             statement.query_row([delivery], |row| Ok((WebhookKey(row.get(0)?), super::rows::state(row, 1)?))).optional()?;
         drop(statement);
         let Some((webhook, state)) = found else { return Ok(()) };
-        self.seal_changed(webhook, delivery);
+        self.close_changed_batch(webhook, delivery);
         self.remove_attempts(delivery)?;
         self.forget_errors(webhook)?;
         if state.is_open() {
@@ -141,11 +137,11 @@ impl Writer {
             self.effects.settled.push(delivery);
         }
         self.connection
-            .prepare_cached(
-                "UPDATE deliveries SET event = 0, state = CASE WHEN state <= 2 THEN ?2 ELSE state END, due = NULL, last = 0,
+            .prepare_cached(&with_states(
+                "UPDATE deliveries SET event = 0, state = CASE WHEN state IN :open THEN ?2 ELSE state END, due = NULL, last = 0,
                  count = 0, spent = 0, request = NULL, reason = NULL, settled = ?3 WHERE d = ?1",
-            )?
+            ))?
             .execute(params![delivery, DeliveryState::Cancelled as u8, now.as_millis()])?;
-        self.leave_line(webhook, delivery, DeliveryState::Cancelled)
+        self.release_next(webhook, delivery, DeliveryState::Cancelled)
     }
 }

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Embedded;
-use super::histogram::Histogram;
+use super::ordered::BLOCKED;
 use super::rows::{invalid, timestamp};
+use super::states::with_states;
 use super::tally::HOUR_MS;
 use super::writer::Writer;
 use crate::model::{Attempt, AttemptOutcome, Timestamp, WebhookId, WebhookKey};
+use crate::store::Histogram;
 use crate::store::{FailureClass, StoreError, Waiting, WebhookCounts};
 
 /// Characters of the last error that are kept.
@@ -20,11 +22,11 @@ const ERROR_CHARS_MAX: usize = 300;
 /// The class of attempts whose answer was no success.
 const STATUS_CLASS: &str = "status";
 
-/// Hours looked back: a day.
+/// Hours rows_read back: a day.
 const HOURS_SHOWN: i64 = 24;
 
 /// Deliveries in memory looked at for the oldest.
-const LOOK_MAX: i64 = 20_000;
+const ROWS_READ_MAX: i64 = 20_000;
 
 impl Writer {
     pub(super) fn count_failure(&self, webhook: WebhookKey, attempt: &Attempt, now: Timestamp) -> Result<(), rusqlite::Error> {
@@ -114,9 +116,9 @@ impl Embedded {
         self.read(|reader, _| {
             let mut statement = reader.prepare_cached(
                 "SELECT id, pending, retrying, held, succeeded, failed, cancelled, dropped, attempts, attempts_failed,
-                 (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < 9223372036854775807) FROM webhooks w ORDER BY id",
+                 (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1) FROM webhooks w ORDER BY id",
             )?;
-            let rows = statement.query_map([], |row| {
+            let rows = statement.query_map([BLOCKED], |row| {
                 let mut states = [0; 7];
                 for (at, state) in states.iter_mut().enumerate() {
                     *state = row.get(at + 1)?;
@@ -158,13 +160,14 @@ fn waiting(connection: &Connection, key: Option<i64>, now: Timestamp) -> Result<
     let watermark = "SELECT value FROM meta WHERE key = 'watermark'";
     let watermark: i64 = connection.query_row(watermark, [], |row| row.get(0)).optional()?.unwrap_or(0);
     let in_memory = "SELECT e.received FROM deliveries d JOIN events e ON e.seq = d.event
-         WHERE d.d >= ?2 AND d.d < ?2 + ?3 AND d.state = 0 AND d.due IS NULL AND (?1 IS NULL OR d.webhook = ?1) ORDER BY d.d LIMIT 1";
-    let in_memory: Option<i64> =
-        connection.prepare_cached(in_memory)?.query_row(params![key, watermark, LOOK_MAX], |row| row.get(0)).optional()?;
-    let on_disk =
-        "SELECT min(first) FROM (SELECT (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < 9223372036854775807) AS first
+         WHERE d.d >= ?2 AND d.d < ?2 + ?3 AND d.state = :pending AND d.due IS NULL AND (?1 IS NULL OR d.webhook = ?1) ORDER BY d.d LIMIT 1";
+    let in_memory: Option<i64> = connection
+        .prepare_cached(&with_states(in_memory))?
+        .query_row(params![key, watermark, ROWS_READ_MAX], |row| row.get(0))
+        .optional()?;
+    let on_disk = "SELECT min(first) FROM (SELECT (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?2) AS first
          FROM webhooks w WHERE ?1 IS NULL OR w.key = ?1)";
-    let on_disk: Option<i64> = connection.prepare_cached(on_disk)?.query_row([key], |row| row.get(0))?;
+    let on_disk: Option<i64> = connection.prepare_cached(on_disk)?.query_row(params![key, BLOCKED], |row| row.get(0))?;
     let overdue = on_disk.filter(|due| *due <= now.as_millis());
     let open = if open.is_finite() && open > 0.0 { format!("{open:.0}").parse().unwrap_or(0) } else { 0 };
     let oldest = [in_memory, overdue].into_iter().flatten().min().map(Timestamp::from_millis);

@@ -1,5 +1,5 @@
-//! What the writer hands to the dispatcher: freshly appended deliveries in memory, as far as there is room, and the
-//! news that a webhook has work on disk. Bounded: a delivery that finds no room is written as due and read later.
+//! What the writer hands to the dispatcher: freshly appended deliveries in memory, as far as the memory budget
+//! allows, and which webhooks have work on disk. Bounded: a delivery over the budget is written as due and claimed from disk later.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -24,18 +24,19 @@ const FRESH_BYTES_SHARE: usize = 64 << 10;
 /// What a delivery costs beside its event's bytes.
 const LEASE_BYTES: usize = 512;
 
-/// Bytes in memory of what was read back from disk, over all webhooks, from the look until the attempt is recorded. With
-/// events of 1 KiB no bound at all; of those of 1 MiB 128 at once, however many webhooks have a backlog. Each look that
-/// is under way may add one delivery more.
+/// Bytes in memory of what was read back from disk, over all webhooks, from the claim until the attempt is recorded. No
+/// bound in practice for events of 1 KiB; 128 at a time of those of 1 MiB, however many webhooks have a backlog. Each claim
+/// in flight may add one delivery more.
 const READ_BYTES_MAX: usize = 128 << 20;
 
+/// What one webhook has in memory.
 #[derive(Default)]
-struct Room {
+struct MemoryBudget {
     fresh: AtomicUsize,
     /// Counts commits that left work of this webhook due on disk.
-    spilled: AtomicU64,
-    /// `spilled` as it was before the last look that found nothing due: equal means that the disk has none.
-    drained: AtomicU64,
+    spill_seq: AtomicU64,
+    /// `spill_seq` as it was before the last claim that found nothing more due: equal means that nothing waits on disk.
+    drained_seq: AtomicU64,
     /// Whether events have been put together into batches since the start.
     batches: AtomicBool,
     /// Event bytes in memory.
@@ -61,14 +62,14 @@ impl Total {
 
 /// Memory that a delivery takes, given back when dropped.
 pub struct Slot {
-    room: Arc<Room>,
+    budget: Arc<MemoryBudget>,
     total: Arc<Total>,
     bytes: usize,
-    place: Place,
+    tier: Tier,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Tier {
     /// Among those of its webhook that never were on disk.
     Fresh,
     /// No longer waiting: it counts in the sum alone.
@@ -78,27 +79,27 @@ enum Place {
 }
 
 impl Slot {
-    /// Its attempt begins: another may wait in its place, but its bytes stay in memory.
+    /// Its attempt begins: another may wait instead, but its bytes stay in memory.
     pub fn begin(&mut self) {
-        if self.place == Place::Fresh {
+        if self.tier == Tier::Fresh {
             self.leave();
-            self.place = Place::Sent;
+            self.tier = Tier::Sent;
         }
     }
 
     /// Whether it is on disk as well, and may be forgotten here.
     pub fn is_on_disk(&self) -> bool {
-        self.place == Place::Read
+        self.tier == Tier::Read
     }
 
-    /// It is forgotten here and waits on disk again, where nothing overtakes it in memory.
-    pub fn put_back(self) {
-        self.room.spilled.fetch_add(1, Ordering::AcqRel);
+    /// Drops it from memory; it waits on disk, and nothing later overtakes it in memory.
+    pub fn evict(self) {
+        self.budget.spill_seq.fetch_add(1, Ordering::AcqRel);
     }
 
     fn leave(&self) {
-        self.room.fresh.fetch_sub(1, Ordering::AcqRel);
-        self.room.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.fresh.fetch_sub(1, Ordering::AcqRel);
+        self.budget.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
     }
 }
 
@@ -110,11 +111,11 @@ impl std::fmt::Debug for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        if self.place == Place::Fresh {
+        if self.tier == Tier::Fresh {
             self.leave();
         }
         let before = self.total.bytes.fetch_sub(self.bytes, Ordering::AcqRel);
-        if self.place == Place::Read && before >= READ_BYTES_MAX {
+        if self.tier == Tier::Read && before >= READ_BYTES_MAX {
             self.total.freed.notify_waiters();
         }
     }
@@ -122,40 +123,41 @@ impl Drop for Slot {
 
 #[derive(Default)]
 pub(super) struct Handover {
-    rooms: Mutex<HashMap<WebhookKey, Arc<Room>>>,
+    budgets: Mutex<HashMap<WebhookKey, Arc<MemoryBudget>>>,
     /// Of what never was on disk.
     total: Arc<Total>,
     /// Of what was read back from there.
     read: Arc<Total>,
     ready: Mutex<Ready>,
-    news: Notify,
+    changed: Notify,
     /// Ticks with every commit, for those who follow.
     pub(super) commits: watch::Sender<()>,
 }
 
 impl Handover {
-    /// A place for a new delivery, unless older ones of its webhook wait on disk or memory is used up.
+    /// Memory for a new delivery, unless older ones of its webhook wait on disk or memory is used up.
     pub(super) fn reserve(&self, webhook: WebhookKey, event_bytes: usize) -> Option<Slot> {
-        let room = self.room(webhook);
-        let behind = room.spilled.load(Ordering::Acquire) != room.drained.load(Ordering::Acquire);
+        let budget = self.budget(webhook);
+        let behind = budget.spill_seq.load(Ordering::Acquire) != budget.drained_seq.load(Ordering::Acquire);
         let bytes = event_bytes + LEASE_BYTES;
         // Only the writer reserves, so a check before the addition cannot be overtaken by another addition.
         let total = self.total.used();
-        let greedy = total > FRESH_BYTES_MAX / 2 && room.bytes.load(Ordering::Acquire) >= FRESH_BYTES_SHARE;
-        let full = room.fresh.load(Ordering::Acquire) >= FRESH_PER_WEBHOOK_MAX || total + bytes > FRESH_BYTES_MAX || greedy;
+        let over_budget = total > FRESH_BYTES_MAX / 2 && budget.bytes.load(Ordering::Acquire) >= FRESH_BYTES_SHARE;
+        let full =
+            budget.fresh.load(Ordering::Acquire) >= FRESH_PER_WEBHOOK_MAX || total + bytes > FRESH_BYTES_MAX || over_budget;
         if behind || full {
             return None;
         }
-        room.fresh.fetch_add(1, Ordering::AcqRel);
-        room.bytes.fetch_add(bytes, Ordering::AcqRel);
+        budget.fresh.fetch_add(1, Ordering::AcqRel);
+        budget.bytes.fetch_add(bytes, Ordering::AcqRel);
         self.total.add(bytes);
-        Some(Slot { room, total: Arc::clone(&self.total), bytes, place: Place::Fresh })
+        Some(Slot { budget, total: Arc::clone(&self.total), bytes, tier: Tier::Fresh })
     }
 
     /// Waits until something more may be read from disk. Cancel-safe.
-    pub(super) async fn room_to_read(&self) {
+    pub(super) async fn memory_to_read(&self) {
         loop {
-            // Before the look, so that nothing freed in between is missed.
+            // Armed before the check, so that nothing freed in between is missed.
             let freed = self.read.freed.notified();
             if self.may_read() {
                 return;
@@ -168,7 +170,7 @@ impl Handover {
         self.read.used() < READ_BYTES_MAX
     }
 
-    /// Whether so much is taken that webhooks have to share: one with something in memory waits for that.
+    /// Whether webhooks have to share: one that has something in memory waits until that is settled.
     pub(super) fn is_short(&self) -> bool {
         self.read.used() >= READ_BYTES_MAX / 2
     }
@@ -176,35 +178,35 @@ impl Handover {
     /// Memory for a delivery that was read from disk; `None` when there is not enough for it.
     pub(super) fn reserve_read(&self, webhook: WebhookKey, bytes: usize, is_first: bool) -> Option<Slot> {
         let bytes = bytes + LEASE_BYTES;
-        // The one that a look came for is taken in any case; more only as long as there is enough for everybody.
+        // The first one of a claim is taken in any case; more only as long as there is enough for everybody.
         if !is_first && self.read.used() + bytes > READ_BYTES_MAX / 2 {
             return None;
         }
         self.read.add(bytes);
-        Some(Slot { room: self.room(webhook), total: Arc::clone(&self.read), bytes, place: Place::Read })
+        Some(Slot { budget: self.budget(webhook), total: Arc::clone(&self.read), bytes, tier: Tier::Read })
     }
 
     /// Called before the commit that leaves due work on disk, so that no later delivery overtakes it in memory.
     pub(super) fn spill(&self, webhook: WebhookKey) {
-        self.room(webhook).spilled.fetch_add(1, Ordering::AcqRel);
+        self.budget(webhook).spill_seq.fetch_add(1, Ordering::AcqRel);
     }
 
     /// From now on a claim of this webhook has to ask the writer first, see [`super::batches`].
     pub(super) fn batches(&self, webhook: WebhookKey) {
-        self.room(webhook).batches.store(true, Ordering::Release);
+        self.budget(webhook).batches.store(true, Ordering::Release);
     }
 
     pub(super) fn has_batches(&self, webhook: WebhookKey) -> bool {
-        self.room(webhook).batches.load(Ordering::Acquire)
+        self.budget(webhook).batches.load(Ordering::Acquire)
     }
 
-    /// To be read before looking at the disk, and given to [`Handover::drained`] when nothing more was due.
+    /// To be read before the claim reads the disk, and given to [`Handover::drained`] when nothing more was due.
     pub(super) fn spilled(&self, webhook: WebhookKey) -> u64 {
-        self.room(webhook).spilled.load(Ordering::Acquire)
+        self.budget(webhook).spill_seq.load(Ordering::Acquire)
     }
 
     pub(super) fn drained(&self, webhook: WebhookKey, seen: u64) {
-        self.room(webhook).drained.store(seen, Ordering::Release);
+        self.budget(webhook).drained_seq.store(seen, Ordering::Release);
     }
 
     /// After a commit: what it made ready.
@@ -220,23 +222,23 @@ impl Handover {
             ready.due.entry(webhook).and_modify(|first| *first = at.min(*first)).or_insert(at);
         }
         drop(ready);
-        self.news.notify_one();
+        self.changed.notify_one();
     }
 
     /// Cancel-safe: what is taken is taken in the last poll.
     pub(super) async fn ready(&self) -> Ready {
         loop {
-            let news = self.news.notified();
+            let changed = self.changed.notified();
             let ready = std::mem::take(&mut *lock(&self.ready));
             if !ready.fresh.is_empty() || !ready.due.is_empty() || !ready.cancelled.is_empty() {
                 return ready;
             }
-            news.await;
+            changed.await;
         }
     }
 
-    fn room(&self, webhook: WebhookKey) -> Arc<Room> {
-        Arc::clone(lock(&self.rooms).entry(webhook).or_default())
+    fn budget(&self, webhook: WebhookKey) -> Arc<MemoryBudget> {
+        Arc::clone(lock(&self.budgets).entry(webhook).or_default())
     }
 }
 
@@ -288,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_leaves_its_place_and_keeps_its_bytes() {
+    fn an_attempt_frees_its_slot_and_holds_its_bytes() {
         let handover = Handover::default();
         let mut slots: Vec<_> = (0..FRESH_PER_WEBHOOK_MAX).map(|_| handover.reserve(KEY, 10).unwrap()).collect();
         let used = handover.total.used();
@@ -296,15 +298,15 @@ mod tests {
         assert_eq!(handover.total.used(), used);
         assert!(handover.reserve(KEY, 10).is_some());
         drop(slots);
-        assert_eq!((handover.total.used(), handover.room(KEY).fresh.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((handover.total.used(), handover.budget(KEY).fresh.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]
-    fn what_is_put_back_is_not_overtaken() {
+    fn what_is_evicted_is_not_overtaken() {
         let handover = Handover::default();
         let slot = handover.reserve_read(KEY, 10, true).unwrap();
         assert!(handover.reserve(KEY, 10).is_some());
-        slot.put_back();
+        slot.evict();
         assert_eq!(handover.read.used(), 0);
         assert!(handover.reserve(KEY, 10).is_none());
     }
@@ -324,7 +326,7 @@ mod tests {
         let seen = handover.spilled(KEY);
         handover.spill(KEY);
         handover.drained(KEY, seen);
-        assert!(handover.reserve(KEY, 1).is_none(), "spilled again after the look");
+        assert!(handover.reserve(KEY, 1).is_none(), "spilled again after the read");
         handover.drained(KEY, handover.spilled(KEY));
         assert!(handover.reserve(KEY, 1).is_some());
     }

@@ -87,14 +87,14 @@ impl Embedded {
                 .execute(params![number, state.name(), reason, now])?;
             let job = writer.job(number)?;
             if job.as_ref().is_some_and(|job| matches!(job.spec, JobSpec::Erase { .. })) {
-                writer.log.forget();
+                writer.wal.truncate_soon();
             }
             Ok(job)
         })
         .await
     }
 
-    /// One step, and where the next begins. `None` when the job has ended meanwhile: then nothing was done.
+    /// One step, and where the next begins. `None` when the job has ended: then nothing was done.
     pub(in crate::store) async fn advance_job(&self, number: i64, step: JobStep) -> Result<Option<Job>, StoreError> {
         self.write(move |writer| {
             if writer.job(number)?.is_none_or(|job| job.state != JobState::Running) {
@@ -114,14 +114,14 @@ impl Embedded {
                 .prepare_cached("UPDATE jobs SET done = done + ?2, position = ?3, updated = ?4 WHERE j = ?1")?
                 .execute(params![number, done, position, now])?;
             if position.is_none() {
-                // With the last step in one commit: a crash in between would begin it all anew.
+                // With the last step in one commit: a crash in between would start the whole job again.
                 writer.connection.prepare_cached("UPDATE jobs SET state = ?2, ended = ?3 WHERE j = ?1")?.execute(params![
                     number,
                     JobState::Succeeded.name(),
                     now
                 ])?;
                 if !step.erase.is_empty() {
-                    writer.log.forget();
+                    writer.wal.truncate_soon();
                 }
             }
             writer.job(number)
@@ -147,12 +147,12 @@ impl Writer {
 
     /// An ended delivery is due again, with a budget of its own. Answers whether it was one.
     fn requeue(&mut self, delivery: DeliveryId, retransform: bool) -> Result<bool, rusqlite::Error> {
-        let Some((webhook, before)) = self.stands(delivery)? else { return Ok(false) };
+        let Some((webhook, before)) = self.state_of(delivery)? else { return Ok(false) };
         if before.is_open() {
             return Ok(false);
         }
         self.change(delivery.number, webhook, before, Change::Retry)?;
-        self.ask(webhook, delivery.number, Trigger::Replay, retransform)?;
+        self.request_retry(webhook, delivery.number, Trigger::Replay, retransform)?;
         Ok(true)
     }
 }

@@ -1,15 +1,16 @@
-//! Lists, newest first, with cursors that stay right while rows arrive. Every look is bounded: a filter that matches
-//! little answers what it found, and where to go on.
+//! Lists, newest first, with cursors that stay right while rows arrive. Every read is bounded: a filter that
+//! matches little answers what it found, and where to go on.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::{event_record, is_indexed};
 use super::rows::{self, DELIVERY_COLUMNS, EVENT_COLUMNS, Listed};
+use super::states::with_states;
 use crate::model::EventId;
 use crate::store::{Cursor, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, Page};
 
-/// Rows looked at in one call: some 20 ms.
-const LOOK_MAX: usize = 5000;
+/// Rows read in one call: some 20 ms.
+const ROWS_READ_MAX: usize = 5000;
 
 /// Publishers' clocks and the order of commits differ by less; beyond it, older rows cannot be within `since`.
 const DISORDER_MS: i64 = 60_000;
@@ -24,11 +25,11 @@ pub(super) fn events(
         "SELECT {EVENT_COLUMNS}, e.first, e.targets, e.unmatched, e.seq FROM events e WHERE e.seq < ?1 ORDER BY e.seq DESC LIMIT ?2"
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let mut rows = statement.query(params![after.map_or(i64::MAX, |cursor| cursor.0), LOOK_MAX])?;
+    let mut rows = statement.query(params![after.map_or(i64::MAX, |cursor| cursor.0), ROWS_READ_MAX])?;
     let mut page = Page { rows: Vec::new(), next: None };
-    let mut looked = 0;
+    let mut rows_read = 0;
     while let Some(row) = rows.next()? {
-        looked += 1;
+        rows_read += 1;
         let received = row.get::<_, i64>(3)?;
         if filter.since.is_some_and(|since| received < since.as_millis() - DISORDER_MS) {
             return Ok(Page { next: None, ..page });
@@ -51,7 +52,7 @@ pub(super) fn events(
             return Ok(page);
         }
     }
-    if looked < LOOK_MAX {
+    if rows_read < ROWS_READ_MAX {
         page.next = None;
     }
     Ok(page)
@@ -65,8 +66,8 @@ pub(super) fn deliveries(
 ) -> Result<Page<DeliveryRecord>, rusqlite::Error> {
     let mut walk = Walk::new(connection, filter, after)?;
     let mut page = Page { rows: Vec::new(), next: None };
-    while walk.looked < LOOK_MAX {
-        walk.looked += 1;
+    while walk.rows_read < ROWS_READ_MAX {
+        walk.rows_read += 1;
         let record = match walk.next()? {
             Step::End => return Ok(Page { next: None, ..page }),
             Step::Passed(number) => {
@@ -113,8 +114,8 @@ struct Walk<'a> {
     way: Way,
     /// Rows read ahead, newest last.
     ahead: Vec<Listed>,
-    /// Rows looked at, those in search of the next included.
-    looked: usize,
+    /// Rows read, those in search of the next included.
+    rows_read: usize,
 }
 
 enum Way {
@@ -165,27 +166,29 @@ impl<'a> Walk<'a> {
                     let mut statement = connection.prepare_cached("SELECT key, head FROM webhooks WHERE id = ?1")?;
                     let found: Option<(i64, i64)> =
                         statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-                    let Some(found) = found else { return Ok(Self { connection, way: Way::End, ahead: Vec::new(), looked: 0 }) };
+                    let Some(found) = found else {
+                        return Ok(Self { connection, way: Way::End, ahead: Vec::new(), rows_read: 0 });
+                    };
                     Some(found)
                 }
                 None => None,
             };
-            // Literals: a parameter would keep SQLite from using the partial indexes.
+            // Literals: a parameter would prevent SQLite from using the partial indexes.
             let state = filter.state.filter(|state| is_indexed(*state)).map(|state| state as u8);
             match (webhook, state) {
                 (Some((key, _)), Some(state)) => {
-                    let narrow = format!("AND d.webhook = {key} AND d.state = {state} AND d.state IN (1, 2, 4, 5, 6)");
-                    Way::Range { below, above: 0, narrow }
+                    let narrow = &format!("AND d.webhook = {key} AND d.state = {state} AND d.state IN :indexed");
+                    Way::Range { below, above: 0, narrow: with_states(narrow) }
                 }
                 (None, Some(state)) => {
-                    let narrow = format!("AND d.state = {state} AND d.state IN (1, 2, 4, 5, 6)");
-                    Way::Range { below, above: 0, narrow }
+                    let narrow = &format!("AND d.state = {state} AND d.state IN :indexed");
+                    Way::Range { below, above: 0, narrow: with_states(narrow) }
                 }
                 (Some((webhook, head)), None) => chain_from(connection, after, webhook, head)?,
                 (None, None) => Way::Range { below, above: 0, narrow: String::new() },
             }
         };
-        Ok(Self { connection, way, ahead: Vec::new(), looked: 0 })
+        Ok(Self { connection, way, ahead: Vec::new(), rows_read: 0 })
     }
 
     fn next(&mut self) -> Result<Step, rusqlite::Error> {
@@ -201,7 +204,7 @@ impl<'a> Walk<'a> {
                 Ok(found.map_or(Step::Passed(number), |listed| Step::Row(Box::new(listed))))
             }
             Way::Chain { webhook, next } => {
-                let (step, link) = follow(self.connection, *webhook, *next, &mut self.looked)?;
+                let (step, link) = follow(self.connection, *webhook, *next, &mut self.rows_read)?;
                 *next = link;
                 Ok(step)
             }
@@ -255,11 +258,11 @@ fn prev(connection: &Connection, webhook: i64, number: i64) -> Result<Link, rusq
 }
 
 /// One step along a webhook's chain, and where it goes on.
-fn follow(connection: &Connection, webhook: i64, link: Link, looked: &mut usize) -> Result<(Step, Link), rusqlite::Error> {
+fn follow(connection: &Connection, webhook: i64, link: Link, rows_read: &mut usize) -> Result<(Step, Link), rusqlite::Error> {
     let number = match link {
         Link::At(0) => return Ok((Step::End, link)),
         Link::At(number) => number,
-        Link::Below(below) => match greatest_below(connection, webhook, below, looked)? {
+        Link::Below(below) => match greatest_below(connection, webhook, below, rows_read)? {
             Found::At(number) => number,
             Found::NoneDownTo(0) => return Ok((Step::End, Link::At(0))),
             Found::NoneDownTo(number) => return Ok((Step::Passed(number), Link::Below(number))),
@@ -284,17 +287,17 @@ enum Found {
     NoneDownTo(i64),
 }
 
-/// The greatest number of a webhook's deliveries below another, looked for among so many rows as one look may take.
-fn greatest_below(connection: &Connection, webhook: i64, below: i64, looked: &mut usize) -> Result<Found, rusqlite::Error> {
+/// The greatest number of a webhook's deliveries below another, within the rows that one call may read.
+fn greatest_below(connection: &Connection, webhook: i64, below: i64, rows_read: &mut usize) -> Result<Found, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT d, webhook FROM deliveries WHERE d < ?1 ORDER BY d DESC LIMIT ?2")?;
-    let mut rows = statement.query(params![below, LOOK_MAX])?;
+    let mut rows = statement.query(params![below, ROWS_READ_MAX])?;
     let (mut passed, mut last) = (0, 0);
     while let Some(row) = rows.next()? {
         (passed, last) = (passed + 1, row.get(0)?);
-        *looked += 1;
+        *rows_read += 1;
         if row.get::<_, i64>(1)? == webhook {
             return Ok(Found::At(last));
         }
     }
-    Ok(Found::NoneDownTo(if passed < LOOK_MAX { 0 } else { last }))
+    Ok(Found::NoneDownTo(if passed < ROWS_READ_MAX { 0 } else { last }))
 }

@@ -6,65 +6,74 @@ mod audit;
 mod batches;
 mod check;
 mod claim;
+mod clock_step;
 mod command;
 mod erase;
 mod failures;
+mod files;
 mod handover;
-mod histogram;
 mod idempotency;
 mod inbox;
 mod jobs;
-mod laggards;
+mod json;
 mod list;
-mod log;
 mod operate;
 mod ordered;
 mod prune;
 mod read;
+mod recover;
+mod removed;
+mod reserve;
 mod rows;
 mod schema;
 mod secrets;
 mod seen;
 mod settle;
 mod simulated;
-mod standings;
+mod spill;
+mod states;
 mod tail;
 mod tally;
+mod vacuum;
+mod wal;
 mod watch;
+mod webhook_status;
 mod work;
 mod workers;
 mod writer;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{Semaphore, oneshot, watch as tokio_watch};
+use tokio::sync::{Semaphore, watch as tokio_watch};
+use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use self::command::{Call, Command, Prune, Rotation};
+use self::files::{DirectoryLock, FILE_NAME};
 use self::handover::Handover;
 pub use self::handover::Slot;
-pub use self::histogram::Histogram;
 use self::prune::PruneAt;
 use self::settle::EncodedSettle;
 use self::simulated::Simulated;
 pub use self::simulated::{Access, Disk, Served};
 use self::workers::{Workers, blocking};
-use self::writer::{Command, Reply, Writer};
+use self::writer::Writer;
 use super::{
-    Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KeptSecret,
-    KnownWebhook, NewEvent, Page, Ready, Settle, Settled, StandingChange, Stats, StoreCheck, StoreError, StoreOptions, Sweep,
+    Accepted, Backlog, Claimed, Cursor, DeliveryDetail, DeliveryFilter, DeliveryRecord, EventFilter, EventRecord, KnownWebhook,
+    NewEvent, Page, Ready, Settle, Settled, Stats, StatusChange, StoreCheck, StoreError, StoreOptions, StoredSecret, Sweep,
 };
 use crate::clock::Clock;
-use crate::model::{DeliveryId, DeliveryState, EventId, Standing, StorageKeys, Timestamp, WebhookId, WebhookKey};
+use crate::model::{DeliveryId, DeliveryState, EventId, StorageKeys, Timestamp, WebhookId, WebhookKey, WebhookStatus};
 
-/// Readers at work at once: lists, claims and scrapes together; more would only compete for two cores.
+/// Readers that work at a time: lists, claims and scrapes together; more would only compete for two cores.
 const READERS_MAX: usize = 4;
 
-const FILE_NAME: &str = "tenterhook.db";
+/// How often a long sweep reports its progress to the log: a million deliveries take a minute.
+const SWEEP_REPORT: Duration = Duration::from_secs(5);
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -82,7 +91,7 @@ struct Shared {
     reading: Semaphore,
     failed: tokio_watch::Receiver<Option<StoreError>>,
     /// Held for as long as the store is open: one process per data directory.
-    lock: Mutex<Option<File>>,
+    lock: Mutex<Option<DirectoryLock>>,
 }
 
 impl Embedded {
@@ -97,6 +106,10 @@ impl Embedded {
 
     pub(super) async fn check(directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
         let path = directory.join(FILE_NAME);
+        if let Err(reason) = files::check_wal_has_database(&path) {
+            // Not even for reading: SQLite deletes the WAL of an empty database.
+            return Ok(StoreCheck { problems: vec![reason], ..StoreCheck::default() });
+        }
         if !path.exists() {
             let reason = format!("there is no {}: has a server run on this data directory?", path.display());
             return Err(StoreError::Unavailable { reason });
@@ -110,15 +123,19 @@ impl Embedded {
     ) -> Result<Self, StoreError> {
         let directory = options.path;
         let unavailable = |reason: String| StoreError::Unavailable { reason };
-        make_directory(&directory)
+        files::make_directory(&directory)
             .map_err(|e| unavailable(format!("cannot make the data directory {}: {e}", directory.display())))?;
-        let lock = lock_directory(&directory).map_err(unavailable)?;
+        let lock = DirectoryLock::take(&directory).map_err(unavailable)?;
         let path = directory.join(FILE_NAME);
-        keep_private(&path).map_err(|e| unavailable(format!("cannot make {}: {e}", path.display())))?;
+        files::check_wal_has_database(&path).map_err(unavailable)?;
+        files::warn_of_missing_wal(&path);
+        files::keep_private(&path).map_err(|e| unavailable(format!("cannot make {}: {e}", path.display())))?;
         let failed_to_open = |e: rusqlite::Error| unavailable(format!("cannot open {}: {e}", path.display()));
         let writer_connection = schema::open_writer(&path).map_err(failed_to_open)?;
         let checkpointer = schema::open_checkpointer(&path).map_err(failed_to_open)?;
         let readers = (0..READERS_MAX).map(|_| schema::open_reader(&path)).collect::<Result<_, _>>().map_err(failed_to_open)?;
+        files::mark_open(&path);
+        files::sync_directory(&directory);
 
         let handover = Arc::new(Handover::default());
         let settled = Arc::new(watch::Watch::default());
@@ -149,6 +166,11 @@ impl Embedded {
         })
     }
 
+    /// The database's file.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.shared.path
+    }
+
     /// Resolves when the store can no longer be used.
     pub async fn failed(&self) -> StoreError {
         let mut failed = self.shared.failed.clone();
@@ -159,9 +181,9 @@ impl Embedded {
         }
     }
 
-    async fn command<T>(&self, make: impl FnOnce(Reply<T>) -> Command) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        self.shared.workers.send(make(reply)).await.map_err(|_| self.why_gone())?;
+    async fn call<I, O>(&self, command: impl FnOnce(Call<I, O>) -> Command, input: I) -> Result<O, StoreError> {
+        let (call, answer) = Call::new(input);
+        self.shared.workers.send(command(call)).await.map_err(|_| self.why_gone())?;
         answer.await.map_err(|_| self.why_gone())?
     }
 
@@ -170,10 +192,10 @@ impl Embedded {
         self.shared.failed.borrow().clone().unwrap_or_else(closed)
     }
 
-    /// Runs `look` on a reader, off the runtime.
+    /// Runs `query` on a reader, off the runtime.
     async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Connection, &Shared) -> Result<T, rusqlite::Error> + Send + 'static,
+        query: impl FnOnce(&Connection, &Shared) -> Result<T, rusqlite::Error> + Send + 'static,
     ) -> Result<T, StoreError> {
         let _permit = self.shared.reading.acquire().await.map_err(|_| self.why_gone())?;
         let shared = Arc::clone(&self.shared);
@@ -182,18 +204,18 @@ impl Embedded {
             let reader = lock().pop();
             let reader = match reader {
                 Some(reader) => reader,
-                // A look that panicked took its reader along.
+                // A query that panicked took its reader along.
                 None => schema::open_reader(&shared.path).map_err(|e| writer::explain(&e, &shared.path))?,
             };
-            let result = look(&reader, &shared).map_err(|e| writer::explain(&e, &shared.path));
+            let result = query(&reader, &shared).map_err(|e| writer::explain(&e, &shared.path));
             lock().push(reader);
             result
         };
-        self.shared.workers.look(work).await
+        self.shared.workers.read(work).await
     }
 
     pub(super) async fn intern(&self, ids: Vec<WebhookId>) -> Result<Vec<WebhookKey>, StoreError> {
-        self.command(|reply| Command::Intern { ids, reply }).await
+        self.call(Command::Intern, ids).await
     }
 
     pub(super) async fn known_webhooks(&self) -> Result<Vec<KnownWebhook>, StoreError> {
@@ -201,7 +223,7 @@ impl Embedded {
     }
 
     pub(super) async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Accepted>, StoreError> {
-        self.command(|reply| Command::Append { events, reply }).await
+        self.call(Command::Append, events).await
     }
 
     pub(super) async fn ready(&self) -> Ready {
@@ -211,15 +233,15 @@ impl Embedded {
     pub(super) async fn claim(&self, webhook: WebhookKey, limit: usize, leased: Vec<i64>) -> Result<Claimed, StoreError> {
         loop {
             if leased.is_empty() {
-                self.shared.handover.room_to_read().await;
+                self.shared.handover.memory_to_read().await;
             } else if self.shared.handover.is_short() {
-                // It has something to go on with, and comes again when that is over; others have nothing.
+                // It has something to attempt and claims again after that; others have nothing.
                 return Ok(Claimed { leases: Vec::new(), more: true, is_short: true, next_due: None });
             }
             let now = self.shared.clock.now();
             if self.shared.handover.has_batches(webhook) {
-                // What is due at this moment takes nothing more, so that it is claimed whole.
-                self.command(|reply| Command::Seal { webhook, now, reply }).await?;
+                // Batches that are due now take no more events, so that they are claimed whole.
+                self.call(Command::CloseDueBatch, (webhook, now)).await?;
             }
             let leased = leased.clone();
             let claimed = self.read(move |reader, shared| {
@@ -242,7 +264,7 @@ impl Embedded {
     pub(super) async fn settle(&self, settle: Arc<Settle>) -> Result<Settled, StoreError> {
         // Encoded here, on the caller's thread: the writer has the least time of all.
         let settle = EncodedSettle::new(settle);
-        self.command(|reply| Command::Settle { settle: Box::new(settle), reply }).await
+        self.call(Command::Settle, Box::new(settle)).await
     }
 
     pub(super) async fn sweep_while(
@@ -251,28 +273,43 @@ impl Embedded {
         sweep: Sweep,
         go_on: impl Fn() -> bool,
     ) -> Result<u64, StoreError> {
-        let mut total = 0;
+        let (mut total, mut report_at) = (0, Instant::now() + SWEEP_REPORT);
         loop {
             if !go_on() {
                 return Ok(total);
             }
-            match self.command(|reply| Command::Sweep { webhook, sweep, reply }).await? {
+            match self.call(Command::Sweep, (webhook, sweep)).await? {
                 0 => return Ok(total),
                 swept => total += swept,
+            }
+            if Instant::now() >= report_at {
+                report_at += SWEEP_REPORT;
+                let left = self.read(move |reader, _| read::open_deliveries(reader, webhook)).await?;
+                tracing::info!(
+                    webhook = left.webhook,
+                    ?sweep,
+                    done = total,
+                    waiting = left.waiting,
+                    held = left.held,
+                    "sweep in progress"
+                );
             }
         }
     }
 
     pub(super) async fn retry(&self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, StoreError> {
-        self.command(|reply| Command::Retry { delivery, retransform, reply }).await
+        self.call(Command::Retry, (delivery, retransform)).await
     }
 
     pub(super) async fn cancel(&self, delivery: DeliveryId) -> Result<Option<DeliveryState>, StoreError> {
-        self.command(|reply| Command::Cancel { delivery, reply }).await
+        self.call(Command::Cancel, delivery).await
     }
 
-    pub(super) async fn secrets(&self, webhooks: Vec<(WebhookKey, fn() -> String)>) -> Result<Vec<Vec<KeptSecret>>, StoreError> {
-        self.command(|reply| Command::Secrets { webhooks, reply }).await
+    pub(super) async fn secrets(
+        &self,
+        webhooks: Vec<(WebhookKey, fn() -> String)>,
+    ) -> Result<Vec<Vec<StoredSecret>>, StoreError> {
+        self.call(Command::Secrets, webhooks).await
     }
 
     pub(super) async fn rotate_secret(
@@ -280,20 +317,20 @@ impl Embedded {
         webhook: WebhookKey,
         text: Zeroizing<String>,
         overlap: Duration,
-    ) -> Result<Vec<KeptSecret>, StoreError> {
-        self.command(|reply| Command::RotateSecret { webhook, text, overlap, reply }).await
+    ) -> Result<Vec<StoredSecret>, StoreError> {
+        self.call(Command::RotateSecret, Rotation { webhook, text, overlap }).await
     }
 
     pub(super) async fn rekey(&self, keys: StorageKeys) -> Result<u64, StoreError> {
-        self.command(|reply| Command::Rekey { keys, reply }).await
+        self.call(Command::Rekey, keys).await
     }
 
-    pub(super) async fn standings(&self) -> Result<HashMap<WebhookKey, Standing>, StoreError> {
-        self.read(|reader, shared| standings::standings(reader, shared.clock.now())).await
+    pub(super) async fn webhook_statuses(&self) -> Result<HashMap<WebhookKey, WebhookStatus>, StoreError> {
+        self.read(|reader, shared| webhook_status::webhook_statuses(reader, shared.clock.now())).await
     }
 
-    pub(super) async fn stand(&self, changes: Vec<(WebhookKey, StandingChange)>) -> Result<(), StoreError> {
-        self.command(|reply| Command::Stand { changes, reply }).await
+    pub(super) async fn save_status(&self, changes: Vec<(WebhookKey, StatusChange)>) -> Result<(), StoreError> {
+        self.call(Command::SaveStatus, changes).await
     }
 
     pub(super) async fn event(&self, id: EventId) -> Result<Option<EventRecord>, StoreError> {
@@ -334,7 +371,7 @@ impl Embedded {
         let mut removed = 0;
         let mut at = PruneAt::Events(0);
         loop {
-            let step = self.command(|reply| Command::Prune { at, events_before, failed_before, reply }).await?;
+            let step = self.call(Command::Prune, Prune { at, events_before, failed_before }).await?;
             removed += step.removed;
             match step.next {
                 Some(next) => at = next,
@@ -344,7 +381,7 @@ impl Embedded {
     }
 
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
-        self.command(|reply| Command::Probe { reply }).await
+        self.call(Command::Probe, ()).await
     }
 
     pub(super) async fn crash(&self) {
@@ -356,65 +393,10 @@ impl Embedded {
 
     pub(super) async fn close(&self) {
         // The error means that the writer has ended already, which is what we want.
-        let _ = self.command(|reply| Command::Close { reply }).await;
+        let _ = self.call(Command::Close, ()).await;
         if self.shared.workers.join().await {
-            // Nothing is written any more: another may open it, although somebody still reads here.
+            // Nothing is written any more: another process may open it, although reads may still run here.
             self.shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
-    }
-}
-
-fn make_directory(path: &std::path::Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    // Events and secrets are nobody else's business.
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
-}
-
-/// The file for its owner alone, whatever the umask: SQLite gives what it makes beside it the same mode. Mends what an
-/// older version, or a copy, has left open.
-#[cfg(unix)]
-fn keep_private(path: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-    File::options().create(true).truncate(false).append(true).mode(0o600).open(path)?;
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(suffix);
-        let name = std::path::Path::new(&name);
-        let Ok(found) = name.metadata() else { continue };
-        let mode = found.permissions().mode();
-        if mode & 0o077 != 0
-            && let Err(error) = std::fs::set_permissions(name, std::fs::Permissions::from_mode(mode & !0o077))
-        {
-            tracing::warn!(file = %name.display(), %error, "others may read the store, and that cannot be changed: make it the server's own");
-        }
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn keep_private(_: &std::path::Path) -> std::io::Result<()> {
-    Ok(())
-}
-
-fn lock_directory(directory: &std::path::Path) -> Result<File, String> {
-    let path = directory.join("lock");
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path).map_err(|e| format!("cannot open {}: {e}", path.display()))?;
-    // Whoever may open it may hold it. Whether it can be changed says the store's own file.
-    #[cfg(unix)]
-    let _ = file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(format!(
-            "another tenterhook is running on the data directory {}: stop it, or set another `[storage] path`",
-            directory.display()
-        )),
-        Err(std::fs::TryLockError::Error(e)) => Err(format!("cannot lock {}: {e}", path.display())),
     }
 }

@@ -1,9 +1,10 @@
-//! What operators and reloads do: webhook numbers, sweeps over waiting deliveries, retry and cancel by hand.
+//! What operators and reloads do: webhook numbers, sweeps over waiting deliveries, manual retry and cancel.
 
 use rusqlite::{OptionalExtension, params};
 
-use super::ordered::PARKED;
+use super::ordered::BLOCKED;
 use super::rows;
+use super::states::with_states;
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
 use crate::model::{DeliveryId, DeliveryState, Timestamp, Trigger, WebhookId, WebhookKey};
@@ -32,10 +33,9 @@ impl Writer {
         }
         let now = self.clock.now();
         let waiting = "SELECT d, state, count FROM deliveries WHERE webhook = ?1 AND due IS NOT NULL LIMIT ?2";
-        let held =
-            "SELECT d, state, count FROM deliveries WHERE webhook = ?1 AND state = 2 AND state IN (1, 2, 4, 5, 6) LIMIT ?2";
+        let held = "SELECT d, state, count FROM deliveries WHERE webhook = ?1 AND state = :held AND state IN :indexed LIMIT ?2";
         let mut rows = match sweep {
-            Sweep::Hold => self.sweepable(waiting, webhook)?,
+            Sweep::Hold | Sweep::HoldRemoved => self.sweepable(waiting, webhook)?,
             Sweep::Release => self.sweepable(held, webhook)?,
             Sweep::Cancel => self.sweepable(waiting, webhook)?,
             Sweep::Unblock => Vec::new(),
@@ -45,7 +45,8 @@ impl Writer {
         }
         for (number, before, count) in &rows {
             let change = match sweep {
-                Sweep::Hold => Change::Hold,
+                Sweep::Hold => Change::Hold { reason: "the webhook is disabled" },
+                Sweep::HoldRemoved => Change::Hold { reason: super::removed::REASON },
                 Sweep::Release => Change::Release { tried: *count > 0 },
                 Sweep::Cancel | Sweep::Unblock => Change::Cancel { reason: "the webhook was removed" },
             };
@@ -58,46 +59,46 @@ impl Writer {
     }
 
     fn sweepable(&self, sql: &str, webhook: WebhookKey) -> Result<Vec<(i64, DeliveryState, u32)>, rusqlite::Error> {
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut statement = self.connection.prepare_cached(&with_states(sql))?;
         let rows = statement
             .query_map(params![webhook.0, SWEEP_MAX], |row| Ok((row.get(0)?, super::rows::state(row, 1)?, row.get(2)?)))?;
         rows.collect()
     }
 
     pub(super) fn retry(&mut self, delivery: DeliveryId, retransform: bool) -> Result<Option<DeliveryState>, rusqlite::Error> {
-        let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
+        let Some((webhook, before)) = self.state_of(delivery)? else { return Ok(None) };
         let state = self.change(delivery.number, webhook, before, Change::Retry)?;
-        self.ask(webhook, delivery.number, Trigger::Manual, retransform)?;
+        self.request_retry(webhook, delivery.number, Trigger::Manual, retransform)?;
         Ok(Some(state))
     }
 
-    /// Another attempt now, whatever is under way: what waits in memory was leased as it was before, and what is being
-    /// attempted is looked for when that is over. A replay has a budget of its own.
-    pub(super) fn ask(
+    /// Another attempt now, even if one is in flight: the lease that waits in memory is revoked, and an attempt in flight finds
+    /// the request when it is settled. A replay has a budget of its own.
+    pub(super) fn request_retry(
         &mut self,
         webhook: WebhookKey,
         number: i64,
         trigger: Trigger,
         retransform: bool,
     ) -> Result<(), rusqlite::Error> {
-        let kept = i64::from(trigger != Trigger::Replay);
+        let spent_factor = i64::from(trigger != Trigger::Replay);
         self.connection
             .prepare_cached(
                 "UPDATE deliveries SET trigger = (trigger / 16 + 1) * 16 + ?2, spent = spent * ?4,
                  request = CASE WHEN ?3 THEN NULL ELSE request END WHERE d = ?1",
             )?
-            .execute(params![number, rows::packed(trigger, retransform), retransform, kept])?;
+            .execute(params![number, rows::packed(trigger, retransform), retransform, spent_factor])?;
         self.make_due(webhook, self.clock.now());
         self.effects.cancelled.push((webhook, number));
         Ok(())
     }
 
     pub(super) fn cancel(&mut self, delivery: DeliveryId) -> Result<Option<DeliveryState>, rusqlite::Error> {
-        let Some((webhook, before)) = self.stands(delivery)? else { return Ok(None) };
+        let Some((webhook, before)) = self.state_of(delivery)? else { return Ok(None) };
         let change = if before == DeliveryState::Failed && self.blocks(webhook, delivery.number)? {
-            Change::Waive { reason: "cancelled by hand, so that its key goes on" }
+            Change::Waive { reason: "cancelled manually, so that its key goes on" }
         } else {
-            Change::Cancel { reason: "cancelled by hand" }
+            Change::Cancel { reason: "cancelled manually" }
         };
         let state = self.change(delivery.number, webhook, before, change)?;
         if state != before {
@@ -106,7 +107,7 @@ impl Writer {
         Ok(Some(state))
     }
 
-    pub(super) fn stands(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
+    pub(super) fn state_of(&self, delivery: DeliveryId) -> Result<Option<(WebhookKey, DeliveryState)>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT d.webhook, d.state FROM deliveries d JOIN events e ON e.seq = d.event WHERE d.d = ?1 AND e.received = ?2",
         )?;
@@ -128,19 +129,19 @@ impl Writer {
         let now = self.clock.now();
         let Some(Next { state, due, reason }) = lifecycle::next(before, change, now) else { return Ok(before) };
         let mut due = due.map(Timestamp::as_millis);
-        if matches!(change, Change::Release { .. }) && self.is_behind(webhook, number)? {
-            due = Some(PARKED);
+        if matches!(change, Change::Release { .. }) && self.is_blocked(webhook, number)? {
+            due = Some(BLOCKED);
         }
-        self.seal_changed(webhook, number);
+        self.close_changed_batch(webhook, number);
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached("UPDATE deliveries SET state = ?2, due = ?3, settled = ?4, reason = ?5 WHERE d = ?1")?
             .execute(params![number, state as u8, due, settled, reason])?;
-        // From here on its row tells a restart all there is to know: the watermark need not wait for it.
+        // From here on a restart finds all of it in its row: the watermark need not wait for it.
         self.effects.settled.push(number);
         self.tally.moved(&self.connection, webhook, Some(before), state, now)?;
         if !state.is_open() {
-            self.leave_line(webhook, number, state)?;
+            self.release_next(webhook, number, state)?;
         }
         Ok(state)
     }

@@ -3,17 +3,21 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::rows::timestamp;
+use super::states::with_states;
 use super::tally::HOUR_MS;
 use super::writer::Writer;
 use crate::model::{DeliveryState, Timestamp, WebhookKey};
 
-/// Events looked at in one commit: with ten deliveries each still some 10 ms.
+/// Events read in one commit: with ten deliveries each still some 10 ms.
 const EVENTS_MAX: usize = 200;
 
-/// Hourly counts are kept for a month.
-const HOURS_KEPT: i64 = 31 * 24;
+/// Bytes of the events removed in one commit: overwriting them takes as much of the WAL. Less on a small disk.
+const BYTES_MAX: u64 = 4 << 20;
 
-/// Rows of other kinds removed in one commit, and webhooks looked at: some 10 ms.
+/// Hourly counts are stored for a month.
+const HOURS_STORED: i64 = 31 * 24;
+
+/// Rows of other kinds removed in one commit, and webhooks read: some 10 ms.
 const ROWS_MAX: usize = 2000;
 
 /// Where a round of retention goes on.
@@ -42,7 +46,7 @@ struct Seen {
 }
 
 impl Writer {
-    /// One step of a round: events first, then what is kept beside them.
+    /// One step of a round: events first, then what is stored beside them.
     pub(super) fn prune(
         &mut self,
         at: PruneAt,
@@ -59,18 +63,17 @@ impl Writer {
         }
     }
 
-    /// Looks at the oldest events after number `after`. What is still open stays, and what failed stays until
-    /// `failed_before`.
+    /// Reads the oldest events after number `after`. Open deliveries stay, failed ones stay until `failed_before`.
     fn prune_events(
         &mut self,
         after: i64,
         events_before: Timestamp,
         failed_before: Timestamp,
     ) -> Result<PruneStep, rusqlite::Error> {
-        let seen = self.next_events(after)?;
+        let (seen, is_cut) = self.next_events(after)?;
         let is_old = |event: &Seen| event.received < events_before;
         if seen.iter().any(is_old) {
-            self.keep_numbers()?;
+            self.save_counters()?;
         }
         let mut removed = 0;
         for event in seen.iter().filter(|event| is_old(event)) {
@@ -82,39 +85,47 @@ impl Writer {
         // Young ones alone end the round, since those after them are younger still; ones from the future, of a clock that
         // ran ahead, say nothing of those after them.
         let now = self.clock.now();
-        let may_be_more = seen.len() == EVENTS_MAX && seen.iter().any(|event| is_old(event) || event.received > now);
+        let may_be_more = is_cut && seen.iter().any(|event| is_old(event) || event.received > now);
         let last = seen.last().filter(|_| may_be_more).map(|event| PruneAt::Events(event.seq));
         Ok(PruneStep { removed, next: Some(last.unwrap_or(PruneAt::Hours(0))) })
     }
 
     /// Numbers never come back, also when the newest rows go.
-    pub(super) fn keep_numbers(&self) -> Result<(), rusqlite::Error> {
-        self.keep_meta("events", self.counters.event)?;
-        self.keep_meta("deliveries", self.counters.delivery)?;
-        self.keep_meta("attempts", self.counters.attempt)?;
-        self.keep_meta("requests", self.counters.request)
+    pub(super) fn save_counters(&self) -> Result<(), rusqlite::Error> {
+        self.save_meta("events", self.counters.event)?;
+        self.save_meta("deliveries", self.counters.delivery)?;
+        self.save_meta("attempts", self.counters.attempt)?;
+        self.save_meta("requests", self.counters.request)
     }
 
-    fn next_events(&self, after: i64) -> Result<Vec<Seen>, rusqlite::Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT seq, first, targets, received FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
-        let rows = statement.query_map(params![after, EVENTS_MAX], |row| {
-            Ok(Seen { seq: row.get(0)?, first: row.get(1)?, targets: row.get(2)?, received: timestamp(row, 3)? })
-        })?;
-        rows.collect()
+    /// The next events in their order, and whether one of the limits ended the list.
+    fn next_events(&self, after: i64) -> Result<(Vec<Seen>, bool), rusqlite::Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT seq, first, targets, received, length(data) FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+        )?;
+        let mut rows = statement.query(params![after, EVENTS_MAX])?;
+        let (mut seen, mut bytes) = (Vec::new(), 0);
+        let bytes_max = BYTES_MAX.min(self.reserve.bytes() / 4);
+        while let Some(row) = rows.next()? {
+            seen.push(Seen { seq: row.get(0)?, first: row.get(1)?, targets: row.get(2)?, received: timestamp(row, 3)? });
+            bytes += row.get::<_, u64>(4)?;
+            if bytes > bytes_max {
+                return Ok((seen, true));
+            }
+        }
+        let is_cut = seen.len() == EVENTS_MAX;
+        Ok((seen, is_cut))
     }
 
     fn is_spent(&self, event: &Seen, failed_before: Timestamp) -> Result<bool, rusqlite::Error> {
-        let mut statement = self.connection.prepare_cached(
+        let mut statement = self.connection.prepare_cached(&with_states(
             "SELECT NOT EXISTS(SELECT 1 FROM deliveries WHERE d >= ?1 AND d < ?2
-             AND (state <= ?3 OR (state = ?4 AND settled >= ?5)))
+             AND (state IN :open OR (state = :failed AND settled >= ?3)))
              AND NOT EXISTS(SELECT 1 FROM members m JOIN deliveries d ON d.d = m.d WHERE m.m >= ?1 AND m.m < ?2
-             AND (d.state <= ?3 OR (d.state = ?4 AND d.settled >= ?5)))",
-        )?;
-        let (held, failed) = (DeliveryState::Held as u8, DeliveryState::Failed as u8);
+             AND (d.state IN :open OR (d.state = :failed AND d.settled >= ?3)))",
+        ))?;
         let end = event.first + event.targets;
-        statement.query_row(params![event.first, end, held, failed, failed_before.as_millis()], |row| row.get(0))
+        statement.query_row(params![event.first, end, failed_before.as_millis()], |row| row.get(0))
     }
 
     fn remove(&mut self, event: &Seen) -> Result<(), rusqlite::Error> {
@@ -122,14 +133,14 @@ impl Writer {
         for delivery in self.own_deliveries(event)? {
             self.remove_attempts(delivery)?;
             self.connection.prepare_cached("DELETE FROM deliveries WHERE d = ?1")?.execute([delivery])?;
-            // What it kept from going, a dead letter too, goes on.
+            // Deliveries that it blocked, as a dead letter too, go on.
             let line = self
                 .connection
                 .prepare_cached("SELECT webhook FROM ordered WHERE d = ?1")?
                 .query_row([delivery], |row| row.get(0).map(WebhookKey))
                 .optional()?;
             if let Some(webhook) = line {
-                self.leave_line(webhook, delivery, DeliveryState::Cancelled)?;
+                self.release_next(webhook, delivery, DeliveryState::Cancelled)?;
             }
             self.connection.prepare_cached("DELETE FROM ordered WHERE d = ?1")?.execute([delivery])?;
         }
@@ -181,15 +192,15 @@ impl Writer {
             )?
             .execute([ROWS_MAX])?;
         if removed > 0 {
-            self.keep_numbers()?;
+            self.save_counters()?;
         }
         Ok(removed == ROWS_MAX)
     }
 
-    /// Of the webhooks after number `after`: each one's stand together in their order, so that its old ones are found
-    /// without a look at the others. Answers the last webhook that is done, if there may be more.
+    /// Of the webhooks after number `after`. Each webhook's rows are neighbours in the index, so its old ones are found without
+    /// reading the others. Answers the last webhook that is done, if there may be more.
     fn prune_hours(&self, after: i64) -> Result<Option<i64>, rusqlite::Error> {
-        let oldest = self.clock.now().as_millis() / HOUR_MS - HOURS_KEPT;
+        let oldest = self.clock.now().as_millis() / HOUR_MS - HOURS_STORED;
         let mut webhooks = self.connection.prepare_cached("SELECT key FROM webhooks WHERE key > ?1 ORDER BY key LIMIT ?2")?;
         let keys = webhooks.query_map(params![after, ROWS_MAX], |row| row.get(0))?.collect::<Result<Vec<i64>, _>>()?;
         let mut delete = self.connection.prepare_cached(

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::histogram::Histogram;
-use super::ordered::PARKED;
+use super::ordered::BLOCKED;
 use super::rows::{self, DELIVERY_COLUMNS, EVENT_COLUMNS};
 use super::tally::HOUR_MS;
 use crate::model::{DeliveryId, DeliveryState, EventId, Timestamp, WebhookId, WebhookKey};
+use crate::store::Histogram;
 use crate::store::{Backlog, DeliveryDetail, EventRecord, HourStats, KnownWebhook, Stats};
 
 /// Buckets of the statistics: a day.
@@ -14,14 +14,33 @@ const HOURS_SHOWN: i64 = 24;
 
 pub(super) fn known_webhooks(connection: &Connection) -> Result<Vec<KnownWebhook>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT w.id, w.key, w.pending + w.retrying, w.held, EXISTS(SELECT 1 FROM ordered o WHERE o.webhook = w.key AND o.blocks)
-         FROM webhooks w",
+        "SELECT w.id, w.key, w.pending + w.retrying, w.held, EXISTS(SELECT 1 FROM ordered o WHERE o.webhook = w.key AND o.blocks),
+         w.removed FROM webhooks w",
     )?;
     let rows = statement.query_map([], |row| {
         let id = WebhookId::parse(row.get_ref(0)?.as_str()?).map_err(|e| rows::invalid(0, e))?;
-        Ok(KnownWebhook { id, key: WebhookKey(row.get(1)?), waiting: row.get(2)?, held: row.get(3)?, blocks: row.get(4)? })
+        Ok(KnownWebhook {
+            id,
+            key: WebhookKey(row.get(1)?),
+            waiting: row.get(2)?,
+            held: row.get(3)?,
+            blocks: row.get(4)?,
+            removed_since: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_millis),
+        })
     })?;
     rows.collect()
+}
+
+/// What is left of a sweep.
+pub(super) struct OpenDeliveries {
+    pub(super) webhook: String,
+    pub(super) waiting: u64,
+    pub(super) held: u64,
+}
+
+pub(super) fn open_deliveries(connection: &Connection, webhook: WebhookKey) -> Result<OpenDeliveries, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT id, pending + retrying, held FROM webhooks WHERE key = ?1")?;
+    statement.query_row([webhook.0], |row| Ok(OpenDeliveries { webhook: row.get(0)?, waiting: row.get(1)?, held: row.get(2)? }))
 }
 
 pub(super) fn event(connection: &Connection, id: &EventId) -> Result<Option<EventRecord>, rusqlite::Error> {
@@ -111,7 +130,7 @@ pub(super) fn stats(connection: &Connection, webhook: Option<&WebhookId>, now: T
             "SELECT min((SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?2)) FROM webhooks w WHERE ?1 IS NULL"
         }
     };
-    let next_due: Option<i64> = connection.prepare_cached(next_due)?.query_row(params![key, PARKED], |row| row.get(0))?;
+    let next_due: Option<i64> = connection.prepare_cached(next_due)?.query_row(params![key, BLOCKED], |row| row.get(0))?;
     stats.next_due = next_due.map(Timestamp::from_millis);
     Ok(stats)
 }
@@ -150,7 +169,7 @@ pub(super) fn backlog(connection: &Connection) -> Result<Backlog, rusqlite::Erro
         "SELECT total(pending + retrying + held), min((SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1))
          FROM webhooks w",
     )?;
-    statement.query_row([PARKED], |row| {
+    statement.query_row([BLOCKED], |row| {
         let oldest: Option<i64> = row.get(1)?;
         Ok(Backlog { open: whole(row.get(0)?), oldest_due: oldest.map(Timestamp::from_millis) })
     })

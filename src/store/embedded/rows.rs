@@ -6,13 +6,13 @@ use bytes::Bytes;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::ordered::PARKED;
-use super::settle::{Detail, ENVELOPE, MadeHead};
+use super::ordered::BLOCKED;
+use super::settle::{Detail, ENVELOPE, RequestHead};
 use crate::model::{
     Attempt, AttemptId, AttemptOutcome, DeliveryId, DeliveryState, Event, EventId, EventType, ReceivedResponse, Timestamp,
     Trigger, WebhookId,
 };
-use crate::store::{AttemptRecord, DeliveryRecord, MadeRequest};
+use crate::store::{AttemptRecord, DeliveryRecord, TransformedRequest};
 
 /// The columns that [`event`] reads, in its order.
 pub(super) const EVENT_COLUMNS: &str = "e.id, e.type, e.timestamp, e.received, e.tenant, e.metadata, e.data";
@@ -21,35 +21,35 @@ pub(super) const EVENT_COLUMNS: &str = "e.id, e.type, e.timestamp, e.received, e
 pub(super) const DELIVERY_COLUMNS: &str =
     "d.d, e.received, e.id, e.type, e.tenant, w.id, d.state, d.reason, d.count, d.due, d.prev, d.event";
 
-/// A delivery's `trigger` column: what triggers the next attempt, whether that is made anew, and how often somebody asked
-/// for one since an attempt was last recorded.
+/// A delivery's `trigger` column: what triggers the next attempt, whether its payload is built again, and how many retries
+/// were requested since an attempt was last recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct RetryRequest {
     pub(super) trigger: Trigger,
-    pub(super) anew: bool,
-    pub(super) times: u32,
+    pub(super) retransform: bool,
+    pub(super) count: u32,
 }
 
-const ANEW: u32 = 8;
-/// What [`Asked::times`] counts in.
-const TIMES: u32 = 16;
+const RETRANSFORM: u32 = 8;
+/// What [`RetryRequest::times`] counts in.
+const COUNT_UNIT: u32 = 16;
 
 /// The last four bits of the column.
-pub(super) fn packed(trigger: Trigger, anew: bool) -> u32 {
-    trigger as u32 + if anew { ANEW } else { 0 }
+pub(super) fn packed(trigger: Trigger, retransform: bool) -> u32 {
+    trigger as u32 + if retransform { RETRANSFORM } else { 0 }
 }
 
-impl Asked {
+impl RetryRequest {
     pub(super) fn read(row: &Row<'_>, column: usize) -> Result<Self, rusqlite::Error> {
         let number: u32 = row.get(column)?;
-        let kind = u8::try_from(number % ANEW).ok().and_then(Trigger::from_number);
+        let kind = u8::try_from(number % RETRANSFORM).ok().and_then(Trigger::from_number);
         let trigger = kind.ok_or_else(|| invalid(column, "not a trigger"))?;
-        Ok(Self { trigger, anew: number % TIMES >= ANEW, times: number / TIMES })
+        Ok(Self { trigger, retransform: number % COUNT_UNIT >= RETRANSFORM, count: number / COUNT_UNIT })
     }
 
-    /// As it stands in the column.
+    /// The column's number.
     pub(super) fn number(self) -> u32 {
-        self.times * TIMES + packed(self.trigger, self.anew)
+        self.count * COUNT_UNIT + packed(self.trigger, self.retransform)
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
         created_at,
         next_attempt_at: match state {
             // Nobody knows when the one before it ends.
-            DeliveryState::Pending | DeliveryState::Retrying if due == Some(PARKED) => None,
+            DeliveryState::Pending | DeliveryState::Retrying if due == Some(BLOCKED) => None,
             DeliveryState::Pending | DeliveryState::Retrying => Some(due.map_or(created_at, Timestamp::from_millis)),
             _ => None,
         },
@@ -117,13 +117,13 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<Listed, rusqlite::Error> {
     Ok(Listed { record, prev: row.get(10)?, event: row.get(11)? })
 }
 
-pub(super) fn made_request(connection: &Connection, request: i64) -> Result<Option<MadeRequest>, rusqlite::Error> {
+pub(super) fn transformed_request(connection: &Connection, request: i64) -> Result<Option<TransformedRequest>, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT head, body FROM requests WHERE r = ?1")?;
     statement
         .query_row([request], |row| {
-            let head: MadeHead = serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|e| invalid(0, e))?;
+            let head: RequestHead = serde_json::from_str(row.get_ref(0)?.as_str()?).map_err(|e| invalid(0, e))?;
             let body = Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?);
-            Ok(MadeRequest { method: head.method, url: head.url, headers: head.headers, body })
+            Ok(TransformedRequest { method: head.method, url: head.url, headers: head.headers, body })
         })
         .optional()
 }
@@ -141,7 +141,7 @@ pub(super) fn attempts(connection: &Connection, last: i64, envelope: &Bytes) -> 
         let mut record = record;
         record.request_body = match request {
             Some(ENVELOPE) | None => envelope.clone(),
-            Some(request) => made_request(connection, request)?.map(|made| made.body).unwrap_or_default(),
+            Some(request) => transformed_request(connection, request)?.map(|made| made.body).unwrap_or_default(),
         };
         attempts.push(record);
         // A chain only goes back; anything else would be a damaged file that we must not follow for ever.

@@ -12,6 +12,9 @@ use rusqlite::{Connection, OpenFlags};
 /// Stored in `user_version`; a file of a newer one is refused, one of an older one is brought up to date.
 pub(super) const SCHEMA_VERSION: i64 = 1 + MIGRATIONS.len() as i64;
 
+/// Stored in `application_id`, so that other tools and we tell a store from another SQLite file: "tnth".
+pub(super) const APPLICATION_ID: i32 = 0x746e_7468;
+
 /// Version 1. Never changed: what came later is in [`MIGRATIONS`], which new files go through as well.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
@@ -54,8 +57,8 @@ CREATE TABLE attempts(
 ";
 
 /// From each version to the next.
-const MIGRATIONS: [&str; 6] = [
-    // 2: how webhooks stand; deliveries that go in the order of a key; events that make up a batch.
+const MIGRATIONS: [&str; 7] = [
+    // 2: webhook statuses; deliveries that go in the order of a key; events that make up a batch.
     "
 CREATE TABLE standings(webhook INTEGER PRIMARY KEY, disabled TEXT, condition TEXT);
 CREATE TABLE ordered(
@@ -71,10 +74,11 @@ CREATE INDEX members_d ON members(d, m);
     super::api_webhooks::MIGRATION,
     // 7: batches that hold other events than before.
     "ALTER TABLE deliveries ADD COLUMN edition INTEGER NOT NULL DEFAULT 0;",
+    super::removed::MIGRATION,
 ];
 
-/// Page size of new files: facts say 8 KiB is best for 1 KiB events.
-const PAGE_BYTES: u32 = 8192;
+/// Page size of new files: measured best for events of 1 KiB.
+pub(super) const PAGE_BYTES: u32 = 8192;
 
 /// How long a reader or the checkpointer waits for a lock that another of our own connections holds.
 pub(super) const BUSY_WAIT: Duration = Duration::from_secs(5);
@@ -84,20 +88,23 @@ const STATEMENTS_MAX: usize = 64;
 
 pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open(path)?;
+    // Before anything is written: a file of another program stays as it is.
+    let version = version_of_ours(&connection)?;
     connection.pragma_update(None, "page_size", PAGE_BYTES)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: fsync of the log at every commit, or a power cut loses what was answered with 202.
+    // FULL: fsync of the WAL at every commit, or a power cut loses what was answered with 202.
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
+    // What is deleted is overwritten, also in pages that a split or a merge leaves behind: erased data and old secrets do not
+    // stay in the file's free space.
+    connection.pragma_update(None, "secure_delete", true)?;
     connection.busy_timeout(BUSY_WAIT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > SCHEMA_VERSION {
-        let message = format!(
+        return Err(super::secrets::failure(format!(
             "its format is version {version}, this tenterhook reads version {SCHEMA_VERSION}: use the release that wrote it"
-        );
-        return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
+        )));
     }
     if version < SCHEMA_VERSION {
         migrate(&connection, version)?;
@@ -105,12 +112,51 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
+/// The version of a store; 0 for a new file. Fails for a database of another program.
+fn version_of_ours(connection: &Connection) -> Result<i64, rusqlite::Error> {
+    match foreign(connection)? {
+        None => connection.pragma_query_value(None, "user_version", |row| row.get(0)),
+        Some(what) => Err(super::secrets::failure(format!(
+            "it is a database of another program ({what}): set another `[storage] path`, or move the file away"
+        ))),
+    }
+}
+
+/// By what a database shows that it is not a store of ours.
+pub(super) fn foreign(connection: &Connection) -> Result<Option<String>, rusqlite::Error> {
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    if application == APPLICATION_ID {
+        return Ok(None);
+    }
+    if application != 0 {
+        return Ok(Some(format!("its application_id is {application:#x}")));
+    }
+    // Stores of versions 1 to 7 have no application_id.
+    let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")?;
+    let tables = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let has_ours = ["deliveries", "events", "meta", "webhooks"].iter().all(|ours| tables.iter().any(|table| table == ours));
+    Ok(match (version, tables.is_empty()) {
+        (0, true) => None,
+        (1.., _) if has_ours => None,
+        (_, true) => Some(format!("its user_version is {version}, and it has no tables")),
+        (_, false) => {
+            let shown = tables.iter().take(3).map(|table| format!("`{table}`")).collect::<Vec<_>>();
+            let more = if tables.len() > shown.len() { ", …" } else { "" };
+            Some(format!("its tables: {}{more}", shown.join(", ")))
+        }
+    })
+}
+
 /// All or nothing: a crash in between leaves the version that was.
 fn migrate(connection: &Connection, version: i64) -> Result<(), rusqlite::Error> {
     let first = if version == 0 { SCHEMA } else { "" };
     let done = usize::try_from(version - 1).unwrap_or(0);
     let rest = MIGRATIONS[done..].concat();
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {first} {rest} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"))?;
+    connection.execute_batch(&format!(
+        "BEGIN IMMEDIATE; {first} {rest} PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    ))?;
     if version > 0 {
         tracing::info!(from = version, to = SCHEMA_VERSION, "brought the store's format up to date");
     }
@@ -168,8 +214,28 @@ mod tests {
     fn a_file_of_a_later_version_is_refused_with_the_way_out() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tenterhook.db");
-        Connection::open(&path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
+        open_writer(&path).unwrap().pragma_update(None, "user_version", SCHEMA_VERSION + 1).unwrap();
         let error = open_writer(&path).unwrap_err().to_string();
         assert!(error.contains("use the release that wrote it"), "{error}");
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused_and_left_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("tenterhook.db");
+        for (theirs, said) in [
+            ("CREATE TABLE customers(id)", "its tables: `customers`"),
+            ("CREATE TABLE a(x); CREATE TABLE b(x); CREATE TABLE c(x); CREATE TABLE d(x)", "`a`, `b`, `c`, …"),
+            ("CREATE TABLE events(id); PRAGMA user_version = 3", "its tables: `events`"),
+            ("PRAGMA application_id = 1196444487; CREATE TABLE gpkg(id)", "its application_id is 0x47504b47"),
+            ("PRAGMA user_version = 5", "its user_version is 5"),
+        ] {
+            let _ = std::fs::remove_file(&path);
+            Connection::open(&path).unwrap().execute_batch(theirs).unwrap();
+            let before = std::fs::read(&path).unwrap();
+            let error = open_writer(&path).unwrap_err().to_string();
+            assert!(error.contains("a database of another program") && error.contains(said), "{error}");
+            assert!(std::fs::read(&path).unwrap() == before, "{theirs}");
+        }
     }
 }

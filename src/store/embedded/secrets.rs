@@ -1,24 +1,18 @@
-//! Kept secrets: several per webhook during a rotation, sealed at rest (AES-256-GCM) when there is a storage key; and the
-//! keyring, which seals webhooks made over the API and kept answers as well.
-//!
-//! Each row says which key sealed it, and is bound to what it belongs to: a row copied to another one does not open.
-//! Another key takes over by sealing every row anew in one commit.
+//! Stored secrets: several per webhook during a rotation, sealed by the [keyring](crate::store::keyring). A new storage key takes
+//! over by sealing every row again in one commit.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use rusqlite::params;
 use zeroize::Zeroizing;
 
 use super::writer::Writer;
-use crate::model::{StorageKey, StorageKeys, Timestamp, WebhookId, WebhookKey};
-use crate::store::KeptSecret;
+use crate::model::{StorageKeys, Timestamp, WebhookKey};
+use crate::store::StoredSecret;
+use crate::store::keyring::{Bound, Keyring, KeyringError};
 
 /// Live secrets of one webhook: more rotations than that within one overlap retire the oldest at once.
 const LIVE_MAX: usize = 5;
-
-const NONCE_BYTES: usize = 12;
 
 /// Several secrets per webhook, where there was one.
 pub(super) const MIGRATION: &str = "
@@ -30,104 +24,26 @@ INSERT INTO secrets(webhook, n, secret) SELECT webhook, 1, CAST(secret AS BLOB) 
 DROP TABLE secrets_before;
 ";
 
-/// What a sealed text belongs to: it opens nowhere else.
-#[derive(Clone, Copy)]
-pub(super) enum Bound<'a> {
-    Secret(WebhookKey),
-    /// The keys of a webhook that was made over the API.
-    Webhook(&'a WebhookId),
-    /// An answer kept for its Idempotency-Key.
-    Answer,
-}
-
-impl Bound<'_> {
-    fn aad(self) -> Aad<Vec<u8>> {
-        Aad::from(match self {
-            Self::Secret(webhook) => webhook.0.to_be_bytes().to_vec(),
-            Self::Webhook(id) => [b"webhook ", id.as_str().as_bytes()].concat(),
-            Self::Answer => 0_i64.to_be_bytes().to_vec(),
-        })
-    }
-
-    fn broken(self) -> rusqlite::Error {
-        failure(match self {
-            Self::Secret(webhook) => format!("the kept secret of webhook number {} is damaged", webhook.0),
-            Self::Webhook(id) => format!("what is kept of the webhook `{id}` is damaged"),
-            Self::Answer => "an answer kept for its Idempotency-Key is damaged".to_owned(),
-        })
-    }
-}
-
-/// The keys at hand, by their ids.
-#[derive(Default)]
-pub(super) struct Keyring {
-    current: Option<String>,
-    keys: HashMap<String, RandomizedNonceKey>,
-}
-
-impl Keyring {
-    /// What seals now; `None`: nothing does.
-    pub(super) fn current(&self) -> Option<&str> {
-        self.current.as_deref()
-    }
-
-    fn new(keys: &StorageKeys) -> Result<Self, rusqlite::Error> {
-        let usable = |key: &StorageKey| {
-            let made = RandomizedNonceKey::new(&AES_256_GCM, key.expose());
-            made.map(|made| (key.id(), made)).map_err(|_| failure("the storage key cannot be used".to_owned()))
-        };
-        let all = keys.current.iter().chain(&keys.previous).map(usable).collect::<Result<_, _>>()?;
-        Ok(Self { current: keys.current.as_ref().map(StorageKey::id), keys: all })
-    }
-
-    /// With the id of the key that did it; as it is when there is none.
-    pub(super) fn seal(&self, bound: Bound<'_>, text: &str) -> Result<(Option<&str>, Vec<u8>), rusqlite::Error> {
-        let Some((id, key)) = self.current.as_deref().and_then(|id| Some((id, self.keys.get(id)?))) else {
-            return Ok((None, text.as_bytes().to_vec()));
-        };
-        let mut bytes = text.as_bytes().to_vec();
-        let nonce =
-            key.seal_in_place_append_tag(bound.aad(), &mut bytes).map_err(|_| failure("a secret cannot be sealed".to_owned()))?;
-        Ok((Some(id), [nonce.as_ref().as_slice(), &bytes].concat()))
-    }
-
-    pub(super) fn open(
-        &self,
-        bound: Bound<'_>,
-        sealed_by: Option<&str>,
-        bytes: &[u8],
-    ) -> Result<Zeroizing<String>, rusqlite::Error> {
-        let broken = || bound.broken();
-        let Some(id) = sealed_by else {
-            return String::from_utf8(bytes.to_vec()).map(Zeroizing::new).map_err(|_| broken());
-        };
-        let key = self.keys.get(id).ok_or_else(|| {
-            failure(format!(
-                "its secrets are sealed with the storage key {id}, which is not given: set `[storage] key` to it, or add it to `[storage] previous_keys` beside the new one"
-            ))
-        })?;
-        let (nonce, sealed) = bytes.split_at_checked(NONCE_BYTES).ok_or_else(broken)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
-        let mut sealed = Zeroizing::new(sealed.to_vec());
-        let text = key.open_in_place(nonce, bound.aad(), &mut sealed).map_err(|_| broken())?;
-        std::str::from_utf8(text).map(|text| Zeroizing::new(text.to_owned())).map_err(|_| broken())
-    }
-}
-
 pub(super) fn failure(message: String) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(message.into())
 }
 
+impl From<KeyringError> for rusqlite::Error {
+    fn from(error: KeyringError) -> Self {
+        Self::ToSqlConversionFailure(Box::new(error))
+    }
+}
+
 impl Writer {
     /// All that are live, newest first; made when there is none.
-    pub(super) fn secrets(&self, webhook: WebhookKey, make: fn() -> String) -> Result<Vec<KeptSecret>, rusqlite::Error> {
+    pub(super) fn secrets(&self, webhook: WebhookKey, make: fn() -> String) -> Result<Vec<StoredSecret>, rusqlite::Error> {
         let live = self.live_secrets(webhook)?;
         if !live.is_empty() {
             return Ok(live);
         }
         let text = Zeroizing::new(make());
         self.insert_secret(webhook, 1, &text)?;
-        Ok(vec![KeptSecret { text, until: None }])
+        Ok(vec![StoredSecret { text, until: None }])
     }
 
     /// The new one signs from now on, those before it for `overlap` longer.
@@ -136,7 +52,7 @@ impl Writer {
         webhook: WebhookKey,
         text: &str,
         overlap: Duration,
-    ) -> Result<Vec<KeptSecret>, rusqlite::Error> {
+    ) -> Result<Vec<StoredSecret>, rusqlite::Error> {
         let now = self.clock.now();
         let until = now.after(overlap).as_millis();
         self.connection
@@ -153,7 +69,7 @@ impl Writer {
         self.live_secrets(webhook)
     }
 
-    /// Seals every kept secret, every webhook made over the API and every kept answer with the current key, or opens them
+    /// Seals every stored secret, every webhook made over the API and every stored response with the current key, or opens them
     /// for good when there is none.
     pub(super) fn rekey(&mut self, keys: &StorageKeys) -> Result<u64, rusqlite::Error> {
         let ring = Keyring::new(keys)?;
@@ -169,19 +85,16 @@ impl Writer {
         let opened: Vec<_> = rows.into_iter().map(open).collect::<Result<_, rusqlite::Error>>()?;
         drop(statement);
         let webhooks = super::api_webhooks::opened(&self.connection, &ring)?;
-        // What is written over must not stay behind in the file's free space.
-        self.connection.pragma_update(None, "secure_delete", true)?;
         let mut changed = 0;
-        for (webhook, n, text, _) in opened.iter().filter(|(.., sealed_by)| *sealed_by != ring.current) {
+        for (webhook, n, text, _) in opened.iter().filter(|(.., sealed_by)| sealed_by.as_deref() != ring.current()) {
             let (sealed_by, bytes) = ring.seal(Bound::Secret(*webhook), text)?;
             self.connection
                 .prepare_cached("UPDATE secrets SET sealed_by = ?3, secret = ?4 WHERE webhook = ?1 AND n = ?2")?
                 .execute(params![webhook.0, n, sealed_by, bytes])?;
             changed += 1;
         }
-        changed += super::api_webhooks::sealed_anew(&self.connection, &ring, &webhooks)?;
-        changed += super::idempotency::sealed_anew(&self.connection, &ring)?;
-        self.connection.pragma_update(None, "secure_delete", false)?;
+        changed += super::api_webhooks::reseal(&self.connection, &ring, &webhooks)?;
+        changed += super::idempotency::reseal(&self.connection, &ring)?;
         self.keyring = ring;
         Ok(changed)
     }
@@ -194,7 +107,7 @@ impl Writer {
             .map(|_| ())
     }
 
-    fn live_secrets(&self, webhook: WebhookKey) -> Result<Vec<KeptSecret>, rusqlite::Error> {
+    fn live_secrets(&self, webhook: WebhookKey) -> Result<Vec<StoredSecret>, rusqlite::Error> {
         let mut statement = self.connection.prepare_cached(
             "SELECT sealed_by, secret, until FROM secrets WHERE webhook = ?1 AND (until IS NULL OR until > ?2) ORDER BY n DESC",
         )?;
@@ -204,7 +117,7 @@ impl Writer {
             let text =
                 self.keyring.open(Bound::Secret(webhook), row.get_ref(0)?.as_str_or_null()?, row.get_ref(1)?.as_blob()?)?;
             let until: Option<i64> = row.get(2)?;
-            live.push(KeptSecret { text, until: until.map(Timestamp::from_millis) });
+            live.push(StoredSecret { text, until: until.map(Timestamp::from_millis) });
         }
         Ok(live)
     }

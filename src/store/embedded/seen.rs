@@ -12,7 +12,7 @@ use crate::store::{SeenType, StoreError};
 /// Types counted: a producer that puts ids into its types is not to fill the file.
 const TYPES_MAX: usize = 10_000;
 
-/// What the commit under way adds.
+/// What the commit in progress adds.
 #[derive(Default)]
 pub(super) struct Seen {
     fresh: HashMap<EventType, (u64, Timestamp)>,

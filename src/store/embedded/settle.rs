@@ -5,14 +5,16 @@ use std::sync::Arc;
 use rusqlite::{OptionalExtension, params};
 use serde::{Deserialize, Serialize};
 
-use super::ordered::PARKED;
-use super::rows::Asked;
+use super::ordered::BLOCKED;
+use super::rows::RetryRequest;
 use super::writer::Writer;
 use crate::model::lifecycle::{self, Change, Next};
-use crate::model::{Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timestamp, Timings, Trigger};
-use crate::store::{Made, MadeRequest, Settle, Settled};
+use crate::model::{
+    Attempt, AttemptOutcome, DeliveryState, LogLine, SentRequest, Settlement, Timestamp, Timings, Trigger, WebhookKey,
+};
+use crate::store::{Payload, Settle, Settled, TransformedRequest};
 
-/// What of an attempt is kept as JSON.
+/// The part of an attempt that is stored as JSON.
 #[derive(Deserialize)]
 pub(super) struct Detail {
     #[serde(default)]
@@ -30,9 +32,9 @@ pub(super) struct ResponseHead {
     pub(super) truncated: bool,
 }
 
-/// What of a made request is kept as JSON; its body stands beside it.
+/// The part of a transformed request that is stored as JSON; its body has a column of its own.
 #[derive(Serialize, Deserialize)]
-pub(super) struct MadeHead {
+pub(super) struct RequestHead {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub(super) method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -63,15 +65,15 @@ pub(super) struct EncodedSettle {
     settle: Arc<Settle>,
     /// The attempt's [`Detail`].
     detail: String,
-    /// The made request's [`MadeHead`].
+    /// The transformed request's [`RequestHead`].
     head: String,
 }
 
-/// In place of a request's number: the event's envelope is sent.
+/// Instead of a request's number: the event's envelope is sent.
 pub(super) const ENVELOPE: i64 = 0;
 
-/// In place of a reason that may quote what was erased.
-const ERASED_MEANWHILE: &str = "an event of the batch was erased during the attempt, which is not kept";
+/// Instead of a reason that may quote what was erased.
+const ERASED_DURING_ATTEMPT: &str = "an event of the batch was erased during the attempt, which is not stored";
 
 impl EncodedSettle {
     pub(super) fn new(settle: Arc<Settle>) -> Self {
@@ -83,9 +85,9 @@ impl EncodedSettle {
             to_json(&DetailOut { request: attempt.request.as_ref(), response, timings: attempt.timings, log: &attempt.log })
         });
         let head = match &settle.made {
-            None | Some(Made::Envelope) => String::new(),
-            Some(Made::Request(made)) => {
-                to_json(&MadeHead { method: made.method.clone(), url: made.url.clone(), headers: made.headers.clone() })
+            None | Some(Payload::Envelope) => String::new(),
+            Some(Payload::Request(made)) => {
+                to_json(&RequestHead { method: made.method.clone(), url: made.url.clone(), headers: made.headers.clone() })
             }
         };
         Self { settle, detail, head }
@@ -96,96 +98,147 @@ fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("strings, numbers and lists always have a JSON form")
 }
 
-/// The row as it stands before.
+/// The row before the settlement.
 struct Before {
     state: DeliveryState,
     spent: u32,
     count: u32,
     last: i64,
     request: Option<i64>,
-    /// `None` also while it waits in a line.
+    /// `None` also while another delivery of its key blocks it.
     due: Option<Timestamp>,
-    asked: Asked,
+    retry: RetryRequest,
+}
+
+/// What a settlement changes, before anything is written.
+struct Decision<'a> {
+    next: Next<'a>,
+    /// Whether the attempt is recorded.
+    is_recorded: bool,
+    /// Since when another attempt is due, because a retry was requested while this one was in flight.
+    requested: Option<Timestamp>,
+    /// Whether the retry request holds on: nothing was attempted for it.
+    is_request_open: bool,
+    /// Whether the attempt spends one of the retry budget.
+    spends: bool,
+}
+
+/// `None`: nothing changes. `is_outdated`: what was sent held an event that has been erased, so that nothing that quotes it
+/// may be stored.
+fn decide<'a>(before: &Before, settle: &'a Settle, is_outdated: bool, now: Timestamp) -> Option<Decision<'a>> {
+    let requested = before.due.filter(|_| settle.retry_requests.is_some_and(|count| count != before.retry.count));
+    let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref(), asked: requested };
+    let next = lifecycle::next(before.state, change, now)?;
+    let reason = next.reason.map(|reason| if is_outdated { ERASED_DURING_ATTEMPT } else { reason });
+    let is_scheduled = settle.attempt.as_ref().is_some_and(|attempt| attempt.trigger == Trigger::Scheduled);
+    Some(Decision {
+        next: Next { reason, ..next },
+        is_recorded: settle.attempt.is_some() && !is_outdated,
+        requested,
+        is_request_open: requested.is_some() || (settle.attempt.is_none() && next.state.is_open()),
+        spends: is_scheduled && !is_outdated && settle.settlement.spends_retry(),
+    })
 }
 
 impl Writer {
     pub(super) fn settle(&mut self, encoded: &EncodedSettle) -> Result<Settled, rusqlite::Error> {
         let settle = &*encoded.settle;
-        let number = settle.delivery.number;
+        let (number, webhook) = (settle.delivery.number, settle.webhook);
         self.effects.settled.push(number);
         let Some(before) = self.before(number)? else {
-            // Erased meanwhile: nobody asks for it any longer.
+            // It was erased: nobody needs it any longer.
             return Ok(Settled::default());
         };
         let now = self.clock.now();
-        // What was sent held an event that was erased meanwhile: nothing that tells of it may be kept.
-        let outdated = self.is_outdated(settle)?;
-        // Asked for by hand while the attempt was under way: not this one, one more.
-        let asked = before.due.filter(|_| settle.asks.is_some_and(|asks| asks != before.asked.times));
-        let change = Change::Settled { settlement: &settle.settlement, reason: settle.reason.as_deref(), asked };
-        let Some(Next { state, due, reason }) = lifecycle::next(before.state, change, now) else {
+        let is_outdated = self.is_outdated(settle)?;
+        let Some(decision) = decide(&before, settle, is_outdated, now) else {
             return Ok(Settled { state: Some(before.state), due: None, kept: false });
         };
+        let state = decision.next.state;
         let request = match &settle.made {
-            _ if outdated => None,
-            Some(Made::Envelope) => Some(ENVELOPE),
-            Some(Made::Request(made)) => Some(self.insert_request(made, &encoded.head)?),
+            _ if is_outdated => None,
+            Some(Payload::Envelope) => Some(ENVELOPE),
+            Some(Payload::Request(made)) => Some(self.insert_request(made, &encoded.head)?),
             None => before.request,
         };
-        let (mut spent, mut count, mut last) = (before.spent, before.count, before.last);
-        if let Some(attempt) = &settle.attempt {
-            if !outdated {
-                last = self.insert_attempt(number, before.last, attempt, &encoded.detail, request)?;
-                count += 1;
-                // A batch that was too large was not tried yet, in any of its halves.
-                spent += u32::from(attempt.trigger == Trigger::Scheduled && settle.settlement != Settlement::Halve);
-                self.count_failure(settle.webhook, attempt, now)?;
-            }
-            let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
-            self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
+        let last = self.record(encoded, &before, &decision, request, now)?;
+        let due = self.update(number, webhook, &before, &decision, request, last, now)?;
+        if state != before.state {
+            self.tally.moved(&self.connection, webhook, Some(before.state), state, now)?;
         }
-        // The attempt has its bytes; the next one makes its own, if that was asked for.
-        let request = request.filter(|_| asked.is_none() || !before.asked.anew);
-        // A wish stands until something was attempted for it.
-        let wished = asked.is_some() || (settle.attempt.is_none() && state.is_open());
-        // Retried by hand ahead of its turn, it waits again for those before it.
-        let is_behind = due.is_some() && asked.is_none() && self.is_behind(settle.webhook, number)?;
-        let due = due.filter(|_| !is_behind);
-        let reason = reason.map(|reason| if outdated { ERASED_MEANWHILE } else { reason });
+        if !state.is_open() {
+            self.release_next(webhook, number, state)?;
+        }
+        if settle.settlement == Settlement::Halve && state.is_open() {
+            self.halve(webhook, number, now)?;
+        }
+        if let Some(at) = due {
+            if at <= now {
+                self.handover.spill(webhook);
+            }
+            self.effects.due.push((webhook, at));
+        }
+        Ok(Settled { state: Some(state), due, kept: !is_outdated })
+    }
+
+    /// Stores and counts the attempt; answers the number of the delivery's last attempt.
+    fn record(
+        &mut self,
+        encoded: &EncodedSettle,
+        before: &Before,
+        decision: &Decision<'_>,
+        request: Option<i64>,
+        now: Timestamp,
+    ) -> Result<i64, rusqlite::Error> {
+        let settle = &*encoded.settle;
+        let Some(attempt) = &settle.attempt else { return Ok(before.last) };
+        let sent = (attempt.outcome != AttemptOutcome::Dropped && attempt.status.is_some()).then_some(attempt.duration);
+        self.tally.attempted(&self.connection, settle.webhook, attempt.outcome, sent, now)?;
+        if !decision.is_recorded {
+            return Ok(before.last);
+        }
+        self.count_failure(settle.webhook, attempt, now)?;
+        self.insert_attempt(settle.delivery.number, before.last, attempt, &encoded.detail, request)
+    }
+
+    /// Writes the delivery's row; answers when it is due.
+    #[expect(clippy::too_many_arguments, reason = "one row of the table")]
+    fn update(
+        &self,
+        number: i64,
+        webhook: WebhookKey,
+        before: &Before,
+        decision: &Decision<'_>,
+        request: Option<i64>,
+        last: i64,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, rusqlite::Error> {
+        let Next { state, due, reason } = decision.next;
+        // The attempt has its bytes; the next one builds its own, if that was requested.
+        let request = request.filter(|_| decision.requested.is_none() || !before.retry.retransform);
+        // A manual retry went ahead of its turn: now it waits again for those before it.
+        let is_blocked = due.is_some() && decision.requested.is_none() && self.is_blocked(webhook, number)?;
+        let due = due.filter(|_| !is_blocked);
         let settled = (!state.is_open()).then(|| now.as_millis());
         self.connection
             .prepare_cached(
                 "UPDATE deliveries SET state = ?2, due = ?3, spent = ?4, count = ?5, trigger = ?6, last = ?7, request = ?8,
-                 settled = ?9, reason = CASE WHEN state = 5 AND ?2 = 5 THEN reason ELSE ?10 END WHERE d = ?1",
+                 settled = ?9, reason = CASE WHEN state = ?11 AND ?2 = ?11 THEN reason ELSE ?10 END WHERE d = ?1",
             )?
             .execute(params![
                 number,
                 state as u8,
-                if is_behind { Some(PARKED) } else { due.map(|at| at.as_millis()) },
-                spent,
-                count,
-                if wished { before.asked.number() } else { 0 },
+                if is_blocked { Some(BLOCKED) } else { due.map(|at| at.as_millis()) },
+                before.spent + u32::from(decision.spends),
+                before.count + u32::from(decision.is_recorded),
+                if decision.is_request_open { before.retry.number() } else { 0 },
                 last,
                 request,
                 settled,
-                reason
+                reason,
+                DeliveryState::Cancelled as u8,
             ])?;
-        if state != before.state {
-            self.tally.moved(&self.connection, settle.webhook, Some(before.state), state, now)?;
-        }
-        if !state.is_open() {
-            self.leave_line(settle.webhook, number, state)?;
-        }
-        if settle.settlement == Settlement::Halve && state.is_open() {
-            self.halve(settle.webhook, number, now)?;
-        }
-        if let Some(at) = due {
-            if at <= now {
-                self.handover.spill(settle.webhook);
-            }
-            self.effects.due.push((settle.webhook, at));
-        }
-        Ok(Settled { state: Some(state), due, kept: !outdated })
+        Ok(due)
     }
 
     fn before(&self, number: i64) -> Result<Option<Before>, rusqlite::Error> {
@@ -193,7 +246,7 @@ impl Writer {
             "SELECT state, spent, count, last, request, nullif(due, ?2), trigger FROM deliveries WHERE d = ?1 AND event != 0",
         )?;
         statement
-            .query_row([number, PARKED], |row| {
+            .query_row([number, BLOCKED], |row| {
                 Ok(Before {
                     state: super::rows::state(row, 0)?,
                     spent: row.get(1)?,
@@ -201,7 +254,7 @@ impl Writer {
                     last: row.get(3)?,
                     request: row.get(4)?,
                     due: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_millis),
-                    asked: Asked::read(row, 6)?,
+                    retry: RetryRequest::read(row, 6)?,
                 })
             })
             .optional()
@@ -215,7 +268,7 @@ impl Writer {
         Ok(now < leased)
     }
 
-    fn insert_request(&mut self, made: &MadeRequest, head: &str) -> Result<i64, rusqlite::Error> {
+    fn insert_request(&mut self, made: &TransformedRequest, head: &str) -> Result<i64, rusqlite::Error> {
         self.counters.request += 1;
         self.connection.prepare_cached("INSERT INTO requests(r, head, body) VALUES(?1, ?2, ?3)")?.execute(params![
             self.counters.request,

@@ -1,6 +1,6 @@
-//! The store without threads, for simulations: commits and looks go through on the runtime's own thread, each after as much
-//! virtual time as the simulated disk takes for it, so that what happens hangs on nothing that a seed does not say. What the
-//! writer's thread does beside, bounding the log, is left out.
+//! The store without threads, for simulations: commits and reads run on the runtime's own thread, each after as much virtual
+//! time as the simulated disk takes for it, so that a run depends on its seed alone. What the writer's thread does beside,
+//! bounding the WAL, is left out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::inbox::{COMMANDS_MAX, Closed};
 use super::writer::{Command, Writer};
 use crate::store::StoreError;
 
-/// What is asked of a disk.
+/// A kind of access to a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Commit,
-    Look,
+    Read,
 }
 
-/// What a simulated disk makes of it.
+/// The simulated disk's answer to an access.
 #[derive(Debug, Clone, Default)]
 pub struct Served {
     pub after: Duration,
@@ -47,8 +47,8 @@ impl Simulated {
         self.commands.send(command).await.map_err(|_| Closed)
     }
 
-    pub(super) async fn look<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let served = (self.disk)(Access::Look);
+    pub(super) async fn read<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let served = (self.disk)(Access::Read);
         tokio::time::sleep(served.after).await;
         served.fault.map_or_else(work, Err)
     }
@@ -69,15 +69,15 @@ impl Simulated {
     }
 }
 
-/// As [`Writer::run`]: whatever came while the disk was busy goes in one commit, settled attempts first.
+/// As [`Writer::run`]: all that came while the disk was busy goes in one commit, settled attempts first.
 async fn write(mut writer: Writer, mut inbox: mpsc::Receiver<Command>, disk: Disk) {
     while let Some(first) = inbox.recv().await {
         let served = disk(Access::Commit);
         tokio::time::sleep(served.after).await;
         let mut group = vec![first];
         group.extend(std::iter::from_fn(|| inbox.try_recv().ok()));
-        group.sort_by_key(|command| !matches!(command, Command::Settle { .. }));
-        if group.iter().any(|command| matches!(command, Command::Close { .. })) {
+        group.sort_by_key(|command| !matches!(command, Command::Settle(_)));
+        if group.iter().any(|command| matches!(command, Command::Close(_))) {
             inbox.close();
         }
         match served.fault {

@@ -1,4 +1,4 @@
-//! Counts per webhook: kept in memory, written in the same commit as what they count.
+//! Counts per webhook: cached in memory, written in the same commit as what they count.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::histogram::Histogram;
 use crate::model::{AttemptOutcome, DeliveryState, Timestamp, WebhookKey};
+use crate::store::Histogram;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
 

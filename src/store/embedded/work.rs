@@ -1,4 +1,4 @@
-//! Writes that are asked for seldom: closures that run in the commit of their group, and the tables that they need.
+//! Rare writes: closures that run in the commit of their group, and the tables that they need.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ use super::Embedded;
 use super::writer::{Command, Writer};
 use crate::store::StoreError;
 
-/// Schema step of what management keeps: webhooks made by the API, jobs, the audit log, event types seen, and
+/// Schema step of management: webhooks made by the API, jobs, the audit log, event types seen, and
 /// failures by class.
 pub(super) const MANAGEMENT: &str = "
 CREATE TABLE api_webhooks(id TEXT PRIMARY KEY, body TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL) WITHOUT ROWID;
@@ -55,7 +55,7 @@ impl Embedded {
         let answered: Answer = Box::new(move |result: Result<(), StoreError>| {
             let value = for_answer.lock().unwrap_or_else(PoisonError::into_inner).take();
             let missing = || StoreError::Unavailable { reason: "a command of the store was not run".to_owned() };
-            // Whoever asked may have gone meanwhile; the work is durable all the same.
+            // The caller may be gone; the work is durable all the same.
             let _ = reply.send(result.and_then(|()| value.ok_or_else(missing)));
         });
         self.shared.workers.send(Command::Work(Work { run, answer: answered })).await.map_err(|_| self.why_gone())?;
@@ -70,7 +70,7 @@ mod tests {
     use crate::store::embedded::schema;
 
     #[test]
-    fn a_file_without_management_gets_its_tables_and_the_event_types_that_it_has_seen() {
+    fn a_file_without_management_gets_its_tables_and_seen_event_types() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("tenterhook.db");
         let old = Connection::open(&path).unwrap();

@@ -1,13 +1,13 @@
-//! Who does the store's work: a thread that writes and the runtime's blocking ones that read; or, in a simulation, nobody
-//! but the runtime's own.
+//! The threads of the store: one that writes, and the runtime's blocking ones that read; or, in a simulation, the
+//! runtime's own.
 
 use std::sync::{Mutex, PoisonError};
 
 use rusqlite::Connection;
 
 use super::inbox;
-use super::log::Checkpointer;
 use super::simulated::Simulated;
+use super::wal::Checkpointer;
 use super::writer::{Command, Writer};
 use crate::store::StoreError;
 
@@ -25,7 +25,7 @@ impl Workers {
         Ok(Self::Threads { commands, writer: Mutex::new(Some(thread)) })
     }
 
-    /// Waits for a place. Cancel-safe: a command is in or it is not.
+    /// Waits for a permit. Cancel-safe: a command is in or it is not.
     pub(super) async fn send(&self, command: Command) -> Result<(), inbox::Closed> {
         match self {
             Self::Threads { commands, .. } => commands.send(command).await,
@@ -34,13 +34,13 @@ impl Workers {
     }
 
     /// Runs `work`, which reads from disk, where that delays nobody else.
-    pub(super) async fn look<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         match self {
             Self::Threads { .. } => blocking(work).await,
-            Self::Simulated(simulated) => simulated.look(work).await,
+            Self::Simulated(simulated) => simulated.read(work).await,
         }
     }
 
@@ -69,6 +69,6 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(e) => Err(StoreError::Unavailable { reason: format!("a look into the store did not finish: {e}") }),
+        Err(e) => Err(StoreError::Unavailable { reason: format!("a read of the store did not finish: {e}") }),
     }
 }

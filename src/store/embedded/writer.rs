@@ -1,6 +1,6 @@
-//! The one thread that writes: takes whatever commands wait, runs them in one transaction, answers after its commit.
+//! The one thread that writes: takes all commands that wait, runs them in one transaction, answers after its commit.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,19 +9,20 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use tokio::sync::watch;
 
 use super::batches::OpenBatch;
-use super::command::Done;
-pub(super) use super::command::{Command, Reply};
+pub(super) use super::command::Command;
+use super::files::{self, OpenFiles};
 use super::handover::Handover;
-use super::idempotency;
 use super::inbox;
-use super::log::{self, Checkpointer, Log};
-use super::ordered::PARKED;
-use super::secrets::Keyring;
+use super::recover::Unrecovered;
+use super::reserve::Reserve;
+use super::schema::PAGE_BYTES;
 use super::seen::Seen;
 use super::tally::Tally;
+use super::wal::{self, Checkpointer, Wal};
 use super::watch::Watch;
 use crate::clock::Clock;
 use crate::model::{Timestamp, WebhookKey};
+use crate::store::keyring::Keyring;
 use crate::store::{CommitObserver, Lease, StoreError};
 
 /// Deliveries that the watermark may lag behind: what a restart scans at the least.
@@ -38,7 +39,7 @@ pub(super) struct Effects {
 
 pub(super) struct Writer {
     pub(super) connection: Connection,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     pub(super) clock: Clock,
     pub(super) handover: Arc<Handover>,
     pub(super) keyring: Keyring,
@@ -48,15 +49,19 @@ pub(super) struct Writer {
     pub(super) counters: Counters,
     pub(super) tally: Tally,
     pub(super) seen: Seen,
-    /// Webhooks that have deliveries in order, or had since the start.
-    pub(super) lines: HashSet<WebhookKey>,
+    /// Webhooks that have ordered queues, or had since the start.
+    pub(super) ordered_webhooks: HashSet<WebhookKey>,
     /// Batches that still take events.
     pub(super) batches: HashMap<WebhookKey, OpenBatch>,
     pub(super) effects: Effects,
     /// Deliveries handed over in memory and not settled: what a crash leaves to be found by the recovery.
     pub(super) outstanding: BTreeSet<i64>,
-    watermark: i64,
-    pub(super) log: Log,
+    /// Those of them that a start on a full disk could not make due.
+    pub(super) unrecovered: BTreeMap<i64, Unrecovered>,
+    pub(super) watermark: i64,
+    pub(super) wal: Wal,
+    pub(super) reserve: Reserve,
+    files: OpenFiles,
 }
 
 /// The last numbers given out.
@@ -79,6 +84,7 @@ impl Writer {
         on_commit: Option<CommitObserver>,
     ) -> Self {
         let counters = Counters { event: 0, delivery: 0, attempt: 0, request: 0 };
+        let (reserve, files) = (Reserve::new(&path), OpenFiles::of(&path));
         Self {
             connection,
             path,
@@ -91,69 +97,31 @@ impl Writer {
             counters,
             tally: Tally::default(),
             seen: Seen::default(),
-            lines: HashSet::new(),
+            ordered_webhooks: HashSet::new(),
             batches: HashMap::new(),
             effects: Effects::default(),
             outstanding: BTreeSet::new(),
+            unrecovered: BTreeMap::new(),
             watermark: 0,
-            log: Log::default(),
+            wal: Wal::new(reserve.bytes()),
+            reserve,
+            files,
         }
-    }
-
-    /// Reads the counters, and makes due again what was handed over in memory when the process ended.
-    pub(super) fn recover(&mut self) -> Result<(), StoreError> {
-        self.recover_inner().map_err(|e| explain(&e, &self.path))
-    }
-
-    fn recover_inner(&mut self) -> Result<(), rusqlite::Error> {
-        let last = |table: &str, column: &str, connection: &Connection| -> Result<i64, rusqlite::Error> {
-            let kept = meta(connection, table)?.unwrap_or(0);
-            let highest: Option<i64> =
-                connection.query_row(&format!("SELECT max({column}) FROM {table}"), [], |row| row.get(0))?;
-            Ok(kept.max(highest.unwrap_or(0)))
-        };
-        self.counters = Counters {
-            event: last("events", "seq", &self.connection)?,
-            // The event of a batch has a number of its own, and no delivery of that number.
-            delivery: last("deliveries", "d", &self.connection)?.max(last("members", "m", &self.connection)?),
-            attempt: last("attempts", "a", &self.connection)?,
-            request: last("requests", "r", &self.connection)?,
-        };
-        self.watermark = meta(&self.connection, "watermark")?.unwrap_or(0);
-        // Whatever became of the numbers: below the watermark nobody looks for a delivery that was in memory alone.
-        self.counters.delivery = self.counters.delivery.max(self.watermark - 1);
-        idempotency::recover(&self.connection)?;
-        let recovered = self.connection.execute(
-            "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
-             WHERE d >= ?1 AND state = 0 AND due IS NULL",
-            [self.watermark],
-        )?;
-        if recovered > 0 {
-            tracing::info!(deliveries = recovered, "taking up deliveries that were in memory when the last process ended");
-        }
-        self.recover_lines()?;
-        let mut statement = self.connection.prepare(
-            "SELECT w.key, (SELECT min(due) FROM deliveries WHERE webhook = w.key AND due < ?1) AS first
-             FROM webhooks w WHERE first IS NOT NULL",
-        )?;
-        let rows = statement.query_map([PARKED], |row| Ok((WebhookKey(row.get(0)?), Timestamp::from_millis(row.get(1)?))))?;
-        let due = rows.collect::<Result<Vec<_>, _>>()?;
-        due.iter().for_each(|(webhook, _)| self.handover.spill(*webhook));
-        self.handover.publish(&mut Effects { due, ..Effects::default() });
-        Ok(())
     }
 
     pub(super) fn run(mut self, mut inbox: inbox::Receiver, checkpoints: Checkpointer) {
-        log::watch(&mut self.connection);
+        wal::watch(&mut self.connection);
         while let Some(group) = inbox.take() {
-            if group.iter().any(|command| matches!(command, Command::Close { .. })) {
-                // What is in by now is written as well.
+            if group.iter().any(|command| matches!(command, Command::Close(_))) {
+                // Commands that are in by now are written as well.
                 inbox.close();
             }
             if !self.write(group) {
                 return;
             }
-            self.log.bound(&self.connection, &checkpoints, Instant::now());
+            let now = Instant::now();
+            self.wal.maintain(&self.connection, &checkpoints, now);
+            self.reserve.refill(now);
         }
         drop(inbox);
         drop(checkpoints);
@@ -162,8 +130,9 @@ impl Writer {
 
     /// After the last command.
     pub(super) fn finish(&mut self) {
-        if let Err(e) = self.keep_watermark(0).and_then(|()| log::restart(&self.connection)) {
-            tracing::warn!("the last checkpoint did not go through, the next start makes up for it: {e}");
+        match self.advance_watermark(0).and_then(|()| wal::restart(&self.connection)) {
+            Ok(()) => files::mark_closed(&self.path),
+            Err(e) => tracing::warn!("the last store checkpoint failed, the next start repeats it: {e}"),
         }
     }
 
@@ -179,31 +148,32 @@ impl Writer {
     /// own, so that only the broken one fails. `Err` only when the store cannot be trusted any longer.
     fn commit_group(&mut self, group: Vec<Command>) -> Result<(), StoreError> {
         let started = Instant::now();
+        let mut group = self.admit(group);
+        if group.is_empty() {
+            return Ok(());
+        }
         let commands = group.len();
-        match self.transact(&group) {
-            Ok(done) => {
+        match self.transact(&mut group) {
+            Ok(()) => {
                 if let Some(observe) = &self.on_commit {
                     observe(started.elapsed(), commands);
                 }
-                // Before the answer: whoever sealed the secrets may look at the disk right then.
-                if group.iter().any(|command| matches!(command, Command::Rekey { .. }))
-                    && let Err(e) = log::truncate(&self.connection)
+                // Before the answer: a caller that sealed its secrets may read the disk right then.
+                if group.iter().any(|command| matches!(command, Command::Rekey(_)))
+                    && let Err(e) = wal::truncate(&self.connection)
                 {
-                    tracing::warn!("secrets as they were before may stay in the store's log until it is next begun anew: {e}");
+                    tracing::warn!("secrets as they were before may stay in the store's WAL until it is restarted: {e}");
                 }
-                group.into_iter().zip(done).for_each(|(command, done)| command.answer(Ok(done)));
+                group.into_iter().for_each(|command| command.answer(Ok(())));
                 Ok(())
             }
             Err(poison @ StoreError::Poisoned { .. }) => {
                 group.into_iter().for_each(|command| command.answer(Err(poison.clone())));
                 Err(poison)
             }
-            Err(full @ StoreError::Full { .. }) => {
-                group.into_iter().for_each(|command| command.answer(Err(full.clone())));
-                Ok(())
-            }
+            Err(full @ StoreError::Full { .. }) => self.answer_full(group, &full),
             Err(error @ StoreError::Unavailable { .. }) if commands == 1 => {
-                tracing::error!(%error, "a command of the store failed");
+                tracing::error!(%error, "store command failed");
                 group.into_iter().for_each(|command| command.answer(Err(error.clone())));
                 Ok(())
             }
@@ -211,8 +181,59 @@ impl Writer {
         }
     }
 
-    fn transact(&mut self, group: &[Command]) -> Result<Vec<Done>, StoreError> {
+    /// Refuses events after the disk was full, until the database has free pages again, see [`super::reserve`].
+    fn admit(&self, group: Vec<Command>) -> Vec<Command> {
+        let is_append = |command: &Command| matches!(command, Command::Append(_));
+        if !self.reserve.is_spent() || !group.iter().any(is_append) {
+            return group;
+        }
+        let pages = self.connection.pragma_query_value(None, "freelist_count", |row| row.get::<_, u64>(0));
+        // An error shows again, with an answer, when the group is run.
+        if pages.is_ok_and(|pages| pages.saturating_mul(u64::from(PAGE_BYTES)) < self.reserve.bytes() / 2) {
+            let (refused, admitted): (Vec<_>, Vec<_>) = group.into_iter().partition(is_append);
+            let full = StoreError::Full { path: self.path.display().to_string() };
+            refused.into_iter().for_each(|command| command.answer(Err(full.clone())));
+            return admitted;
+        }
+        group
+    }
+
+    /// The disk is full: retention gets the reserved space, the others get the error.
+    fn answer_full(&mut self, group: Vec<Command>, full: &StoreError) -> Result<(), StoreError> {
+        let (removing, others): (Vec<_>, Vec<_>) = group.into_iter().partition(|command| matches!(command, Command::Prune(_)));
+        others.into_iter().for_each(|command| command.answer(Err(full.clone())));
+        if removing.is_empty() {
+            self.wal.make_room(&self.connection, Instant::now());
+            return Ok(());
+        }
+        if self.reserve.release() {
+            tracing::warn!("the disk is full: retention uses the reserved space");
+        }
+        self.restart_wal_when_full();
+        for mut command in removing {
+            let result = self.transact(std::slice::from_mut(&mut command));
+            command.answer(result.clone());
+            if let Err(poison @ StoreError::Poisoned { .. }) = result {
+                return Err(poison);
+            }
+            self.restart_wal_when_full();
+        }
+        Ok(())
+    }
+
+    fn restart_wal_when_full(&mut self) {
+        if let Err(e) = self.wal.restart(&self.connection) {
+            tracing::debug!("the WAL cannot be restarted on the full disk: {e}");
+        }
+    }
+
+    fn transact(&mut self, group: &mut [Command]) -> Result<(), StoreError> {
         let result = self.transact_inner(group);
+        if result.is_ok()
+            && let Some(replaced) = self.files.replaced()
+        {
+            return Err(self.lost_file(replaced));
+        }
         result.map_err(|e| {
             self.effects = Effects::default();
             self.tally.forget();
@@ -228,62 +249,56 @@ impl Writer {
         })
     }
 
-    fn transact_inner(&mut self, group: &[Command]) -> Result<Vec<Done>, rusqlite::Error> {
+    /// What was committed is in a file that has no name any more. While the database has its own, a checkpoint saves it.
+    fn lost_file(&self, replaced: &Path) -> StoreError {
+        let name = replaced.display();
+        let reason = if replaced == self.path {
+            format!(
+                "{name} was removed or replaced while the server ran; what it held ends with this process, unless it was only \
+                 moved: put the moved file, or a backup, back and start again"
+            )
+        } else {
+            match wal::restart(&self.connection) {
+                Ok(()) => {
+                    files::mark_closed(&self.path);
+                    format!(
+                        "{name} was removed or replaced while the server ran; what it held has been copied into the database: start again"
+                    )
+                }
+                Err(e) => format!(
+                    "{name} was removed or replaced while the server ran, and what it held cannot be copied into the database: {e}"
+                ),
+            }
+        };
+        StoreError::Poisoned { path: self.path.display().to_string(), reason }
+    }
+
+    fn transact_inner(&mut self, group: &mut [Command]) -> Result<(), rusqlite::Error> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let done = group.iter().map(|command| self.run_command(command)).collect::<Result<Vec<_>, _>>()?;
+        group.iter_mut().try_for_each(|command| command.run(self))?;
         self.tally.write(&self.connection)?;
         self.seen.write(&self.connection)?;
-        self.write_laggards()?;
-        self.keep_watermark(WATERMARK_STEP)?;
+        self.spill_oldest()?;
+        self.advance_watermark(WATERMARK_STEP)?;
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         for lease in &self.effects.fresh {
             self.outstanding.insert(lease.delivery.number);
         }
         for delivery in self.effects.settled.drain(..) {
             self.outstanding.remove(&delivery);
+            self.unrecovered.remove(&delivery);
             self.watch.settled(delivery);
         }
         self.handover.publish(&mut self.effects);
-        // Whoever subscribes after this look sees the commit in the file.
+        // A subscriber that comes after this check sees the commit in the file.
         if self.handover.commits.receiver_count() > 0 {
             self.handover.commits.send_replace(());
         }
-        Ok(done)
-    }
-
-    fn run_command(&mut self, command: &Command) -> Result<Done, rusqlite::Error> {
-        Ok(match command {
-            Command::Append { events, .. } => Done::Append(self.append(events)?),
-            Command::Settle { settle, .. } => Done::Settled(self.settle(settle)?),
-            Command::Intern { ids, .. } => Done::Keys(self.intern(ids)?),
-            Command::Sweep { webhook, sweep, .. } => Done::Count(self.sweep(*webhook, *sweep)?),
-            Command::Seal { webhook, now, .. } => {
-                self.seal(*webhook, *now);
-                Done::Nothing
-            }
-            Command::Retry { delivery, retransform, .. } => Done::State(self.retry(*delivery, *retransform)?),
-            Command::Cancel { delivery, .. } => Done::State(self.cancel(*delivery)?),
-            Command::Secrets { webhooks, .. } => {
-                Done::Secrets(webhooks.iter().map(|(webhook, make)| self.secrets(*webhook, *make)).collect::<Result<_, _>>()?)
-            }
-            Command::RotateSecret { webhook, text, overlap, .. } => {
-                Done::Secrets(vec![self.rotate_secret(*webhook, text, *overlap)?])
-            }
-            Command::Rekey { keys, .. } => Done::Count(self.rekey(keys)?),
-            Command::Prune { at, events_before, failed_before, .. } => {
-                Done::Pruned(self.prune(*at, *events_before, *failed_before)?)
-            }
-            Command::Stand { changes, .. } => self.stand(changes).map(|()| Done::Nothing)?,
-            Command::Once { step, .. } => Done::Begun(self.once(step)?),
-            // An update, so that a commit really writes.
-            Command::Probe { .. } => self.keep_meta("probe", self.clock.now().as_millis()).map(|()| Done::Nothing)?,
-            Command::Work(work) => (work.run)(self).map(|()| Done::Nothing)?,
-            Command::Close { .. } => Done::Nothing,
-        })
+        Ok(())
     }
 
     /// Every delivery before the watermark that waits is found through the index of the due ones.
-    fn keep_watermark(&mut self, step: i64) -> Result<(), rusqlite::Error> {
+    fn advance_watermark(&mut self, step: i64) -> Result<(), rusqlite::Error> {
         let lowest = self.outstanding.first().copied();
         let fresh = self.effects.fresh.first().map(|lease| lease.delivery.number);
         let next = lowest.into_iter().chain(fresh).min().unwrap_or(self.counters.delivery + 1);
@@ -291,16 +306,16 @@ impl Writer {
             return Ok(());
         }
         self.watermark = next;
-        self.keep_meta("watermark", next)
+        self.save_meta("watermark", next)
     }
 
-    pub(super) fn keep_meta(&self, key: &str, value: i64) -> Result<(), rusqlite::Error> {
+    pub(super) fn save_meta(&self, key: &str, value: i64) -> Result<(), rusqlite::Error> {
         let mut statement = self.connection.prepare_cached("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)")?;
         statement.execute((key, value)).map(|_| ())
     }
 }
 
-/// What an error of SQLite means to whoever asked.
+/// What an error of SQLite means to the caller.
 pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> StoreError {
     let path = path.display().to_string();
     match error.sqlite_error_code() {
@@ -312,6 +327,6 @@ pub(super) fn explain(error: &rusqlite::Error, path: &Path) -> StoreError {
     }
 }
 
-fn meta(connection: &Connection, key: &str) -> Result<Option<i64>, rusqlite::Error> {
+pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<i64>, rusqlite::Error> {
     connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
 }

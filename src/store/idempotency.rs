@@ -2,22 +2,22 @@
 
 use bytes::Bytes;
 
-/// How a request with a key stands.
+/// What is known of a request with a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begun {
+pub enum IdempotencyState {
     /// The key was free; it is taken now.
     New,
-    /// The same request is being done.
-    UnderWay,
+    /// The same request is in flight.
+    InFlight,
     /// The same request was done.
-    Done(KeptAnswer),
+    Done(StoredResponse),
     /// The key was used for something else.
     OtherRequest,
 }
 
 /// An answer that is given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptAnswer {
+pub struct StoredResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Bytes,

@@ -1,4 +1,4 @@
-//! How webhooks stand, kept: who switched them off, how long they have been failing, whether their breaker is open.
+//! Webhook statuses, stored: who switched a webhook off, how long it has been failing, whether its breaker is open.
 
 use std::collections::HashMap;
 
@@ -6,15 +6,15 @@ use rusqlite::{Connection, params};
 
 use super::rows::invalid;
 use super::writer::Writer;
-use crate::model::{Condition, Failing, Standing, Timestamp, WebhookKey};
-use crate::store::StandingChange;
+use crate::model::{Condition, Failing, Timestamp, WebhookKey, WebhookStatus};
+use crate::store::StatusChange;
 
 impl Writer {
-    pub(super) fn stand(&self, changes: &[(WebhookKey, StandingChange)]) -> Result<(), rusqlite::Error> {
+    pub(super) fn save_status(&self, changes: &[(WebhookKey, StatusChange)]) -> Result<(), rusqlite::Error> {
         for (webhook, change) in changes {
             let (column, value) = match change {
-                StandingChange::Disabled(disabled) => ("disabled", disabled.as_ref().map(to_json)),
-                StandingChange::Condition(condition) => ("condition", (!condition.is_well()).then(|| to_json(condition))),
+                StatusChange::Disabled(disabled) => ("disabled", disabled.as_ref().map(to_json)),
+                StatusChange::Condition(condition) => ("condition", (!condition.is_well()).then(|| to_json(condition))),
             };
             let sql = format!(
                 "INSERT INTO standings(webhook, {column}) VALUES(?1, ?2) ON CONFLICT(webhook) DO UPDATE SET {column} = ?2"
@@ -32,8 +32,11 @@ fn to_json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("strings, numbers and times always have a JSON form")
 }
 
-/// As they stand `now`: of the time since a webhook failed last, only what [counts](Failing::without_pause) does.
-pub(super) fn standings(connection: &Connection, now: Timestamp) -> Result<HashMap<WebhookKey, Standing>, rusqlite::Error> {
+/// The statuses at `now`: of the time since a webhook failed last, only the part that [counts](Failing::without_pause).
+pub(super) fn webhook_statuses(
+    connection: &Connection,
+    now: Timestamp,
+) -> Result<HashMap<WebhookKey, WebhookStatus>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
         "SELECT webhook, disabled, condition,
          (SELECT at FROM failures f WHERE f.webhook = s.webhook ORDER BY hour DESC LIMIT 1) FROM standings s",
@@ -50,7 +53,7 @@ pub(super) fn standings(connection: &Connection, now: Timestamp) -> Result<HashM
         if let (Some(since), Some(last)) = (condition.failing_since, row.get::<_, Option<i64>>(3)?) {
             condition.failing_since = Some(Failing::without_pause(since, Timestamp::from_millis(last), now));
         }
-        Ok((WebhookKey(row.get(0)?), Standing { disabled, condition }))
+        Ok((WebhookKey(row.get(0)?), WebhookStatus { disabled, condition }))
     })?;
     rows.collect()
 }
