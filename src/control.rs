@@ -1,33 +1,33 @@
-//! What the API asks of the one who owns the configuration: webhooks made, changed and removed, a reload, a module by
-//! name. The only way from `http` to `reload`; requests are taken one after the other, between reloads.
+//! Requests from the API to the reload loop, which owns the configuration: create, change and delete webhooks, reload,
+//! load a module by name. The only way from `http` to `reload`; requests are handled one after the other.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::config::{FieldProblem, Place};
+use crate::config::{FieldProblem, Location};
 use crate::model::WebhookId;
 use crate::snapshot::Snapshot;
 use crate::store::StoreError;
 use crate::transform::Module;
 
-/// Requests that wait: more would only grow old.
+/// Queued requests. Each takes milliseconds; a caller that finds the queue full waits.
 const WAITING_MAX: usize = 64;
 
 #[derive(Debug)]
 pub enum Change {
-    /// Refused when there is one.
+    /// Refused if the webhook exists.
     Create {
         id: WebhookId,
         body: Map<String, Value>,
     },
-    /// Instead of what there is, if anything.
+    /// Creates the webhook, or replaces it.
     Replace {
         id: WebhookId,
         body: Map<String, Value>,
     },
-    /// A merge patch (RFC 7396) of what there is.
+    /// A merge patch (RFC 7396) of an existing webhook.
     Patch {
         id: WebhookId,
         patch: Map<String, Value>,
@@ -45,15 +45,15 @@ impl Change {
     }
 }
 
-/// What a change is asked for.
+/// Whether a change takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     Live,
-    /// Judged, with the same words, and left at that.
+    /// Validated with the same errors; nothing changes.
     DryRun,
 }
 
-/// It is live (or would be, of a dry run).
+/// The change is live (or would be, of a dry run).
 pub struct Changed {
     pub snapshot: Arc<Snapshot>,
     pub is_new: bool,
@@ -62,13 +62,12 @@ pub struct Changed {
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     #[error("config.toml declares it")]
-    Declared(Place),
-    #[error("there is one already")]
+    Declared(Location),
+    #[error("the webhook exists already")]
     Exists,
-    #[error("there is none")]
+    #[error("there is no such webhook")]
     Unknown,
-    /// As many as there may be.
-    #[error("there are {0} webhooks made by the API, more are not taken")]
+    #[error("there are {0} webhooks made over the API, which is the maximum: delete one first")]
     Full(usize),
     #[error("{} problem(s)", .0.len())]
     Invalid(Vec<FieldProblem>),
@@ -84,13 +83,14 @@ pub enum Request {
     Change {
         change: Change,
         effect: Effect,
-        /// Whose token asks; `None`: one that may change every webhook.
+        /// The tenant of the caller's token; `None`: a token that may change every webhook.
         tenant: Option<Arc<str>>,
         reply: Reply<Result<Changed, ChangeError>>,
     },
-    /// Answered when the files have been looked at; what came of it is in the live snapshot.
-    Reload { reply: Reply<()> },
-    /// A transformer, whether a webhook uses it or not; the error says why it cannot be loaded.
+    /// Answered when the files have been read; what came of it is in the live snapshot. `force`: a configuration without
+    /// any table is meant.
+    Reload { force: bool, reply: Reply<()> },
+    /// Loads a transformer, whether a webhook uses it or not; the error says why it cannot be loaded.
     Module { name: String, reply: Reply<Result<Arc<Module>, String>> },
 }
 
@@ -98,12 +98,12 @@ pub enum Request {
 #[derive(Clone)]
 pub struct Control(mpsc::Sender<Request>);
 
-/// The other end is gone: the process is about to stop.
+/// The reload loop has ended: the process is stopping.
 #[derive(Debug, thiserror::Error)]
 #[error("the server is shutting down")]
 pub struct Gone;
 
-/// The two ends.
+/// The API's end and the reload loop's end.
 pub fn channel() -> (Control, mpsc::Receiver<Request>) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     (Control(sender), receiver)
@@ -111,25 +111,25 @@ pub fn channel() -> (Control, mpsc::Receiver<Request>) {
 
 impl Control {
     /// # Errors
-    /// Why it is not live; then nothing has changed.
+    /// Why the change is not live; then nothing has changed.
     pub async fn change(&self, change: Change, effect: Effect, tenant: Option<Arc<str>>) -> Result<Changed, ChangeError> {
-        let asked = self.ask(|reply| Request::Change { change, effect, tenant, reply }).await;
-        asked.unwrap_or_else(|gone| Err(ChangeError::Unavailable(gone.to_string())))
+        let changed = self.send(|reply| Request::Change { change, effect, tenant, reply }).await;
+        changed.unwrap_or_else(|gone| Err(ChangeError::Unavailable(gone.to_string())))
     }
 
     /// # Errors
-    /// [`Gone`] alone: whether the files were good is told by the live snapshot.
-    pub async fn reload(&self) -> Result<(), Gone> {
-        self.ask(|reply| Request::Reload { reply }).await
+    /// Only [`Gone`]: whether the files were accepted is in [`Live::last_error`](crate::snapshot::Live::last_error).
+    pub async fn reload(&self, force: bool) -> Result<(), Gone> {
+        self.send(|reply| Request::Reload { force, reply }).await
     }
 
     /// # Errors
-    /// In words, why it cannot be loaded.
+    /// Why it cannot be loaded.
     pub async fn module(&self, name: String) -> Result<Arc<Module>, String> {
-        self.ask(|reply| Request::Module { name, reply }).await.unwrap_or_else(|gone| Err(gone.to_string()))
+        self.send(|reply| Request::Module { name, reply }).await.unwrap_or_else(|gone| Err(gone.to_string()))
     }
 
-    async fn ask<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Gone> {
+    async fn send<T>(&self, make: impl FnOnce(Reply<T>) -> Request) -> Result<T, Gone> {
         let (reply, answer) = oneshot::channel();
         self.0.send(make(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)

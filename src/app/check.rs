@@ -1,4 +1,4 @@
-//! Everything that a reload would do, except going live: no store, no socket.
+//! Validation: everything that a reload does except going live; it opens no store and no socket.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, Parts};
 use crate::transform::{Host, HostOptions};
 
-/// What a good configuration consists of.
+/// What a valid configuration consists of.
 #[derive(Debug)]
 pub struct CheckReport {
     pub webhooks: usize,
@@ -24,10 +24,13 @@ pub struct CheckReport {
 }
 
 /// # Errors
-/// What a reload would refuse, with all its problems.
+/// What a reload would reject, with all its problems.
 pub async fn check(path: &Path) -> Result<CheckReport, ReloadError> {
-    let loaded = reload::load(path).map_err(ReloadError::Refused)?;
     let host = Host::new(HostOptions::default()).map_err(|e| ReloadError::Host(e.to_string()))?;
+    let loaded = match reload::load(path) {
+        Ok(loaded) => loaded,
+        Err(problems) => return Err(ReloadError::Refused(snapshot::check_transformers(problems, &host).await)),
+    };
     let settings = loaded.settings.clone();
     let client = Client::new(ClientOptions::read(settings.network.clone(), &settings.network_egress)?)?;
     let keys = settings.webhooks.keys().cloned().zip((1..).map(WebhookKey)).collect();
@@ -35,9 +38,9 @@ pub async fn check(path: &Path) -> Result<CheckReport, ReloadError> {
     let secrets: HashMap<_, _> = settings.webhooks.keys().map(|id| (id.clone(), any())).collect();
     let fingerprint = loaded.fingerprint.clone();
     let loaded_at = Clock::System.now();
-    let switchboard = Arc::default();
+    let status_board = Arc::default();
     let parts =
-        Parts { settings, fingerprint: fingerprint.clone(), generation: 1, loaded_at, client, keys, secrets, switchboard };
+        Parts { settings, fingerprint: fingerprint.clone(), generation: 1, loaded_at, client, keys, secrets, status_board };
     let snapshot = snapshot::build(parts, &host).await.map_err(|problems| {
         let listed = problems.into_iter().map(|p| loaded.problem_at(&p.place, p.message, p.help)).collect();
         ReloadError::Refused(loaded.refused(listed))

@@ -1,8 +1,11 @@
 //! The composition root: builds all parts, runs them, drains them. The only file that knows every part.
 
+mod announcement;
 mod check;
+#[cfg(feature = "cli")]
 mod local;
 mod picture;
+mod removed;
 mod retention;
 mod service;
 mod token;
@@ -17,25 +20,26 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::config::{Problems, Settings};
+use crate::config::{Problems, Settings, Texts};
 use crate::control;
 use crate::dispatch::Dispatcher;
 use crate::http::{self, Api};
 use crate::jobs;
-use crate::outbound::OutboundError;
+use crate::outbound::{self, OutboundError};
 use crate::reload::{self, Hangup, ReloadError, Reloader};
-use crate::snapshot::{Live, Switchboard};
+use crate::snapshot::{Live, StatusBoard};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::tasks::Tasks;
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
 pub use crate::http::document as openapi;
-pub use crate::http::{Change, Diff, Picture, needs_restart};
-pub use crate::store::{StoreCheck, StoreCounts};
+pub use crate::http::{Change, Diff, EffectiveConfig, needs_restart};
+pub use crate::store::{StoreCheck, StoreCounts, Vacuumed};
 pub use check::{CheckReport, check};
-pub use local::{LocalServer, data_directory, local_server};
-pub use picture::picture;
+#[cfg(feature = "cli")]
+pub use local::{LocalServer, LocalToken, data_directory, local_server};
+pub use picture::{picture, webhook_defaults};
 pub use service::ServiceManager;
 pub use token::AdminToken;
 
@@ -57,6 +61,7 @@ pub enum Serving {
 }
 
 /// Why the process cannot start.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// To be shown with [`Problems::render`].
@@ -76,14 +81,15 @@ pub enum StartError {
     Transform(#[from] HostError),
     #[error(transparent)]
     Outbound(#[from] OutboundError),
-    #[error("cannot keep the admin token at {path}: {reason}")]
+    #[error("cannot store the admin token at {path}: {reason}")]
     Token { path: PathBuf, reason: std::io::Error },
 }
 
-/// Why the process ended other than by being asked to.
+/// Why the process ended without a request to do so.
+#[non_exhaustive]
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RunError {
-    #[error("the task `{0}` ended: stopping, so that nothing runs half")]
+    #[error("the task `{0}` ended unexpectedly: stopping, because the rest cannot work without it")]
     CoreTask(&'static str),
     #[error(transparent)]
     Store(StoreError),
@@ -103,19 +109,36 @@ pub struct App {
     clock: Clock,
     tasks: Tasks,
     admin: Option<AdminToken>,
+    /// Where commands on this machine find the listener.
+    _announcement: Option<announcement::Announcement>,
 }
 
 impl App {
-    /// Everything is ready when it returns: the store open, the configuration live, the socket listening.
+    /// Everything is ready when it returns: the store open, the configuration live, the socket listening. Raises the limit
+    /// on open files for the whole process, as far as it may.
     pub async fn start(options: AppOptions) -> Result<Self, StartError> {
+        let files = outbound::raise_limit();
+        if files.are_few() {
+            let (limit, wanted) = (files.limit(), outbound::FILES_WANTED);
+            tracing::warn!(
+                limit,
+                wanted,
+                "the limit on open files is low, so fewer attempts are made at once: raise `ulimit -n` (LimitNOFILE= in the unit)"
+            );
+        }
         Self::start_serving(options, Serving::Listener).await
     }
 
     pub async fn start_serving(options: AppOptions, serving: Serving) -> Result<Self, StartError> {
-        // Before anything that takes time: a reload that is asked for meanwhile comes after the start, instead of ending it.
+        Self::start_over(options, serving, Arc::default()).await
+    }
+
+    /// As [`App::start_serving`], with texts in place of some of the configuration's files.
+    pub async fn start_over(options: AppOptions, serving: Serving, texts: Arc<Texts>) -> Result<Self, StartError> {
+        // Before anything that takes time: a SIGHUP during the start causes a reload after it, instead of ending the process.
         let hangup = Hangup::new();
         let path = options.config.clone();
-        let loaded = reload::load(&path).map_err(StartError::Config)?;
+        let loaded = reload::load_over(&path, &texts).map_err(StartError::Config)?;
         let settings = &loaded.settings;
         let address = options.listen.unwrap_or(settings.server.listen);
         let listener = match serving {
@@ -132,15 +155,23 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let store = open_store(settings, &options.clock, &metrics).await?;
         let admin = admin_token(settings)?;
+        let announcement = match listening {
+            Some(at) => {
+                announcement::Announcement::make(&settings.storage.path, at, settings.server.protection.tls.is_some()).await
+            }
+            None => None,
+        };
         let host = Host::new(HostOptions { cache_dir: Some(settings.storage.path.join("modules")), ..HostOptions::default() })?;
-        let standing = Switchboard::new(store.standings().await?);
-        let reloader = Arc::new(Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics), standing));
+        let board = StatusBoard::new(store.webhook_statuses().await?);
+        let reloader = Reloader::new(path, store.clone(), host, options.clock.clone(), Arc::clone(&metrics), board);
+        let reloader = Arc::new(reloader.with_texts(texts));
         let snapshot = reloader.first(loaded).await?;
         let live = Arc::new(Live::new(snapshot));
 
         let tasks = Tasks::default();
         let clock = options.clock;
-        let mut app = Self { listening, address, routes: None, live, store, metrics, clock, tasks, admin };
+        let mut app =
+            Self { listening, address, routes: None, live, store, metrics, clock, tasks, admin, _announcement: announcement };
         app.routes = app.spawn_all(listener, (reloader, hangup));
         Ok(app)
     }
@@ -160,7 +191,7 @@ impl App {
             control: control.clone(),
             jobs: Arc::clone(&jobs),
             admin: self.admin.as_ref().map(AdminToken::secret),
-            // Elsewhere it is not known who may come: as if it were everybody.
+            // With another program's listener it is unknown who can connect: assume everybody.
             listen: self.listening.unwrap_or(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0)),
             work: TaskTracker::new(),
         };
@@ -189,6 +220,7 @@ impl App {
         };
         tasks.spawn_core("reload", reloader.run(Arc::clone(live), hangup, requests, tasks.cancelled()));
         tasks.spawn_core("retention", retention::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
+        tasks.spawn_core("removed", removed::run(store.clone(), Arc::clone(live), clock.clone(), tasks.cancelled()));
         let worker = jobs::Worker::new(store.clone(), Arc::clone(live), clock.clone(), control);
         tasks.spawn_core("jobs", worker.run(jobs, tasks.cancelled()));
         let dispatcher = Dispatcher::new(store.clone(), Arc::clone(live), clock, metrics);
@@ -242,7 +274,7 @@ impl App {
             name = self.tasks.core_died() => Err(RunError::CoreTask(name)),
             error = self.store.failed() => Err(RunError::Store(error)),
         };
-        tracing::info!("stopping: no new events, attempts under way may finish");
+        tracing::info!("stopping: no new events, attempts in flight may finish");
         self.tasks.cancel();
         self.tasks.join().await;
         self.store.close().await;
@@ -258,6 +290,14 @@ pub async fn check_store(directory: PathBuf) -> Result<StoreCheck, StoreError> {
     Store::check(directory, Clock::System.now()).await
 }
 
+/// Rewrites the store in a data directory without its free space.
+///
+/// # Errors
+/// There is none, a server runs on it, or there is no room for a second copy.
+pub async fn vacuum_store(directory: PathBuf) -> Result<Vacuumed, StoreError> {
+    Store::vacuum(directory).await
+}
+
 async fn open_store(settings: &Settings, clock: &Clock, metrics: &Arc<Metrics>) -> Result<Store, StoreError> {
     let observer = Arc::clone(metrics);
     let on_commit = Box::new(move |duration, commands| observer.commit(duration, commands));
@@ -269,7 +309,7 @@ fn admin_token(settings: &Settings) -> Result<Option<AdminToken>, StartError> {
         return Ok(None);
     }
     let path = settings.storage.path.join("admin-token");
-    AdminToken::keep(&path).map(Some).map_err(|reason| StartError::Token { path, reason })
+    AdminToken::load_or_generate(&path).map(Some).map_err(|reason| StartError::Token { path, reason })
 }
 
 impl From<ReloadError> for StartError {

@@ -1,4 +1,4 @@
-//! Removing what is old, in the background.
+//! Retention: removes old events, deliveries, audit entries and jobs, in the background.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,8 +24,8 @@ pub(super) async fn run(store: Store, live: Arc<Live>, clock: Clock, shutdown: C
         };
         match pruned {
             Ok(0) => {}
-            Ok(events) => tracing::info!(events, "removed what is older than retention allows"),
-            Err(error) => tracing::warn!(%error, "retention did not get through, trying again later"),
+            Ok(events) => tracing::info!(events, "events removed by retention"),
+            Err(error) => tracing::warn!(%error, "retention failed, trying again later"),
         }
         tokio::select! {
             () = shutdown.cancelled() => return,

@@ -1,5 +1,5 @@
-//! What a service manager is told (systemd's `sd_notify` protocol): ready, stopping, still alive. Silent where there is
-//! none; refuses to fail: a manager that cannot be told is no reason not to run.
+//! Notifies a service manager (systemd's `sd_notify` protocol): ready, stopping, still alive. Does nothing where there is
+//! none, and never fails: a manager that cannot be notified is no reason not to run.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -12,7 +12,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 pub struct ServiceManager {
     #[cfg(unix)]
     socket: Option<(UnixDatagram, SocketAddr)>,
-    /// How often it wants to hear of us.
+    /// How often it expects a sign of life.
     watchdog: Option<Duration>,
 }
 
@@ -32,34 +32,34 @@ impl ServiceManager {
 
     /// The store is open, the configuration live, the socket listening.
     pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.notify(&format!("READY=1\nSTATUS={status}"));
     }
 
     pub fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=attempts under way may finish");
+        self.notify("STOPPING=1\nSTATUS=attempts in flight may finish");
     }
 
-    /// Tells a watchdog twice as often as it wants, for as long as the runtime runs; never ends.
+    /// Notifies a watchdog twice as often as it expects, while the runtime runs; never ends.
     pub async fn keep_alive(&self) -> Infallible {
         let Some(period) = self.watchdog else { return std::future::pending().await };
         let mut ticks = tokio::time::interval(period / 2);
         loop {
             ticks.tick().await;
-            self.tell("WATCHDOG=1");
+            self.notify("WATCHDOG=1");
         }
     }
 
     #[cfg(unix)]
-    fn tell(&self, state: &str) {
+    fn notify(&self, state: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(state.as_bytes(), address)
         {
-            tracing::debug!(%error, "the service manager cannot be told");
+            tracing::debug!(%error, "service manager cannot be notified");
         }
     }
 
     #[cfg(not(unix))]
-    fn tell(&self, _: &str) {}
+    fn notify(&self, _: &str) {}
 }
 
 /// A path, or a name in Linux's abstract space behind an `@`.
@@ -81,7 +81,7 @@ fn connect(name: &OsStr) -> Option<(UnixDatagram, SocketAddr)> {
             Some((socket, address))
         }
         Err(error) => {
-            tracing::warn!(%error, "NOTIFY_SOCKET cannot be used: the service manager is not told");
+            tracing::warn!(%error, "NOTIFY_SOCKET cannot be used: the service manager is not notified");
             None
         }
     }

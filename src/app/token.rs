@@ -1,5 +1,5 @@
-//! The admin token of a loopback listener without `[tokens]`: made once, kept in the data directory, readable by its
-//! owner alone.
+//! The admin token of a loopback listener without `[tokens]`: generated once, stored in the data directory, readable by
+//! its owner only.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ pub struct AdminToken {
 }
 
 impl AdminToken {
-    /// Reads the kept token, or makes one.
-    pub(super) fn keep(path: &Path) -> io::Result<Self> {
+    /// Reads the stored token, or generates one.
+    pub(super) fn load_or_generate(path: &Path) -> io::Result<Self> {
         if let Some(secret) = read(path)? {
             return Ok(Self { secret, path: path.to_owned(), is_new: false });
         }
@@ -40,13 +40,13 @@ impl AdminToken {
         &self.path
     }
 
-    /// Whether it was made at this start: the one time that it is printed.
+    /// Whether it was generated at this start: then it is printed.
     pub fn is_new(&self) -> bool {
         self.is_new
     }
 }
 
-/// The token that a server on this data directory keeps; `None` when there is none.
+/// The token that a server on this data directory stores; `None` when there is none.
 pub(crate) fn read(path: &Path) -> io::Result<Option<Secret>> {
     let mut text = String::new();
     match std::fs::File::open(path) {
@@ -54,7 +54,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Option<Secret>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    // An empty file is what a crash between making and writing leaves.
+    // A crash between creating and writing leaves an empty file.
     Ok(Secret::parse(text.trim()).ok())
 }
 
@@ -63,12 +63,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_token_is_made_once_and_only_its_owner_reads_it() {
+    fn the_token_is_generated_once_and_only_its_owner_reads_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("admin-token");
-        let first = AdminToken::keep(&path).unwrap();
+        let first = AdminToken::load_or_generate(&path).unwrap();
         assert!(first.is_new());
-        let second = AdminToken::keep(&path).unwrap();
+        let second = AdminToken::load_or_generate(&path).unwrap();
         assert!(!second.is_new());
         assert_eq!(first.secret().expose(), second.secret().expose());
         #[cfg(unix)]

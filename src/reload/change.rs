@@ -1,16 +1,16 @@
-//! Webhooks made by the API: kept in the store, judged like those of config.toml, live beside them. A change is built
-//! whole first, then kept, then live: whatever is wrong, nothing has changed.
+//! Webhooks made by the API: stored in the store, validated like those of config.toml, live beside them. A change is
+//! built whole first, then stored, then live: if anything is wrong, nothing has changed.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{ReloadError, Reloader, fingerprint};
 use crate::config::{FieldProblem, Fields, Judge, Judged, Loaded, Origin, WebhookSettings};
-use crate::control::{Change, ChangeError, Changed, Effect, Request};
-use crate::model::{Condition, Limits, TransformStep, WebhookId, WebhookKey};
+use crate::control::{Change, ChangeError, Changed, Effect};
+use crate::model::{Limits, TransformStep, WebhookId, WebhookKey};
 use crate::operational::Notice;
 use crate::signing::{LiveSecret, Secret};
 use crate::snapshot::{self, BuildProblem, Live, Parts, Snapshot};
@@ -21,22 +21,22 @@ use crate::transform::{self, Module};
 const WEBHOOKS_MAX: usize = 10_000;
 
 /// Webhooks of the API and their settings, as they go into a snapshot.
-pub(super) type Settled = BTreeMap<WebhookId, WebhookSettings>;
+pub(super) type ApiSettings = BTreeMap<WebhookId, WebhookSettings>;
 
 /// Those of the store under this configuration. One that is not valid any more is suspended.
-pub(super) fn judge_all(webhooks: &[ApiWebhook], loaded: &Loaded) -> Settled {
-    let mut settled = Settled::new();
+pub(super) fn validate_all(webhooks: &[ApiWebhook], loaded: &Loaded) -> ApiSettings {
+    let mut settled = ApiSettings::new();
     for webhook in webhooks {
         if let Some(declared) = loaded.settings.webhooks.get(&webhook.id) {
             let place = &declared.place;
             tracing::warn!(
                 webhook = %webhook.id, file = %place.file.display(), line = place.line,
-                "config.toml declares a webhook that the API has made: the one of config.toml counts, the other one waits behind it"
+                "config.toml declares a webhook that was made over the API: the one of config.toml is used until it is removed there"
             );
             continue;
         }
         let times = (webhook.created, webhook.updated);
-        match loaded.api_webhook(&webhook.id, &webhook.body, times, Judge::Kept) {
+        match loaded.api_webhook(&webhook.id, &webhook.body, times, Judge::Accepted) {
             Ok(judged) => {
                 settled.insert(webhook.id.clone(), judged.settings);
             }
@@ -46,11 +46,11 @@ pub(super) fn judge_all(webhooks: &[ApiWebhook], loaded: &Loaded) -> Settled {
     settled
 }
 
-/// As [`judge_all`], for a look that may come to nothing: it logs nothing, and leaves out what is not valid.
-pub(super) fn judge_quietly(webhooks: &[ApiWebhook], loaded: &Loaded) -> Settled {
+/// As [`validate_all`], for a reading that may change nothing: it logs nothing, and leaves out what is not valid.
+pub(super) fn validate_quietly(webhooks: &[ApiWebhook], loaded: &Loaded) -> ApiSettings {
     let judge = |webhook: &ApiWebhook| {
         let times = (webhook.created, webhook.updated);
-        let judged = loaded.api_webhook(&webhook.id, &webhook.body, times, Judge::Kept).ok()?;
+        let judged = loaded.api_webhook(&webhook.id, &webhook.body, times, Judge::Accepted).ok()?;
         Some((webhook.id.clone(), judged.settings))
     };
     webhooks.iter().filter(|webhook| !loaded.settings.webhooks.contains_key(&webhook.id)).filter_map(judge).collect()
@@ -61,10 +61,10 @@ fn in_words(problems: &[FieldProblem]) -> String {
     words.join("; ")
 }
 
-fn suspend(settled: &mut Settled, webhook: &ApiWebhook, loaded: &Loaded, why: &str) {
+fn suspend(settled: &mut ApiSettings, webhook: &ApiWebhook, loaded: &Loaded, why: &str) {
     tracing::error!(
         webhook = %webhook.id, why,
-        "a webhook made by the API is not valid under this configuration: it is disabled and its deliveries are held until it is"
+        "webhook made over the API is not valid under this configuration: it is disabled and its deliveries are held until it is valid"
     );
     let times = (webhook.created, webhook.updated);
     let Some(Judged { settings, .. }) = loaded.suspended(&webhook.id, &webhook.body, times) else { return };
@@ -72,9 +72,9 @@ fn suspend(settled: &mut Settled, webhook: &ApiWebhook, loaded: &Loaded, why: &s
     settled.insert(webhook.id.clone(), WebhookSettings { origin, ..settings });
 }
 
-/// Suspends those that a build complained of, and answers whether those were all that it complained of.
+/// Suspends the webhooks that a build refused; answers whether it refused nothing else.
 pub(super) fn suspend_refused(
-    settled: &mut Settled,
+    settled: &mut ApiSettings,
     webhooks: &[ApiWebhook],
     loaded: &Loaded,
     problems: &[BuildProblem],
@@ -97,23 +97,7 @@ pub(super) fn modules<'a>(webhooks: impl IntoIterator<Item = &'a WebhookSettings
 }
 
 impl Reloader {
-    pub(super) async fn answer(&self, live: &Arc<Live>, request: Request) {
-        match request {
-            Request::Change { change, effect, tenant, reply } => {
-                // Whoever asked may have gone meanwhile; what is live is live.
-                let _ = reply.send(self.change(live, change, effect, tenant).await);
-            }
-            Request::Module { name, reply } => {
-                let _ = reply.send(self.module(live, &name).await);
-            }
-            Request::Reload { reply } => {
-                self.reload(live).await;
-                let _ = reply.send(());
-            }
-        }
-    }
-
-    async fn module(&self, live: &Live, name: &str) -> Result<Arc<Module>, String> {
+    pub(super) async fn module(&self, live: &Live, name: &str) -> Result<Arc<Module>, String> {
         let snapshot = live.snapshot();
         if let Some(module) = snapshot.modules.get(name) {
             return Ok(Arc::clone(module));
@@ -126,7 +110,7 @@ impl Reloader {
         self.host.load(name, source, limits, pin).await.map_err(|e| e.to_string())
     }
 
-    async fn change(
+    pub(super) async fn change(
         &self,
         live: &Arc<Live>,
         change: Change,
@@ -139,7 +123,7 @@ impl Reloader {
         let id = change.id().clone();
         let webhooks = self.api();
         let known = webhooks.iter().find(|webhook| webhook.id == id).cloned();
-        // Judged here, where changes come one after the other: what the caller saw may be older.
+        // Checked here, where changes come one after the other: the caller may have seen an older snapshot.
         if let (Some(tenant), Some(known)) = (&tenant, &known)
             && known.tenant() != Some(&**tenant)
         {
@@ -206,16 +190,16 @@ impl Reloader {
         is_new: bool,
     ) -> Result<Changed, ChangeError> {
         let Judged { mut settings, fields } = judged;
-        // The secret is kept where generated ones are, and only there.
+        // The secret is stored where generated ones are, and only there.
         let secret = settings.secret.take();
         webhook.body.remove("secret");
         let id = webhook.id.clone();
-        let mut settled = self.settled_of(live);
+        let mut settled = self.api_settings(live);
         settled.insert(id.clone(), settings);
         let given = secret.clone().map(|secret| (id.clone(), secret));
         let snapshot = self.built(live, loaded, &settled, given).await.map_err(|problem| problem.at(&fields))?;
         let Some(key) = snapshot.webhook(&id).map(|webhook| webhook.key) else {
-            return Err(ChangeError::Unavailable("the webhook did not come out of the build".to_owned()));
+            return Err(ChangeError::Unavailable("the webhook is missing from the snapshot that was built for it".to_owned()));
         };
         let secret = secret.map(|secret| Zeroizing::new(secret.expose().to_owned()));
         self.store.put_api_webhook(webhook.clone(), key, secret).await?;
@@ -224,11 +208,7 @@ impl Reloader {
             webhooks.push(webhook);
         });
         self.go_live(live, snapshot, &id);
-        let was_removed = self.removed.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        if was_removed && !self.switchboard.is_disabled(key) {
-            // As one that is switched on: what the dispatcher knows of its breaker is about another one.
-            self.switchboard.switch(key, None);
-        }
+        self.status_board.restore(|deleted| deleted == key);
         let notice = if is_new { Notice::Created { webhook: id } } else { Notice::Updated { webhook: id } };
         self.raise(live, notice).await;
         Ok(Changed { snapshot: live.snapshot(), is_new })
@@ -237,25 +217,27 @@ impl Reloader {
     /// What waits for it is cancelled by the dispatcher, as for one that config.toml no longer declares.
     async fn delete(&self, live: &Arc<Live>, loaded: &Arc<Loaded>, known: &ApiWebhook) -> Result<Changed, ChangeError> {
         let (id, tenant) = (known.id.clone(), known.tenant().map(str::to_owned));
-        let mut settled = self.settled_of(live);
+        let mut settled = self.api_settings(live);
         settled.remove(&id);
         let snapshot = self.built(live, loaded, &settled, None).await.map_err(|problem| problem.at(&Fields::default()))?;
-        // What config.toml declares under this id stays, and with it its secrets and how it stands.
+        // What config.toml declares under this id stays, with its secrets and its status.
         let is_declared = loaded.settings.webhooks.contains_key(&id);
         let key = if is_declared { None } else { self.store.webhook_key(id.clone()).await? };
         self.store.delete_api_webhook(id.clone(), key.unwrap_or(WebhookKey(0))).await?;
         self.edit_api(|webhooks| webhooks.retain(|other| other.id != id));
+        if let Some(key) = key {
+            // Before it is gone: an attempt that finds no webhook cancels its delivery instead of holding it.
+            self.status_board.delete(key);
+        }
         self.go_live(live, snapshot, &id);
         if let Some(key) = key {
-            self.switchboard.set_condition(key, Condition::default());
-            self.switchboard.switch(key, None);
-            self.removed.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+            self.status_board.reset(key);
         }
         self.raise(live, Notice::Deleted { webhook: id, tenant }).await;
         Ok(Changed { snapshot: live.snapshot(), is_new: false })
     }
 
-    /// What is wrong with the files stays wrong, and told.
+    /// An error of the files stays an error, and is still shown.
     fn go_live(&self, live: &Live, snapshot: Snapshot, id: &WebhookId) {
         let generation = snapshot.generation;
         let error = live.last_error();
@@ -264,11 +246,11 @@ impl Reloader {
             live.reject(error);
         }
         self.metrics.set_config_generation(generation);
-        tracing::info!(generation, webhook = %id, "a change made over the API is live");
+        tracing::info!(generation, webhook = %id, "change made over the API is live");
     }
 
     /// As they are in the live snapshot.
-    fn settled_of(&self, live: &Live) -> Settled {
+    fn api_settings(&self, live: &Live) -> ApiSettings {
         let snapshot = live.snapshot();
         let made = snapshot.settings.webhooks.values().filter(|webhook| webhook.origin != Origin::Config);
         made.map(|webhook| (webhook.id.clone(), WebhookSettings::clone(webhook))).collect()
@@ -278,7 +260,7 @@ impl Reloader {
         &self,
         live: &Live,
         loaded: &Arc<Loaded>,
-        settled: &Settled,
+        settled: &ApiSettings,
         given: Option<(WebhookId, Secret)>,
     ) -> Result<Snapshot, NotBuilt> {
         let fingerprint = {
@@ -295,7 +277,7 @@ impl Reloader {
     pub(super) async fn parts(
         &self,
         loaded: &Loaded,
-        settled: &Settled,
+        settled: &ApiSettings,
         fingerprint: String,
         generation: u64,
         given: Option<(WebhookId, Secret)>,
@@ -309,8 +291,8 @@ impl Reloader {
         let but = given.as_ref().map(|(id, _)| id);
         let mut secrets = self.generated_secrets(settings.webhooks.values().map(|webhook| &**webhook), &keys, but).await?;
         secrets.extend(given.map(|(id, secret)| (id, vec![LiveSecret::lasting(secret)])));
-        let (switchboard, loaded_at) = (Arc::clone(&self.switchboard), self.clock.now());
-        Ok(Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, switchboard })
+        let (status_board, loaded_at) = (Arc::clone(&self.status_board), self.clock.now());
+        Ok(Parts { settings, fingerprint, generation, loaded_at, client, keys, secrets, status_board })
     }
 }
 
@@ -365,32 +347,15 @@ fn merge(target: &mut Value, patch: Value) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::reloader;
     use super::*;
-    use crate::clock::Clock;
-    use crate::snapshot::Switchboard;
-    use crate::store::{Store, StoreOptions};
-    use crate::telemetry::Metrics;
-    use crate::transform::{Host, HostOptions};
     use serde_json::json;
 
-    async fn reloader(directory: &std::path::Path) -> (Reloader, Arc<Live>) {
-        let path = directory.join("config.toml");
-        std::fs::write(&path, "").unwrap();
-        let loaded = super::super::load(&path).unwrap_or_else(|problems| panic!("{}", problems.render(false)));
-        let options = StoreOptions { path: directory.join("data"), clock: Clock::System, on_commit: None };
-        let store = Store::open(options).await.unwrap();
-        let host = Host::new(HostOptions::default()).unwrap();
-        let standing = Switchboard::new(HashMap::new());
-        let reloader = Reloader::new(path, store, host, Clock::System, Arc::new(Metrics::new()), standing);
-        let live = Arc::new(Live::new(reloader.first(loaded).await.unwrap()));
-        (reloader, live)
-    }
-
-    /// Whoever asks has looked at a snapshot that may be older than this change.
+    /// The caller has seen a snapshot that may be older than this change.
     #[tokio::test]
     async fn whose_webhook_it_is_is_judged_where_changes_come_one_after_the_other() {
         let directory = tempfile::tempdir().unwrap();
-        let (reloader, live) = reloader(directory.path()).await;
+        let (reloader, live) = reloader(directory.path(), "").await;
         let id = || WebhookId::parse("w").unwrap();
         let body = |tenant: &str| match json!({"url": "https://example.com/hook", "events": ["*"], "tenant": tenant}) {
             Value::Object(body) => body,

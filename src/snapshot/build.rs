@@ -1,17 +1,17 @@
-//! Settings into a snapshot: every module compiled and asked to check its options, every signer keyed, the index
-//! built. All problems at once; nothing goes live before all of it is whole.
+//! Builds a snapshot from settings: compiles every module and lets it check its options, keys every signer, builds the
+//! index. Reports all problems at once; nothing goes live before all of it is whole.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Snapshot, Switchboard, Webhook};
-use crate::config::{Place, Settings, WebhookSettings};
-use crate::model::{Limits, Timestamp, WebhookId, WebhookKey};
+use super::{Snapshot, StatusBoard, Webhook};
+use crate::config::{Location, Problems, Settings, WebhookSettings};
+use crate::model::{Limits, Timestamp, TransformStep, WebhookId, WebhookKey};
 use crate::outbound::Client;
 use crate::routing::Index;
-use crate::signing::{InvalidSecret, LiveSecret, Signer};
-use crate::transform::{self, Host, Module, Pipeline, Source};
+use crate::signing::{LiveSecret, Signer};
+use crate::transform::{self, Host, Module, Pipeline};
 
 /// What a snapshot is built from, beside the settings.
 pub struct Parts {
@@ -22,19 +22,19 @@ pub struct Parts {
     pub loaded_at: Timestamp,
     pub client: Client,
     pub keys: HashMap<WebhookId, WebhookKey>,
-    /// Kept secrets of webhooks that have none of their own, newest first.
+    /// Stored secrets of webhooks that have none of their own, newest first.
     pub secrets: HashMap<WebhookId, Vec<LiveSecret>>,
-    pub switchboard: Arc<Switchboard>,
+    pub status_board: Arc<StatusBoard>,
 }
 
 /// Time that one module may take over all checks of a configuration: a formatter takes 50 µs for each, and a module that is
 /// slow in them, by design or by mistake, must not hold up the reload of a thousand webhooks.
 const CHECKS_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Something that only shows when handles are made.
+/// A problem that only shows when handles are made.
 #[derive(Debug)]
 pub struct BuildProblem {
-    pub place: Place,
+    pub place: Location,
     pub message: String,
     pub help: Option<String>,
 }
@@ -66,31 +66,36 @@ pub async fn build(parts: Parts, host: &Host) -> Result<Snapshot, Vec<BuildProbl
     if !problems.is_empty() {
         return Err(problems);
     }
-    modules.load_the_unused().await;
-    let (mut good, mut broken) = (HashMap::new(), BTreeMap::new());
-    for (name, loaded) in modules.loaded {
-        match loaded {
-            Ok(module) => drop(good.insert(name, module)),
-            Err(error) => drop(broken.insert(name, error)),
-        }
-    }
-    Ok(Snapshot { tls, ..assemble(parts, webhooks, good, broken) })
+    // One that could not be loaded is a problem, and there is none.
+    let good = modules.loaded.into_iter().filter_map(|(name, loaded)| Some((name, loaded.ok()?))).collect();
+    Ok(Snapshot { tls, ..assemble(parts, webhooks, good) })
 }
 
-/// All that sign, newest first.
-fn live_secrets(settings: &WebhookSettings, kept: &HashMap<WebhookId, Vec<LiveSecret>>) -> Vec<LiveSecret> {
+/// What is wrong with the transformers of a configuration that is refused for other reasons: people get all problems at
+/// once.
+pub async fn check_transformers(problems: Problems, host: &Host) -> Problems {
+    let draft = Arc::clone(&problems.draft);
+    let settings = &draft.settings;
+    let mut modules = Modules { settings, host, loaded: HashMap::new(), checked: HashMap::new(), spent: HashMap::new() };
+    let mut found = Vec::new();
+    for webhook in settings.webhooks.values() {
+        modules.pipeline(webhook, &mut found).await;
+    }
+    for (step, place) in &draft.unread_stages {
+        modules.stage(step, place, &mut found).await;
+    }
+    problems.with_later(found.into_iter().map(|problem| (problem.place, problem.message, problem.help)))
+}
+
+/// All secrets that sign, newest first.
+fn live_secrets(settings: &WebhookSettings, stored: &HashMap<WebhookId, Vec<LiveSecret>>) -> Vec<LiveSecret> {
     match &settings.secret {
         Some(secret) => std::iter::once(secret).chain(&settings.previous_secrets).cloned().map(LiveSecret::lasting).collect(),
-        None => kept.get(&settings.id).cloned().unwrap_or_default(),
+        None => stored.get(&settings.id).cloned().unwrap_or_default(),
     }
 }
 
-fn assemble(
-    parts: Parts,
-    webhooks: Vec<Arc<Webhook>>,
-    modules: HashMap<String, Arc<Module>>,
-    broken: BTreeMap<String, String>,
-) -> Snapshot {
+fn assemble(parts: Parts, webhooks: Vec<Arc<Webhook>>, modules: HashMap<String, Arc<Module>>) -> Snapshot {
     let by_key: HashMap<WebhookKey, u32> = (0..).zip(&webhooks).map(|(at, webhook)| (webhook.key, at)).collect();
     let index = Index::new(webhooks.iter().enumerate().map(|(at, webhook)| (at, &*webhook.settings.events)));
     Snapshot {
@@ -101,53 +106,12 @@ fn assemble(
         client: parts.client,
         tls: None,
         modules,
-        switchboard: parts.switchboard,
-        broken,
+        status_board: parts.status_board,
+        broken: BTreeMap::new(),
         webhooks,
         by_key: Arc::new(by_key),
         index: Arc::new(index),
     }
-}
-
-/// The live configuration, signing with the secrets that are kept now. Reads no file and compiles nothing, so that it
-/// works whatever state the files are in.
-///
-/// # Errors
-/// A webhook that could not sign with them, with the reason.
-pub fn resign(current: &Snapshot, secrets: &HashMap<WebhookId, Vec<LiveSecret>>) -> Result<Snapshot, (WebhookId, InvalidSecret)> {
-    let mut webhooks = Vec::with_capacity(current.webhooks.len());
-    for webhook in &current.webhooks {
-        let kept = match secrets.get(&webhook.settings.id) {
-            Some(kept) if webhook.settings.secret.is_none() => kept,
-            _ => {
-                webhooks.push(Arc::clone(webhook));
-                continue;
-            }
-        };
-        let signer = Signer::new(Arc::clone(&webhook.settings.signature), kept.clone());
-        let signer = signer.map_err(|e| (webhook.settings.id.clone(), e))?;
-        webhooks.push(Arc::new(Webhook {
-            settings: Arc::clone(&webhook.settings),
-            key: webhook.key,
-            signer,
-            egress: webhook.egress.clone(),
-            pipeline: webhook.pipeline.clone(),
-        }));
-    }
-    Ok(Snapshot {
-        generation: current.generation + 1,
-        fingerprint: current.fingerprint.clone(),
-        loaded_at: current.loaded_at,
-        settings: Arc::clone(&current.settings),
-        client: current.client.clone(),
-        tls: current.tls.clone(),
-        modules: current.modules.clone(),
-        broken: current.broken.clone(),
-        switchboard: Arc::clone(&current.switchboard),
-        webhooks,
-        by_key: Arc::clone(&current.by_key),
-        index: Arc::clone(&current.index),
-    })
 }
 
 /// Each module is loaded once, however many webhooks use it; so is its failure.
@@ -168,21 +132,30 @@ impl Modules<'_> {
         }
         let mut stages = Vec::with_capacity(webhook.transform.len());
         for (at, step) in webhook.transform.iter().enumerate() {
-            let place = webhook.transform_places.get(at).unwrap_or(&webhook.place).clone();
-            let module = match self.module(&step.name).await {
-                Ok(module) => module,
-                Err(message) => {
-                    problems.push(BuildProblem { place, message, help: None });
-                    continue;
-                }
-            };
-            if let Err(message) = self.check(&module, &step.options).await {
-                problems.push(BuildProblem { place, message, help: None });
-                continue;
-            }
-            stages.push((module, Arc::from(step.options.as_str())));
+            let place = webhook.transform_places.get(at).unwrap_or(&webhook.place);
+            stages.extend(self.stage(step, place, problems).await);
         }
         Some(Pipeline { stages })
+    }
+
+    /// One stage with its options checked; `None` when it is refused.
+    async fn stage(
+        &mut self,
+        step: &TransformStep,
+        place: &Location,
+        problems: &mut Vec<BuildProblem>,
+    ) -> Option<(Arc<Module>, Arc<str>)> {
+        let checked = match self.module(&step.name).await {
+            Ok(module) => self.check(&module, &step.options).await.map(|()| module),
+            Err(message) => Err(message),
+        };
+        match checked {
+            Ok(module) => Some((module, Arc::from(step.options.as_str()))),
+            Err(message) => {
+                problems.push(BuildProblem { place: place.clone(), message, help: None });
+                None
+            }
+        }
     }
 
     async fn check(&mut self, module: &Module, options: &str) -> Result<(), String> {
@@ -193,7 +166,7 @@ impl Modules<'_> {
         let spent = self.spent.entry(module.name().to_owned()).or_default();
         if *spent > CHECKS_TIME_MAX {
             return Err(format!(
-                "transformer `{}` took over {} s to check options: it is not asked any more in this reload",
+                "transformer `{}` took over {} s to check options: it is not called any more in this reload",
                 module.name(),
                 CHECKS_TIME_MAX.as_secs()
             ));
@@ -203,16 +176,6 @@ impl Modules<'_> {
         *spent += started.elapsed();
         self.checked.insert(key, result.clone());
         result
-    }
-
-    /// Files in `transformers/` that no webhook names yet: they are there to be used, and one that is broken is said to be
-    /// so before anyone does.
-    async fn load_the_unused(&mut self) {
-        for (name, source) in transform::available(&self.settings.transformers_dir) {
-            if matches!(source, Source::File(_)) {
-                let _ = self.module(&name).await;
-            }
-        }
     }
 
     async fn module(&mut self, name: &str) -> Result<Arc<Module>, String> {
@@ -225,11 +188,16 @@ impl Modules<'_> {
     }
 
     async fn load(&self, name: &str) -> Result<Arc<Module>, String> {
-        let declared = self.settings.transformers.get(name);
-        let path = declared.and_then(|declared| declared.path.as_deref());
-        let source = transform::resolve(name, &self.settings.transformers_dir, path).map_err(|e| e.to_string())?;
-        let limits = declared.map_or_else(Limits::default, |declared| declared.limits);
-        let pin = declared.and_then(|declared| declared.sha256);
-        self.host.load(name, source, limits, pin).await.map_err(|e| e.to_string())
+        load(self.settings, self.host, name).await
     }
+}
+
+/// The module of this name, as these settings declare it.
+pub(super) async fn load(settings: &Settings, host: &Host, name: &str) -> Result<Arc<Module>, String> {
+    let declared = settings.transformers.get(name);
+    let path = declared.and_then(|declared| declared.path.as_deref());
+    let source = transform::resolve(name, &settings.transformers_dir, path).map_err(|e| e.to_string())?;
+    let limits = declared.map_or_else(Limits::default, |declared| declared.limits);
+    let pin = declared.and_then(|declared| declared.sha256);
+    host.load(name, source, limits, pin).await.map_err(|e| e.to_string())
 }

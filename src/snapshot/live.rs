@@ -1,4 +1,4 @@
-//! The live snapshot, and what became of the last attempt to replace it.
+//! The live snapshot, and why the last reload was refused, if it was.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub struct ConfigError {
     pub message: String,
     pub at: Timestamp,
     pub problems: Vec<ConfigProblem>,
-    /// What was refused, as far as it could be read.
+    /// The refused configuration, as far as it could be read.
     #[serde(skip)]
     pub draft: Option<Arc<Draft>>,
 }
@@ -36,28 +36,28 @@ pub struct ConfigProblem {
     pub rendered: String,
 }
 
-/// What the process keeps of its first configuration, whatever later ones say.
+/// Settings of the first configuration that hold until the process ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StartedWith {
     pub listen: SocketAddr,
     pub storage: PathBuf,
 }
 
-/// Shared by everything that needs the configuration of the moment. Take one snapshot at the top and carry it.
+/// Shared by everything that needs the current configuration. Take one snapshot at the top and pass it on.
 pub struct Live {
     current: ArcSwap<Snapshot>,
     started_with: StartedWith,
     last_error: Mutex<Option<ConfigError>>,
     generation: watch::Sender<u64>,
-    /// Webhooks whose secrets in the store are others than those that sign.
+    /// Webhooks whose secrets in the store differ from those that sign.
     unsigned: Mutex<Vec<WebhookId>>,
     /// How often they have changed, and how many of the changes are live.
     secrets_changed: watch::Sender<u64>,
     secrets_live: watch::Sender<u64>,
 }
 
-/// A change of secrets is one look into the store away: longer means that a reload is under way, and that it will be
-/// live with that.
+/// A change of secrets takes one read of the store. A longer wait means that a reload is running, and the change goes live
+/// with it.
 const SECRETS_WAIT: Duration = Duration::from_secs(10);
 
 impl Live {
@@ -91,11 +91,18 @@ impl Live {
         self.replace(next);
     }
 
-    /// Swaps the new snapshot in; what the files say, and what is wrong with them, is as before.
+    /// Swaps the new snapshot in; an error of the files stays.
     pub fn replace(&self, next: Snapshot) {
-        let generation = next.generation;
+        let (generation, live) = (next.generation, self.current.load().generation);
+        assert!(generation >= live, "generation {generation} would replace {live}: it only grows");
         self.current.store(Arc::new(next));
         self.generation.send_replace(generation);
+    }
+
+    /// Swaps in the same generation with more to show: nothing that follows generations has to know.
+    pub fn complete(&self, same: Snapshot) {
+        debug_assert_eq!(same.generation, self.snapshot().generation, "a generation only grows");
+        self.current.store(Arc::new(same));
     }
 
     /// To be called when a webhook's secret in the store has changed; says whether it is live.
@@ -111,7 +118,7 @@ impl Live {
         matches!(waited, Ok(Ok(_)))
     }
 
-    /// Ticks with each change of secrets, for whoever makes snapshots; to be answered by [`Live::secrets_are_live`].
+    /// Ticks with each change of secrets, for the reload loop; to be answered by [`Live::secrets_are_live`].
     pub fn secret_changes(&self) -> watch::Receiver<u64> {
         let mut changes = self.secrets_changed.subscribe();
         if *changes.borrow() > *self.secrets_live.borrow() {
@@ -120,12 +127,12 @@ impl Live {
         changes
     }
 
-    /// The webhooks that have changed, to be made live now.
+    /// The webhooks whose secrets have changed, to be made live now.
     pub fn take_changed(&self) -> Vec<WebhookId> {
         std::mem::take(&mut *self.unsigned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Those that could not be made live, for the next time.
+    /// Returns webhooks whose secrets could not be made live, for the next time.
     pub fn put_back(&self, webhooks: Vec<WebhookId>) {
         self.unsigned.lock().unwrap_or_else(PoisonError::into_inner).extend(webhooks);
     }
@@ -134,12 +141,12 @@ impl Live {
         self.secrets_live.send_replace(changes);
     }
 
-    /// Keeps the old snapshot and remembers why.
+    /// The old snapshot stays; remembers why.
     pub fn reject(&self, error: ConfigError) {
         self.set_error(Some(error));
     }
 
-    /// The reloaded files say what the live snapshot says: whatever was wrong is mended.
+    /// The files say what is live: an error is over.
     pub fn unchanged(&self) {
         self.set_error(None);
     }

@@ -1,26 +1,28 @@
-//! One immutable snapshot of everything that a request or an attempt needs, and the place where the live one is
-//! swapped. Refuses to read files or to decide what is valid: `reload` does, before anything is swapped.
+//! One immutable snapshot of everything that a request or an attempt needs, and [`Live`], which swaps it. Reads no
+//! configuration files and does not decide what is valid: `reload` does, before anything is swapped.
 
 mod build;
+mod derive;
 mod live;
-mod switchboard;
+mod status_board;
 mod tls;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub use build::{BuildProblem, Parts, build, resign};
+pub use build::{BuildProblem, Parts, build, check_transformers};
+pub use derive::{Unused, load_unused, with_secrets};
 pub use live::{ConfigError, ConfigProblem, Live, StartedWith};
-pub use switchboard::Switchboard;
+pub use status_board::StatusBoard;
 
 use crate::config::{OrderBy, Settings, WebhookSettings};
-use crate::model::{Event, Intake, Timestamp, Unmatched, WebhookId, WebhookKey};
+use crate::model::{Event, Intake, Target, Timestamp, Unmatched, WebhookId, WebhookKey};
 use crate::outbound::{Client, Egress};
 use crate::routing::{FilterInput, Index};
 use crate::signing::{LiveSecret, Secret, Signer};
 use crate::transform::{Module, Pipeline};
 
-/// Near misses kept with an event: enough to explain it, bounded when thousands of filters say no.
+/// Near misses stored with an event: enough to explain it, bounded when thousands of filters do not match.
 const UNMATCHED_MAX: usize = 50;
 
 /// A webhook with its live handles.
@@ -54,12 +56,12 @@ pub struct Snapshot {
     pub client: Client,
     /// How the API's listener speaks TLS; `None`: it does not.
     pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// By name: every module that a webhook uses, and those that lie in `transformers/`.
+    /// By name: every module that a webhook uses, and, once they are loaded, those that lie in `transformers/`.
     pub modules: HashMap<String, Arc<Module>>,
     /// Files in `transformers/` that no webhook uses and that cannot be, with the reason.
     pub broken: BTreeMap<String, String>,
-    /// Shared by all snapshots: how webhooks stand does not begin anew with a reload.
-    pub switchboard: Arc<Switchboard>,
+    /// Shared by all snapshots: the status of a webhook survives reloads.
+    pub status_board: Arc<StatusBoard>,
     /// In the order of their ids.
     webhooks: Vec<Arc<Webhook>>,
     by_key: Arc<HashMap<WebhookKey, u32>>,
@@ -69,9 +71,7 @@ pub struct Snapshot {
 /// Where an event goes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Route {
-    pub targets: Vec<WebhookKey>,
-    /// Those of the targets that take it in order or in batches, and how.
-    pub apart: Vec<(WebhookKey, Intake)>,
+    pub targets: Vec<Target>,
     /// Webhooks whose pattern matched and that still do not get it; the first [`UNMATCHED_MAX`].
     pub unmatched: Vec<Unmatched>,
 }
@@ -100,8 +100,7 @@ impl Snapshot {
             let webhook = &self.webhooks[at];
             match self.refusal(webhook, event, &input) {
                 None => {
-                    route.targets.push(webhook.key);
-                    route.apart.extend(intake(&webhook.settings, &input).map(|intake| (webhook.key, intake)));
+                    route.targets.push(Target { webhook: webhook.key, intake: intake(&webhook.settings, &input) });
                 }
                 Some(reason) if route.unmatched.len() < UNMATCHED_MAX => {
                     route.unmatched.push(Unmatched { webhook: webhook.settings.id.to_string(), reason });
@@ -121,9 +120,9 @@ impl Snapshot {
         self.refusal(webhook, event, &FilterInput::new(event))
     }
 
-    /// Whether the file and the switch both say so.
+    /// Whether both the configuration and the operator's switch enable it.
     pub fn is_enabled(&self, webhook: &Webhook) -> bool {
-        webhook.settings.enabled && !self.switchboard.is_disabled(webhook.key)
+        webhook.settings.enabled && !self.status_board.is_disabled(webhook.key)
     }
 
     /// Why a webhook whose pattern matches does not get the event.
@@ -131,7 +130,7 @@ impl Snapshot {
         if !webhook.settings.enabled {
             return Some("the webhook is disabled".to_owned());
         }
-        if let Some(disabled) = self.switchboard.standing(webhook.key).disabled {
+        if let Some(disabled) = self.status_board.status(webhook.key).disabled {
             return Some(format!("the webhook is disabled: {}", disabled.reason));
         }
         refusal(&webhook.settings, event, input)

@@ -15,7 +15,7 @@ use crate::config::TlsSettings;
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 pub(super) fn server(settings: &TlsSettings) -> Result<Arc<ServerConfig>, BuildProblem> {
-    let problem = |place: &crate::config::Place, message: String, help: &str| BuildProblem {
+    let problem = |place: &crate::config::Location, message: String, help: &str| BuildProblem {
         place: place.clone(),
         message,
         help: Some(help.to_owned()),
@@ -57,10 +57,10 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::config::Place;
+    use crate::config::Location;
 
     fn settings(cert: String, key: String) -> TlsSettings {
-        let place = |line| Place { file: Path::new("config.toml").into(), line, column: 1, length: 1 };
+        let place = |line| Location { file: Path::new("config.toml").into(), line, column: 1, length: 1 };
         TlsSettings { cert, key: Zeroizing::new(key), cert_place: place(2), key_place: place(3) }
     }
 

@@ -1,4 +1,4 @@
-//! Hot reload: every way in which a file can change, good and bad, idle and under load.
+//! Hot reload: every way to change a file, valid and invalid, idle and under load.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ async fn arrives(server: &Server, receiver: &Receiver, path: &str) {
     receiver.wait_for(path, before + 1).await;
 }
 
-/// Runs the change, and says how long it took to be live.
+/// Makes the change, and answers how long it took to be live.
 async fn timed(server: &Server, change: impl FnOnce()) -> Duration {
     let generation = server.http().get("/v1/config").await.1["generation"].as_u64().unwrap();
     let started = Instant::now();
@@ -38,9 +38,9 @@ async fn every_way_to_save_a_file_goes_live_within_a_second_or_so() {
         assert!(took < Duration::from_secs(3), "{took:?}");
         arrives(&server, &receiver, &in_place).await;
         timed(&server, || {
-            let aside = server.path(".config.toml.swp");
-            std::fs::write(&aside, config(&receiver, &renamed)).unwrap();
-            std::fs::rename(&aside, &path).unwrap();
+            let saved = server.path(".config.toml.swp");
+            std::fs::write(&saved, config(&receiver, &renamed)).unwrap();
+            std::fs::rename(&saved, &path).unwrap();
         })
         .await;
         arrives(&server, &receiver, &renamed).await;
@@ -121,8 +121,36 @@ async fn a_bad_file_changes_nothing_and_says_what_is_wrong() {
         arrives(&server, &receiver, "/good").await;
     }
     std::fs::write(server.path("config.toml"), &good).unwrap();
-    server.eventually("mended", async || server.http().get("/v1/config").await.1["last_error"].is_null()).await;
-    assert_eq!(server.http().get("/v1/config").await.1["generation"], 1, "the same configuration is no new one");
+    server.eventually("valid again", async || server.http().get("/v1/config").await.1["last_error"].is_null()).await;
+    assert_eq!(server.http().get("/v1/config").await.1["generation"], 1, "the same configuration is not a new generation");
+}
+
+/// What alerts on a refused configuration can be resolved: by an event, and by counts.
+#[tokio::test]
+async fn a_refused_file_that_is_restored_is_reported_once_each_way() {
+    let receiver = Receiver::start().await;
+    let good = config(&receiver, "/good") + &webhook("ops-events", &receiver.url("/ops"), r#"["tenterhook.config.*"]"#, "");
+    let server = Server::start(&good).await;
+    let swap = |text: &str| {
+        std::fs::write(server.path("new"), text).unwrap();
+        std::fs::rename(server.path("new"), server.path("config.toml")).unwrap();
+    };
+    let error = async || server.http().get("/v1/config").await.1["last_error"].clone();
+    let saves = [good.replace("events", "evnts"), good.replace("events", "evnts") + "\nx = "];
+    for (count, bad) in saves.iter().enumerate() {
+        swap(bad);
+        receiver.wait_for("/ops", count + 1).await;
+    }
+    assert!(!error().await.is_null());
+    swap(&good);
+    let told = receiver.wait_for("/ops", 3).await;
+    let types: Vec<_> = told.iter().map(|request| request.json()["type"].clone()).collect();
+    assert_eq!(types, ["tenterhook.config.rejected", "tenterhook.config.rejected", "tenterhook.config.reloaded"]);
+    assert_eq!(told[2].json()["data"]["generation"], 1, "the same configuration as before");
+    assert!(error().await.is_null());
+    let (_, _, metrics) = server.http().raw("GET", "/metrics", &[], bytes::Bytes::new()).await;
+    let metrics = String::from_utf8_lossy(&metrics).into_owned();
+    assert!(metrics.contains("tenterhook_config_reloads_total{outcome=\"rejected\"} 2"), "one for each save: {metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +225,7 @@ async fn a_file_that_is_emptied_before_it_is_written_never_goes_live_empty() {
         let (_, config) = server.http().get("/v1/config").await;
         assert_eq!((config["generation"].as_u64(), config["webhooks"].as_u64()), (Some(generation + 1), Some(1)), "{config}");
     }
-    assert_eq!(server.delivery_in(&waiting, "retrying").await["attempt_count"], 1, "nothing was cancelled meanwhile");
+    assert_eq!(server.delivery_in(&waiting, "retrying").await["attempt_count"], 1, "nothing was cancelled");
 }
 
 #[tokio::test]
@@ -222,7 +250,7 @@ async fn sighup_reads_the_configuration_again() {
     std::fs::write(dir.join("config.toml"), config(&receiver, "/first")).unwrap();
     let (child, http) = crate::crash::spawn(dir).await;
     let pid = child.id().unwrap().to_string();
-    // At once after the start: the signal alone has to do no harm, and the reload that follows has to work.
+    // Right after the start: the signal alone must do no harm, and the reload that follows must work.
     assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
     std::fs::write(dir.join("config.toml"), config(&receiver, "/second")).unwrap();
     assert!(std::process::Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
@@ -244,7 +272,7 @@ async fn sighup_while_the_server_starts_does_not_end_it() {
     std::fs::write(dir.join("config.toml"), config(&receiver, "/ops")).unwrap();
     let (mut child, _) = crate::crash::spawn(dir).await;
     child.kill().await.unwrap();
-    // The next start waits for the store's file, which we hold: a moment in the middle of it.
+    // The next start waits for the store's file, which this test locks: a moment in the middle of the start.
     std::fs::remove_file(dir.join("data/lock")).unwrap();
     let holder = rusqlite::Connection::open(dir.join("data/tenterhook.db")).unwrap();
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();

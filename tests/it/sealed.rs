@@ -1,4 +1,4 @@
-//! What lies in the store when there is a storage key: nothing that a thief of the file could use.
+//! What is in the store when there is a storage key: nothing that a thief of the file could use.
 
 use serde_json::json;
 use tenterhook::app::{App, AppOptions};
@@ -30,7 +30,7 @@ async fn make(server: &Server, receiver: &Receiver) -> String {
     made["secret"].as_str().unwrap().to_owned()
 }
 
-/// It is whole: what is sent has all of it.
+/// A request as sent has all credentials.
 async fn delivers(server: &Server, receiver: &Receiver, count: usize) {
     server.publish("a", "1").await;
     let sent = receiver.wait_for("/hook", count).await.remove(count - 1);
@@ -38,7 +38,7 @@ async fn delivers(server: &Server, receiver: &Receiver, count: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn webhooks_of_the_api_and_kept_answers_are_sealed_and_follow_the_key() {
+async fn api_webhooks_and_stored_responses_are_sealed_with_the_key() {
     let receiver = Receiver::start().await;
     let server = Server::start(&sealed_by(KEYS[0])).await;
     let secret = make(&server, &receiver).await;
@@ -46,7 +46,7 @@ async fn webhooks_of_the_api_and_kept_answers_are_sealed_and_follow_the_key() {
     // Again after a start, and under another key; the old one is still needed for one start or save.
     let server = Server::start_in(server.stop().await).await;
     let again = make(&server, &receiver).await;
-    assert_eq!(again, secret, "the kept answer opens");
+    assert_eq!(again, secret, "the stored response opens");
     delivers(&server, &receiver, 2).await;
     let directory = server.stop().await;
     for text in CREDENTIALS.iter().copied().chain([secret.as_str(), &secret[10..]]) {
@@ -63,7 +63,7 @@ async fn webhooks_of_the_api_and_kept_answers_are_sealed_and_follow_the_key() {
     std::fs::write(directory.path().join("config.toml"), both).unwrap();
     let server = Server::start_in(directory).await;
     delivers(&server, &receiver, 3).await;
-    assert_eq!(make(&server, &receiver).await, secret, "the kept answer is sealed anew, and nothing is made twice");
+    assert_eq!(make(&server, &receiver).await, secret, "the stored response is sealed again, and nothing is made twice");
     let directory = server.stop().await;
     std::fs::write(directory.path().join("config.toml"), sealed_by(KEYS[1])).unwrap();
     let server = Server::start_in(directory).await;
@@ -72,18 +72,18 @@ async fn webhooks_of_the_api_and_kept_answers_are_sealed_and_follow_the_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_kept_as_it_came_is_sealed_at_the_next_start_and_opened_again_when_asked() {
+async fn plain_rows_are_sealed_with_the_first_key_and_unsealed_without_one() {
     let receiver = Receiver::start().await;
     let server = Server::start(&head()).await;
     let secret = make(&server, &receiver).await;
     let directory = server.stop().await;
-    assert!(CREDENTIALS.iter().all(|text| on_disk(directory.path(), text)), "without a key it lies there");
+    assert!(CREDENTIALS.iter().all(|text| on_disk(directory.path(), text)), "without a key it is on disk");
     std::fs::write(directory.path().join("config.toml"), sealed_by(KEYS[0])).unwrap();
     let server = Server::start_in(directory).await;
     delivers(&server, &receiver, 1).await;
-    assert_eq!(make(&server, &receiver).await, secret, "the first key seals the kept answer, instead of forgetting it");
+    assert_eq!(make(&server, &receiver).await, secret, "the first key seals the stored response, instead of dropping it");
     let directory = server.stop().await;
-    assert!(CREDENTIALS.iter().all(|text| !on_disk(directory.path(), text)), "with one it does not");
+    assert!(CREDENTIALS.iter().all(|text| !on_disk(directory.path(), text)), "with one it is not");
     std::fs::write(directory.path().join("config.toml"), config(&format!("previous_keys = [\"{}\"]", KEYS[0]))).unwrap();
     let server = Server::start_in(directory).await;
     delivers(&server, &receiver, 2).await;

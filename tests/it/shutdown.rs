@@ -1,5 +1,5 @@
-//! The end: SIGTERM under load with attempts in flight, twice, during the start, as the first process of a container,
-//! and what a service manager hears of it. The real binary throughout.
+//! Shutdown: SIGTERM under load with attempts in flight, a second signal, a signal during the start, as the first process
+//! of a container, and the notifications to a service manager. With the real binary.
 #![cfg(target_os = "linux")]
 
 use std::collections::{HashMap, HashSet};
@@ -83,7 +83,7 @@ async fn publish_until_gone(http: Http, publisher: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn under_load_attempts_in_flight_finish_and_the_rest_waits_for_the_next_start() {
+async fn a_stop_under_load_lets_attempts_finish_and_the_next_start_resumes() {
     let receiver = Receiver::start().await;
     let gated = Gated::start().await;
     let directory = tempfile::tempdir().unwrap();
@@ -131,7 +131,7 @@ async fn under_load_attempts_in_flight_finish_and_the_rest_waits_for_the_next_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_grace_period_ends_a_drain_and_a_second_signal_ends_it_at_once() {
+async fn the_grace_period_or_a_second_signal_ends_a_drain() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/hang", Answer::Hang);
     for (grace, second) in [("300ms", false), ("5m", true)] {
@@ -159,7 +159,7 @@ async fn the_grace_period_ends_a_drain_and_a_second_signal_ends_it_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_manager_hears_of_the_start_the_life_and_the_end() {
+async fn a_service_manager_is_notified_of_start_life_and_stop() {
     for abstract_name in [false, true] {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("config.toml"), head()).unwrap();
@@ -200,7 +200,7 @@ fn serve(directory: &Path) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_that_means_nothing_here_ends_nothing() {
+async fn an_unused_signal_does_not_end_the_process() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config.toml"), head()).unwrap();
     let mut child = serve(directory.path()).env("TENTERHOOK_LOG", "info").stderr(Stdio::piped()).spawn().unwrap();
@@ -209,7 +209,7 @@ async fn a_signal_that_means_nothing_here_ends_nothing() {
     while !line().await.contains("listens on") {}
     for signal in ["USR1", "USR2"] {
         kill(&format!("-{signal}"), child.id().unwrap());
-        while !line().await.contains(&format!("SIG{signal} means nothing here")) {}
+        while !line().await.contains(&format!("SIG{signal} ignored: it has no meaning here")) {}
     }
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     kill("-TERM", child.id().unwrap());
@@ -217,7 +217,7 @@ async fn a_signal_that_means_nothing_here_ends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn as_the_first_process_of_a_container_it_still_ends_when_it_is_told_to() {
+async fn the_first_process_of_a_container_ends_on_sigterm() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config.toml"), head()).unwrap();
     let probe = Command::new("unshare").args(["--user", "--map-root-user", "--pid", "--fork", "true"]).output().await;

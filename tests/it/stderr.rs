@@ -1,5 +1,5 @@
-//! Nobody takes the log: standard error is a pipe whose reader is gone, or a full disk. The work goes on. The real
-//! binary throughout.
+//! The log cannot be written: standard error is a pipe whose reader is gone, or a full disk. Deliveries go on. With the
+//! real binary.
 #![cfg(target_os = "linux")]
 
 use std::os::unix::net::UnixDatagram;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::harness::{Answer, Http, PATIENCE, Receiver, binary, head, webhook};
 
-/// One that nobody reads from any more.
+/// A pipe whose reader is gone.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -22,7 +22,7 @@ fn full_disk() -> Stdio {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_cannot_be_written_stops_nothing() {
+async fn a_log_that_cannot_be_written_stops_no_delivery() {
     let outlets: [fn() -> Stdio; 2] = [closed_pipe, full_disk];
     for outlet in outlets {
         let receiver = Receiver::start().await;
@@ -61,7 +61,7 @@ async fn a_log_that_cannot_be_written_stops_nothing() {
         }
         receiver.wait_for("/in", 8).await;
         let (status, answer) = http.post("/v1/webhooks/w/disable", "{}").await;
-        assert_eq!(status, 200, "what is done is not answered as broken: {answer}");
+        assert_eq!(status, 200, "an action that succeeded is not answered with an error: {answer}");
         let settled = async || http.get("/v1/webhooks/w/stats").await.1["deliveries"]["succeeded"] == 5;
         timeout(PATIENCE, async { while !settled().await {} }).await.expect("every attempt is recorded");
         let (_, stats) = http.get("/v1/webhooks/w/stats").await;
@@ -74,9 +74,9 @@ async fn a_log_that_cannot_be_written_stops_nothing() {
     }
 }
 
-/// Whoever read the output has had enough.
+/// The reader of the output has closed it.
 #[test]
-fn output_that_nobody_takes_ends_a_command_quietly() {
+fn a_closed_standard_output_ends_a_command_quietly() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("config.toml"), head()).unwrap();
     for arguments in [&["schema"][..], &["check"], &["transformer", "list"], &["completions", "bash"]] {
@@ -90,5 +90,5 @@ fn output_that_nobody_takes_ends_a_command_quietly() {
     let said = String::from_utf8_lossy(&full.stderr).into_owned();
     assert!(full.status.code() == Some(1) && said.starts_with("error: cannot write to standard output: "), "{said}");
     let refused = std::process::Command::new(binary()).args(["check", "--config", "nowhere.toml"]).stderr(full_disk()).output();
-    assert_eq!(refused.unwrap().status.code(), Some(1), "it cannot say why, and fails as it should");
+    assert_eq!(refused.unwrap().status.code(), Some(1), "it cannot print the reason, and still fails");
 }
