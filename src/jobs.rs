@@ -1,7 +1,7 @@
 //! Long work over what is stored: replays and erasures. Each step is one small commit with the position that it leads
-//! to, so that a job goes on where it was after a crash; between steps there is room for everybody else. What is no
-//! matter of the store alone (the webhooks of an erased tenant) is asked of the configuration's owner before the first
-//! step, and asked again when a crash comes in between. Refuses to know of HTTP: a job is a row in the store.
+//! to, so that a job resumes where it was after a crash; between steps other writes have room. What concerns more than the
+//! store (the webhooks of an erased tenant) is requested from the configuration's owner before the first step, and again
+//! when a crash comes in between. Refuses to know of HTTP: a job is a row in the store.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ use crate::store::{
 /// Deliveries made due, or events erased, in one commit: some 10 ms.
 const STEP_ROWS: usize = 100;
 
-/// A replay waits while this many of its webhook's deliveries are due: what comes in live stands behind no more than
-/// these and one step.
+/// A replay waits while this many of its webhook's deliveries are due: live events wait behind no more than these and one
+/// step.
 const DUE_MAX: usize = 50;
 
 /// Between two rounds of steps.
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// After a round that could only wait for deliveries to be made.
 const WAIT: Duration = Duration::from_millis(100);
 
-/// After the store said no, to the job alone that it was about if it was about one.
+/// After an error of the store: for the job that it concerns, or for all when their list cannot be read.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Jobs that take a step in one round; with more of them running, the next round goes on with those after them.
@@ -54,15 +54,15 @@ enum Round {
     Worked,
 }
 
-/// Whose turn it is among the running jobs.
+/// Where the round over the running jobs is.
 #[derive(Default)]
-struct Turns {
+struct Progress {
     /// Those after this one; `None`: from the newest on.
     after: Option<Cursor>,
-    /// What came of it since the newest had its turn.
-    lap: Round,
-    /// Jobs that broke, and until when they are let alone.
-    broken: HashMap<i64, Instant>,
+    /// What came of it since it began with the newest.
+    round: Round,
+    /// Jobs that failed, and when they are tried again.
+    failed: HashMap<i64, Instant>,
 }
 
 impl Worker {
@@ -70,23 +70,23 @@ impl Worker {
         Self { store, live, clock, control }
     }
 
-    /// Does the jobs of the store until `shutdown`; `news` is rung when there is a new one.
-    pub async fn run(self, news: Arc<Notify>, shutdown: CancellationToken) {
-        let mut turns = Turns::default();
+    /// Does the jobs of the store until `shutdown`; `added` is notified when there is a new one.
+    pub async fn run(self, added: Arc<Notify>, shutdown: CancellationToken) {
+        let mut progress = Progress::default();
         loop {
-            let pause = match self.round(&mut turns).await {
+            let pause = match self.round(&mut progress).await {
                 Ok(Round::Idle) => None,
                 Ok(Round::Worked) => Some(PAUSE),
                 Ok(Round::Waited) => Some(WAIT),
                 Err(error) => {
-                    tracing::warn!(%error, "jobs do not get on, trying again");
+                    tracing::warn!(%error, "jobs cannot be read, retrying");
                     Some(STORE_PAUSE)
                 }
             };
             let sleep = async {
                 match pause {
                     Some(pause) => tokio::time::sleep(pause).await,
-                    None => news.notified().await,
+                    None => added.notified().await,
                 }
             };
             tokio::select! {
@@ -96,39 +96,38 @@ impl Worker {
         }
     }
 
-    /// A step of some of the running jobs, each in its turn: neither those that wait nor one that breaks keep the others
-    /// from theirs.
-    async fn round(&self, turns: &mut Turns) -> Result<Round, StoreError> {
-        let page = self.store.jobs(Some(JobState::Running), turns.after, AT_ONCE).await?;
-        turns.after = page.next;
+    /// A step of some of the running jobs, each in its turn: neither those that wait nor one that fails delay the others.
+    async fn round(&self, progress: &mut Progress) -> Result<Round, StoreError> {
+        let page = self.store.jobs(Some(JobState::Running), progress.after, AT_ONCE).await?;
+        progress.after = page.next;
         for job in &page.rows {
-            turns.lap = turns.lap.max(self.turn(job, &mut turns.broken).await);
+            progress.round = progress.round.max(self.turn(job, &mut progress.failed).await);
         }
         if page.next.is_some() {
             return Ok(Round::Worked);
         }
-        if turns.lap == Round::Idle {
-            turns.broken.clear();
+        if progress.round == Round::Idle {
+            progress.failed.clear();
         }
-        Ok(std::mem::take(&mut turns.lap))
+        Ok(std::mem::take(&mut progress.round))
     }
 
-    /// What breaks a job concerns that job: it is told once, and tried again until it goes on.
-    async fn turn(&self, job: &Job, broken: &mut HashMap<i64, Instant>) -> Round {
-        if broken.get(&job.number).is_some_and(|until| Instant::now() < *until) {
+    /// What fails a job's step concerns that job: it is logged once, and retried until it goes on.
+    async fn turn(&self, job: &Job, failed: &mut HashMap<i64, Instant>) -> Round {
+        if failed.get(&job.number).is_some_and(|until| Instant::now() < *until) {
             return Round::Waited;
         }
         match self.step(job).await {
             Ok(round) => {
-                broken.remove(&job.number);
+                failed.remove(&job.number);
                 round
             }
             Err(error) => {
-                let told = broken.insert(job.number, Instant::now() + STORE_PAUSE).is_some();
-                if told {
-                    tracing::debug!(job = job.number, %error, "still, the job does not get on");
+                let is_logged = failed.insert(job.number, Instant::now() + STORE_PAUSE).is_some();
+                if is_logged {
+                    tracing::debug!(job = job.number, %error, "job failed again, retrying");
                 } else {
-                    tracing::warn!(job = job.number, %error, "a job does not get on, it is tried again until it does");
+                    tracing::warn!(job = job.number, %error, "job failed, retrying");
                 }
                 Round::Waited
             }
@@ -171,17 +170,17 @@ impl Worker {
     }
 
     /// Removes the webhooks that were made over the API for a tenant, with their secrets; each leaves its line in the
-    /// audit log. Before the events: nothing is made for them any more then. `false`: not now.
+    /// audit log. Before the events: so that they get no more deliveries. `false`: not now.
     async fn forget_webhooks(&self, job: &Job, tenant: &str, until: Timestamp) -> Result<bool, StoreError> {
         for webhook in webhooks_of(&self.store, tenant, until).await? {
             let change = Change::Delete { id: webhook.id.clone() };
             match self.control.change(change, Effect::Live, Some(tenant.into())).await {
                 Ok(_) => self.store.audit(self.removed(job, tenant, &webhook)).await?,
-                // Somebody was faster.
+                // An operator was faster.
                 Err(ChangeError::Unknown) => {}
                 Err(ChangeError::Store(error)) => return Err(error),
                 Err(error) => {
-                    tracing::warn!(job = job.number, webhook = %webhook.id, %error, "a webhook cannot be erased yet");
+                    tracing::warn!(job = job.number, webhook = %webhook.id, %error, "webhook cannot be erased yet, retrying");
                     return Ok(false);
                 }
             }
@@ -207,7 +206,7 @@ impl Worker {
         let ended = self.store.end_job(job.number, state, reason).await?;
         let done = ended.map_or(job.done, |job| job.done);
         let took = job.created.until(self.clock.now());
-        tracing::info!(job = job.number, state = state.name(), done, ?took, "a job has ended");
+        tracing::info!(job = job.number, state = state.name(), done, ?took, "job ended");
         Ok(Round::Worked)
     }
 }
@@ -223,7 +222,7 @@ pub async fn webhooks_of(store: &Store, tenant: &str, until: Timestamp) -> Resul
 
 /// Which deliveries a replay is about.
 pub struct Matcher {
-    /// Whose webhook it is: one of the same id may have been somebody else's, and what it was sent stays that one's.
+    /// Whose webhook it is: one of the same id may have been another tenant's, and what it was sent stays that one's.
     tenant: Option<Arc<str>>,
     since: Timestamp,
     until: Timestamp,

@@ -1,6 +1,6 @@
 //! Operational events: what happens to Tenterhook itself, on the same bus as everything else. Raised where it happens,
-//! logged always, and stored when some webhook has asked for it by name. Refuses to let an operational event cause
-//! another: whoever raises one about an attempt says what the attempt was about.
+//! logged always, and stored when some webhook names its type. Refuses to let an operational event cause another: a notice
+//! about an attempt is raised with the event that the attempt was about.
 
 use std::sync::Arc;
 
@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::model::{DeliveryId, Disabled, Event, EventId, EventType, Open, Timestamp, WebhookId};
+use crate::publish::{Draft, Mode, Outcome, Publisher};
 use crate::snapshot::{Live, Snapshot};
-use crate::store::{NewEvent, Store};
+use crate::store::Store;
 
 /// Raises operational events. Cheap to clone.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ pub enum Notice {
     },
     Deleted {
         webhook: WebhookId,
-        /// Whose it was: nobody can look that up any more.
+        /// Of the webhook: it cannot be looked up any more.
         tenant: Option<String>,
     },
     /// The new secret signs.
@@ -133,8 +134,8 @@ impl Operational {
         Self { store, live, clock }
     }
 
-    /// Puts it on the bus, unless nobody has asked for it. At most once: an operational event that a crash or a full
-    /// disk swallows is still in the log and in the state that it told of.
+    /// Puts it on the bus, unless no webhook wants it. At most once: an operational event that a crash or a full disk
+    /// swallows is still in the log and in the state that it describes.
     pub async fn raise(&self, notice: &Notice) {
         let snapshot = self.live.snapshot();
         let now = self.clock.now();
@@ -147,19 +148,13 @@ impl Operational {
         };
         let data = Bytes::from(notice.data(&snapshot).to_string());
         let event = Event { id: EventId::generate(), kind, timestamp: now, received: now, data, metadata: None, tenant: None };
-        let route = snapshot.route(&event);
-        if route.targets.is_empty() {
+        if snapshot.route(&event).targets.is_empty() {
             return;
         }
         let kind = notice.kind();
-        let new = NewEvent {
-            event: Arc::new(event),
-            targets: route.targets,
-            apart: route.apart,
-            unmatched: route.unmatched,
-            timestamp_given: true,
-        };
-        if let Err(error) = self.store.append(vec![new]).await {
+        let publisher = Publisher::uncounted(self.store.clone());
+        let outcomes = publisher.accept(&snapshot, vec![Draft::new(event, true)], Mode::Each).await;
+        if let Some(Outcome::Failed(error)) = outcomes.first() {
             tracing::warn!(kind, %error, "an operational event could not be stored");
         }
     }

@@ -59,7 +59,7 @@ async fn an_array_is_all_or_nothing_and_ndjson_goes_line_by_line() {
 }
 
 #[tokio::test]
-async fn every_refusal_has_its_status_and_says_how_to_mend_it() {
+async fn every_refusal_has_its_status_and_says_how_to_fix_it() {
     let tokens = "[tokens.publisher]\ntoken = \"publish-only-token\"\nscopes = [\"publish\"]\n[tokens.reader]\ntoken = \"read-only-token-x\"\nscopes = [\"read\"]\n";
     let config = head().replace("[network]", "max_event_size = \"1KiB\"\n[network]") + tokens;
     let server = Server::start(&config).await;
@@ -135,7 +135,7 @@ async fn health_readiness_and_metrics_are_there() {
     assert_eq!(status, 200);
     for part in [
         r#"tenterhook_deliveries_total{webhook="w",outcome="succeeded"} 1"#,
-        "tenterhook_backlog 0",
+        r#"tenterhook_backlog{state="pending"} 0"#,
         "tenterhook_config_generation 1",
         "tenterhook_store_commit_duration_seconds_count",
         r#"tenterhook_events_total{outcome="accepted"} 1"#,
@@ -145,7 +145,7 @@ async fn health_readiness_and_metrics_are_there() {
 }
 
 #[tokio::test]
-async fn a_retry_by_hand_delivers_a_dead_letter() {
+async fn a_manual_retry_delivers_a_dead_letter() {
     let receiver = Receiver::start().await;
     receiver.answer_next("/in", [crate::harness::Answer::Status(400)]);
     let server = Server::start(&(head() + &webhook("w", &receiver.url("/in"), r#"["*"]"#, ""))).await;
