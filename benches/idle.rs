@@ -96,7 +96,7 @@ fn main() {
     std::thread::sleep(SETTLE);
     let (before, woken) = (ticks(pid), switches(pid));
     std::thread::sleep(IDLE);
-    // Threads that have ended meanwhile took their counts along.
+    // Threads that have ended in between took their counts along.
     let (spent, woken) = (ticks(pid) - before, switches(pid).saturating_sub(woken));
     println!("resident {:.0} MiB, at most {:.0} MiB", memory_mib(pid, "VmRSS"), memory_mib(pid, "VmHWM"));
     println!(

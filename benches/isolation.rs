@@ -40,7 +40,7 @@ const WARM_UP: Duration = Duration::from_secs(7);
 /// Events for the live webhooks, 100 a second: 1,000 deliveries a second, far from saturation.
 const EVERY: Duration = Duration::from_millis(10);
 
-/// Events for the hanging ones: with ten places and a timeout of 5 s each of them works off two a second.
+/// Events for the hanging ones: with ten permits and a timeout of 5 s each of them works off two a second.
 const HANGING_EVERY: Duration = Duration::from_millis(250);
 
 type Sent = Arc<Mutex<HashMap<String, Instant>>>;

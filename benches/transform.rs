@@ -141,7 +141,7 @@ async fn measure(name: &str, call: impl AsyncFn()) {
     report(name, times[CALLS / 2], times[0], Some(times[CALLS * 99 / 100]));
 }
 
-/// Calls a second, by so many tasks.
+/// Calls a second, by a number of tasks.
 async fn throughput(slack: &Arc<Module>, event: &Arc<Event>, count: usize) -> f64 {
     let started = Instant::now();
     let tasks: Vec<_> = (0..count)

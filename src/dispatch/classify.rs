@@ -9,24 +9,24 @@ use url::{Position, Url};
 use crate::model::{Asked, Cause, Failure, Outcome, RETRY_AFTER_MAX, ReceivedResponse, RetryPolicy, Timestamp, Timings};
 use crate::outbound::{Response, SendError};
 
-/// Response headers kept with an attempt; more than any honest server sends.
-const HEADERS_KEPT: usize = 100;
+/// Response headers stored with an attempt; more than any honest server sends.
+const HEADERS_STORED: usize = 100;
 
 /// Where an endpoint says `disable` or `abort-message`.
 const WEBHOOK_DELIVERY: &str = "webhook-delivery";
 
-/// Characters of one header value kept with an attempt.
-const HEADER_CHARS_KEPT: usize = 1024;
+/// Characters of one header value stored with an attempt.
+const HEADER_CHARS_STORED: usize = 1024;
 
-/// An attempt's end, with what is kept of it.
+/// An attempt's end, with what is stored of it.
 pub(super) struct Verdict {
     pub(super) outcome: Outcome,
     pub(super) status: Option<u16>,
-    /// In words, with how to mend it.
+    /// In words, with how to fix it.
     pub(super) error: Option<String>,
     pub(super) response: Option<ReceivedResponse>,
     pub(super) timings: Timings,
-    /// What the endpoint asked for, whatever it answered.
+    /// What the endpoint asked for, with any answer.
     pub(super) asked: Option<Asked>,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, 
             let verdict = Verdict::failed(error.cause, error.detail);
             let status = error.partial.as_ref().map(|partial| partial.status);
             let response = error.partial.map(|partial| ReceivedResponse {
-                headers: keep(&partial.headers),
+                headers: stored_headers(&partial.headers),
                 body: partial.body,
                 truncated: true,
             });
@@ -61,12 +61,13 @@ pub(super) fn answer(policy: &RetryPolicy, answer: Result<Response, SendError>, 
     let (outcome, error) = if policy.success.contains(status) {
         (Outcome::Delivered { status }, None)
     } else {
-        // Whoever says several things means the longest at least.
+        // Of several delays the longest is meant.
         let retry_after = retry_after(&response.headers, now).max(retry_after_in_body(status, &response.body));
         (Outcome::Failed(Failure { cause: Cause::Status(status), retry_after, asked }), Some(explain(status, &response)))
     };
-    let kept = ReceivedResponse { headers: keep(&response.headers), body: response.body, truncated: response.truncated };
-    Verdict { outcome, status: Some(status), error, response: Some(kept), timings: response.timings, asked }
+    let stored =
+        ReceivedResponse { headers: stored_headers(&response.headers), body: response.body, truncated: response.truncated };
+    Verdict { outcome, status: Some(status), error, response: Some(stored), timings: response.timings, asked }
 }
 
 fn explain(status: u16, response: &Response) -> String {
@@ -82,7 +83,7 @@ fn explain(status: u16, response: &Response) -> String {
         502..=504 if response.via.is_some() => {
             let proxy = response.via.as_deref().unwrap_or_default();
             return format!(
-                "the endpoint answered {status} {name}, or the proxy {proxy} in its place: does that reach the endpoint?"
+                "the endpoint answered {status} {name}, or the proxy {proxy} answered for it: does that reach the endpoint?"
             );
         }
         401 | 403 => ": does the endpoint expect credentials in `headers`, or check the signature with another secret?",
@@ -110,8 +111,8 @@ fn masked(location: &str) -> String {
     }
 }
 
-/// RFC 9110 section 10.2.3: seconds or a date; Discord sends fractions of seconds. Whatever a peer sends, the answer
-/// is at most [`RETRY_AFTER_MAX`]; of several headers the longest counts.
+/// RFC 9110 section 10.2.3: seconds or a date; Discord sends fractions of seconds. The delay is at
+/// most [`RETRY_AFTER_MAX`], and of several headers the longest counts.
 fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     headers.get_all(RETRY_AFTER).iter().filter_map(|value| delay(value.to_str().ok()?.trim(), now)).max()
 }
@@ -144,9 +145,9 @@ fn retry_after_in_body(status: u16, body: &[u8]) -> Option<Duration> {
     serde_json::from_slice::<Limited>(body).ok().map(|limited| clamped(limited.retry_after))
 }
 
-fn keep(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(HEADER_CHARS_KEPT).collect();
-    headers.iter().take(HEADERS_KEPT).map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect()
+fn stored_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).chars().take(HEADER_CHARS_STORED).collect();
+    headers.iter().take(HEADERS_STORED).map(|(name, value)| (name.as_str().to_owned(), text(value.as_bytes()))).collect()
 }
 
 #[cfg(test)]
@@ -233,7 +234,7 @@ mod tests {
             answer(&RetryPolicy::default(), Ok(response), Timestamp::default()).error.unwrap()
         };
         for status in [502, 503, 504] {
-            assert!(error(status).contains("or the proxy egress:3128 in its place"), "{}", error(status));
+            assert!(error(status).contains("or the proxy egress:3128 answered for it"), "{}", error(status));
         }
         assert!(!error(500).contains("proxy"));
         assert!(!answered(502, &[], b"").error.unwrap().contains("proxy"));

@@ -1,10 +1,11 @@
-//! When each webhook's lane has to be looked at: one ordered index, so that one sleeper is enough for all.
+//! When each webhook's lane has to be woken: one ordered index, so that one sleeper is enough for all.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
-use crate::model::WebhookKey;
+use crate::model::{Timestamp, WebhookKey};
 
-/// By wall-clock time for what waits on disk, by monotonic time for what is paced.
+/// By wall-clock time for deliveries on disk, by monotonic time for lanes that have to wait.
 pub(super) struct DueIndex<T> {
     order: BTreeSet<(T, WebhookKey)>,
     at: HashMap<WebhookKey, T>,
@@ -13,6 +14,15 @@ pub(super) struct DueIndex<T> {
 impl<T> Default for DueIndex<T> {
     fn default() -> Self {
         Self { order: BTreeSet::new(), at: HashMap::new() }
+    }
+}
+
+impl DueIndex<Timestamp> {
+    /// The clock was set back: everything is due as far from now as before.
+    pub(super) fn shift_back(&mut self, step: Duration) {
+        let shifted = std::mem::take(&mut self.at).into_iter().map(|(webhook, at)| (webhook, at.before(step)));
+        self.at = shifted.collect();
+        self.order = self.at.iter().map(|(webhook, at)| (*at, *webhook)).collect();
     }
 }
 
@@ -49,7 +59,6 @@ impl<T: Ord + Copy> DueIndex<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Timestamp;
 
     #[test]
     fn webhooks_come_in_the_order_of_their_earliest_time() {
@@ -64,5 +73,17 @@ mod tests {
         assert_eq!(due.pop(at(25)), Some(WebhookKey(2)));
         assert_eq!(due.pop(at(25)), None);
         assert_eq!(due.first(), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_changes_no_distance() {
+        let mut due = DueIndex::default();
+        let at = Timestamp::from_millis;
+        due.set(WebhookKey(1), at(3_600_004));
+        due.set(WebhookKey(2), at(3_600_001));
+        due.shift_back(Duration::from_secs(3600));
+        due.set(WebhookKey(2), at(9));
+        assert_eq!((due.pop(at(3)), due.first()), (Some(WebhookKey(2)), Some(at(4))));
+        assert_eq!((due.pop(at(4)), due.first()), (Some(WebhookKey(1)), None));
     }
 }

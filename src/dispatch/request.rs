@@ -9,10 +9,11 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use super::conceal::{MASKED, is_credential};
-use crate::model::{Event, LogLine, SentRequest, Timestamp, Timings};
+use crate::model::{Event, LogLine, SentRequest, Timestamp, Timings, option_secrets, parts_of};
 use crate::signing::{Message, SignatureSpec};
 use crate::snapshot::Webhook;
-use crate::store::{Lease, Made as Kept, MadeRequest};
+use crate::store::{Lease, Payload, TransformedRequest};
+use crate::telemetry::Metrics;
 use crate::transform::{Output, RequestParts, same_origin};
 
 static AGENT: HeaderValue = HeaderValue::from_static(concat!("tenterhook/", env!("CARGO_PKG_VERSION")));
@@ -20,18 +21,18 @@ static JSON: HeaderValue = HeaderValue::from_static("application/json");
 static WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 
 pub(super) struct Prepared {
-    pub(super) made: Made,
-    /// Time that went by without anybody working on it: the transformers' instances were taken.
+    pub(super) outcome: RequestOutcome,
+    /// Time spent waiting for an instance of a transformer.
     pub(super) waited: Duration,
     pub(super) timings: Timings,
     pub(super) log: Vec<LogLine>,
 }
 
-pub(super) enum Made {
-    /// `kept` is what later attempts send as well; `None` when an earlier one has made it.
+pub(super) enum RequestOutcome {
+    /// `payload` is to be stored, so that later attempts send the same; `None` when an earlier one has made it.
     Request {
         request: Box<Request<Bytes>>,
-        kept: Option<Kept>,
+        payload: Option<Payload>,
     },
     Drop {
         reason: String,
@@ -41,46 +42,50 @@ pub(super) enum Made {
     },
 }
 
-pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp) -> Prepared {
+pub(super) async fn prepare(webhook: &Webhook, lease: &Lease, now: Timestamp, metrics: &Metrics) -> Prepared {
     let mut waited = Duration::ZERO;
-    let (kept, timings, log) = match (&lease.made, &webhook.pipeline) {
-        // A batch may be halved later, so what was sent is kept as it was.
+    let (payload, timings, log) = match (&lease.made, &webhook.pipeline) {
+        // A batch may be halved later, so what was sent is stored as it was.
         (None, None) if lease.batch.is_some() => (Ok(plain(array(lease))), Timings::default(), Vec::new()),
         (Some(made), _) => (Ok(made.clone()), Timings::default(), Vec::new()),
-        (None, None) => (Ok(Kept::Envelope), Timings::default(), Vec::new()),
+        (None, None) => (Ok(Payload::Envelope), Timings::default(), Vec::new()),
         (None, Some(pipeline)) => {
             let started = Instant::now();
-            let transformed = match &lease.batch {
-                Some(events) => pipeline.run_batch(events).await,
-                None => pipeline.run(&lease.event).await,
+            let events: Vec<&Event> = match &lease.batch {
+                Some(events) => events.iter().map(AsRef::as_ref).collect(),
+                None => vec![&*lease.event],
             };
+            let count = |module: &str, took, failed| metrics.transformer(module).call(took, failed);
+            let transformed = pipeline.run_observed(&events, count).await;
             waited = started.elapsed().saturating_sub(transformed.duration);
             let micros = u64::try_from(transformed.duration.as_micros()).unwrap_or(u64::MAX);
             let timings = Timings { transform_us: Some(micros), ..Timings::default() };
-            let kept = match transformed.result {
+            let payload = match transformed.result {
                 Ok(Output::Event(event)) => Ok(plain(event.envelope())),
                 Ok(Output::Events(events)) => Ok(plain(Event::envelopes(&events))),
-                Ok(Output::Request(parts)) => Ok(Kept::Request(Arc::new(keep(parts)))),
-                Ok(Output::Drop { reason }) => Err(Made::Drop { reason }),
-                Err(error) => Err(Made::Failed { error: error.to_string() }),
+                Ok(Output::Request(parts)) => Ok(Payload::Request(Arc::new(stored(parts)))),
+                Ok(Output::Drop { reason }) => Err(RequestOutcome::Drop { reason }),
+                Err(error) => Err(RequestOutcome::Failed { error: error.to_string() }),
             };
-            (kept, timings, transformed.log)
+            (payload, timings, transformed.log)
         }
     };
-    let made = match kept {
+    let outcome = match payload {
         Err(end) => end,
-        Ok(kept) => match build(webhook, lease, &kept, now) {
-            Ok(request) => Made::Request { request: Box::new(request), kept: lease.made.is_none().then_some(kept) },
-            Err(error) => Made::Failed { error },
+        Ok(payload) => match build(webhook, lease, &payload, now) {
+            Ok(request) => {
+                RequestOutcome::Request { request: Box::new(request), payload: lease.made.is_none().then_some(payload) }
+            }
+            Err(error) => RequestOutcome::Failed { error },
         },
     };
-    Prepared { made, waited, timings, log }
+    Prepared { outcome, waited, timings, log }
 }
 
 /// As it is stored: the host has checked its headers, which are text.
-fn keep(parts: RequestParts) -> MadeRequest {
+fn stored(parts: RequestParts) -> TransformedRequest {
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    MadeRequest {
+    TransformedRequest {
         method: parts.method.map(|method| method.to_string()),
         url: parts.url,
         headers: parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect(),
@@ -89,8 +94,8 @@ fn keep(parts: RequestParts) -> MadeRequest {
 }
 
 /// An event that a transformer changed goes out in the usual envelope.
-fn plain(body: Bytes) -> Kept {
-    Kept::Request(Arc::new(MadeRequest { method: None, url: None, headers: Vec::new(), body }))
+fn plain(body: Bytes) -> Payload {
+    Payload::Request(Arc::new(TransformedRequest { method: None, url: None, headers: Vec::new(), body }))
 }
 
 /// A batch's body: what each event would have been sent as.
@@ -109,7 +114,7 @@ fn array(lease: &Lease) -> Bytes {
     body.into()
 }
 
-fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Result<Request<Bytes>, String> {
+fn build(webhook: &Webhook, lease: &Lease, payload: &Payload, now: Timestamp) -> Result<Request<Bytes>, String> {
     let settings = &webhook.settings;
     let mut url = Cow::Borrowed(settings.url.expose());
     let mut headers = HeaderMap::with_capacity(8 + settings.headers.len());
@@ -119,9 +124,9 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
     for (name, value) in &settings.headers {
         headers.insert(name, value.clone());
     }
-    let body = match kept {
-        Kept::Envelope => lease.event.envelope(),
-        Kept::Request(made) => {
+    let body = match payload {
+        Payload::Envelope => lease.event.envelope(),
+        Payload::Request(made) => {
             for (name, value) in &made.headers {
                 let name =
                     HeaderName::try_from(name).map_err(|e| format!("the transformer's header `{name}` is not valid: {e}"))?;
@@ -139,7 +144,7 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
             made.body.clone()
         }
     };
-    // Of a batch, the delivery's own: no event's stands for the others. One that was halved, or lost an event, is something
+    // A batch has the delivery's id, because no event's id is the others'. One that was halved, or lost an event, is something
     // else than what was sent under its id before.
     let id = match (&lease.batch, lease.edition) {
         (None, _) => Cow::Borrowed(lease.event.id.as_str()),
@@ -148,9 +153,10 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
     };
     let id = &*id;
     headers.insert(&WEBHOOK_ID, HeaderValue::from_str(id).map_err(|e| format!("the event's id is no header value: {e}"))?);
-    let message = Message { id, timestamp: now, event_type: lease.event.kind.as_str(), body: &body };
-    webhook.signer.sign(&message, &mut headers);
     let uri = Uri::try_from(url.as_str()).map_err(|e| format!("the endpoint's URL cannot be requested: {e}"))?;
+    let event_type = lease.event.kind.as_str();
+    let message = Message { id, timestamp: now, event_type, method: &method, uri: &uri, body: &body };
+    webhook.signer.sign(&message, &mut headers);
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = uri;
@@ -158,9 +164,9 @@ fn build(webhook: &Webhook, lease: &Lease, kept: &Kept, now: Timestamp) -> Resul
     Ok(request)
 }
 
-/// The request as it is kept: credentials among its headers are masked.
+/// The request as it is recorded: credentials among its headers are masked.
 pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentRequest {
-    // Whoever set them, the configuration or a transformer. Signatures are no secrets, whatever their header is called.
+    // The configuration's and a transformer's. Signatures are no secrets, whatever their header is called.
     let signatures: Vec<HeaderName> = webhook.settings.signature.iter().map(SignatureSpec::signature_header).collect();
     let headers = request.headers().iter().map(|(name, value)| {
         let shown = if is_credential(webhook, name) && !signatures.contains(name) {
@@ -182,5 +188,6 @@ pub(super) fn as_sent(webhook: &Webhook, request: &Request<Bytes>) -> SentReques
         }
         _ => webhook.settings.url.masked(),
     };
-    SentRequest { method: request.method().to_string(), url, headers: headers.collect() }
+    let hidden = parts_of(request.body(), &option_secrets(&webhook.settings.transform));
+    SentRequest { method: request.method().to_string(), url, headers: headers.collect(), hidden }
 }

@@ -1,4 +1,4 @@
-//! What a simulation puts in the place of the network and of chance.
+//! What replaces the network and chance in a simulation.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ pub struct Simulation {
     chance: Mutex<StdRng>,
 }
 
-/// Endpoints that are no further than a call.
+/// Endpoints that are a function.
 pub type Endpoints = Arc<dyn Fn(Request<Bytes>, SendLimits) -> Answering + Send + Sync>;
 pub type Answering = Pin<Box<dyn Future<Output = Result<Response, SendError>> + Send>>;
 

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 
+use super::start::CLAIMS_MAX;
 use super::*;
 use crate::config;
-use crate::model::{DeliveryId, Event as Published, EventId, EventType, Settlement, WebhookId};
+use crate::model::{DeliveryId, Event, EventId, EventType, Settlement, Target, WebhookId};
 use crate::outbound::{Client, ClientOptions};
 use crate::snapshot::{self, Parts};
 use crate::store::{NewEvent, Settle, StoreOptions, Sweep};
@@ -27,7 +28,7 @@ async fn still(directory: &std::path::Path) -> (Dispatcher, WebhookKey) {
         loaded_at: clock.now(),
         keys: HashMap::new(),
         secrets: HashMap::new(),
-        switchboard: Arc::new(Switchboard::new(HashMap::new())),
+        status_board: Arc::new(StatusBoard::new(HashMap::new())),
     };
     let live = Arc::new(Live::new(snapshot::build(parts, &host).await.unwrap()));
     let hook = store.intern(vec![WebhookId::parse("a").unwrap()]).await.unwrap()[0];
@@ -35,7 +36,7 @@ async fn still(directory: &std::path::Path) -> (Dispatcher, WebhookKey) {
 }
 
 fn published(id: &str, hook: WebhookKey, now: Timestamp) -> NewEvent {
-    let event = Published {
+    let event = Event {
         id: EventId::parse(id).unwrap(),
         kind: EventType::parse("a.b").unwrap(),
         timestamp: now,
@@ -44,23 +45,23 @@ fn published(id: &str, hook: WebhookKey, now: Timestamp) -> NewEvent {
         metadata: None,
         tenant: None,
     };
-    NewEvent { event: Arc::new(event), targets: vec![hook], apart: vec![], unmatched: vec![], timestamp_given: false }
+    NewEvent { event: Arc::new(event), targets: vec![Target::immediate(hook)], unmatched: vec![], timestamp_given: false }
 }
 
 /// What the store has made ready since the last time.
-async fn hear(dispatcher: &mut Dispatcher) {
+async fn take_ready(dispatcher: &mut Dispatcher) {
     let ready = dispatcher.context.store.ready().await;
     dispatcher.take(ready);
 }
 
 /// An attempt of what waits first begins.
 fn begin(dispatcher: &mut Dispatcher, hook: WebhookKey) -> DeliveryId {
-    dispatcher.places.take(false);
+    dispatcher.permits.acquire(false);
     dispatcher.lanes.get_mut(&hook).unwrap().start(1).unwrap().delivery
 }
 
-/// Every look at the disk that is due, to its end.
-async fn look(dispatcher: &mut Dispatcher) {
+/// Every claim that is due, to its end.
+async fn claim_due(dispatcher: &mut Dispatcher) {
     dispatcher.wake_due();
     dispatcher.start_work();
     while let Some(claimed) = dispatcher.claims.join_next().await {
@@ -69,29 +70,29 @@ async fn look(dispatcher: &mut Dispatcher) {
 }
 
 #[tokio::test]
-async fn a_retry_that_is_due_before_its_lease_has_ended_is_looked_for_again() {
+async fn a_retry_that_is_due_before_its_lease_has_ended_is_claimed() {
     let directory = tempfile::tempdir().unwrap();
     let (mut dispatcher, hook) = still(directory.path()).await;
     let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
     store.append(vec![published("evt_1", hook, now)]).await.unwrap();
-    hear(&mut dispatcher).await;
+    take_ready(&mut dispatcher).await;
     let delivery = begin(&mut dispatcher, hook);
 
     // The attempt is recorded, and due again at once; the loop hears of that before it hears that the lease is over.
     store.settle(Arc::new(Settle::untried(delivery, hook, Settlement::RetryAt(now)))).await.unwrap();
-    hear(&mut dispatcher).await;
-    look(&mut dispatcher).await;
+    take_ready(&mut dispatcher).await;
+    claim_due(&mut dispatcher).await;
     assert!(!dispatcher.lanes[&hook].has_queue(), "it is ours still");
     assert_eq!(dispatcher.due.first(), None, "and the disk has nothing else");
 
-    dispatcher.note(Event::Sent { webhook: hook, news: News::NONE });
-    dispatcher.note(Event::Settled { webhook: hook, delivery, again: Some(now) });
-    look(&mut dispatcher).await;
+    dispatcher.handle(AttemptMessage::Sent { webhook: hook, report: AttemptReport::NONE });
+    dispatcher.handle(AttemptMessage::Settled { webhook: hook, delivery, again: Some(now) });
+    claim_due(&mut dispatcher).await;
     assert_eq!(dispatcher.lanes[&hook].first().map(|lease| lease.delivery), Some(delivery));
 }
 
 #[tokio::test]
-async fn what_is_held_under_an_attempt_and_released_before_its_end_is_heard_of_is_looked_for() {
+async fn a_release_during_an_attempt_is_not_lost() {
     let directory = tempfile::tempdir().unwrap();
     let (mut dispatcher, hook) = still(directory.path()).await;
     let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
@@ -99,21 +100,21 @@ async fn what_is_held_under_an_attempt_and_released_before_its_end_is_heard_of_i
     let fresh = store.ready().await.fresh.remove(0);
     let again = |delivery| Arc::new(Settle::untried(delivery, hook, Settlement::RetryAt(now)));
     store.settle(again(fresh.delivery)).await.unwrap();
-    hear(&mut dispatcher).await;
-    look(&mut dispatcher).await;
+    take_ready(&mut dispatcher).await;
+    claim_due(&mut dispatcher).await;
     let delivery = begin(&mut dispatcher, hook);
 
-    // Held while the attempt is under way, released right after that is recorded; the loop hears of the release first.
+    // Held during the attempt, released right after that is recorded; the loop hears of the release first.
     store.sweep(hook, Sweep::Hold).await.unwrap();
     let recorded = store.settle(again(delivery)).await.unwrap();
     store.sweep(hook, Sweep::Release).await.unwrap();
-    hear(&mut dispatcher).await;
-    look(&mut dispatcher).await;
+    take_ready(&mut dispatcher).await;
+    claim_due(&mut dispatcher).await;
     assert!(!dispatcher.lanes[&hook].has_queue(), "it is ours still");
 
-    dispatcher.note(Event::Sent { webhook: hook, news: News::NONE });
-    dispatcher.note(Event::Settled { webhook: hook, delivery, again: attempt::again(&recorded, now) });
-    look(&mut dispatcher).await;
+    dispatcher.handle(AttemptMessage::Sent { webhook: hook, report: AttemptReport::NONE });
+    dispatcher.handle(AttemptMessage::Settled { webhook: hook, delivery, again: attempt::again(&recorded, now) });
+    claim_due(&mut dispatcher).await;
     assert_eq!(dispatcher.lanes[&hook].first().map(|lease| lease.delivery), Some(delivery));
 }
 
@@ -143,7 +144,7 @@ async fn a_lane_that_rests_gives_back_what_it_can_read_again() {
 }
 
 #[tokio::test]
-async fn lanes_that_wait_for_a_look_are_asked_when_there_is_one_and_not_before() {
+async fn lanes_that_wait_for_a_claim_are_woken_when_there_is_one() {
     const LANES: i64 = 1000;
     let directory = tempfile::tempdir().unwrap();
     let (mut dispatcher, _) = still(directory.path()).await;
@@ -152,15 +153,15 @@ async fn lanes_that_wait_for_a_look_are_asked_when_there_is_one_and_not_before()
     dispatcher.wake_due();
     dispatcher.start_work();
     let waiting = usize::try_from(LANES).unwrap() - CLAIMS_MAX;
-    assert_eq!((dispatcher.claims.len(), dispatcher.looks.len(), dispatcher.runnable.len()), (CLAIMS_MAX, waiting, 0));
-    // Woken meanwhile, they still wait once each.
+    assert_eq!((dispatcher.claims.len(), dispatcher.waiting_claims.len(), dispatcher.runnable.len()), (CLAIMS_MAX, waiting, 0));
+    // Woken in between, they still wait once each.
     dispatcher.reconfigured();
     dispatcher.start_work();
-    assert_eq!((dispatcher.looks.len(), dispatcher.runnable.len()), (waiting, 0));
+    assert_eq!((dispatcher.waiting_claims.len(), dispatcher.runnable.len()), (waiting, 0));
     let claimed = dispatcher.claims.join_next().await.unwrap();
     dispatcher.claimed(claimed);
     dispatcher.start_work();
-    assert_eq!((dispatcher.claims.len(), dispatcher.looks.len()), (CLAIMS_MAX, waiting - 1));
+    assert_eq!((dispatcher.claims.len(), dispatcher.waiting_claims.len()), (CLAIMS_MAX, waiting - 1));
     while let Some(claimed) = dispatcher.claims.join_next().await {
         dispatcher.claimed(claimed);
         dispatcher.start_work();
@@ -168,19 +169,19 @@ async fn lanes_that_wait_for_a_look_are_asked_when_there_is_one_and_not_before()
     assert!(dispatcher.lanes.is_empty(), "none is left behind");
 }
 
-/// Whatever broke the attempt may break what comes after it as well: a log that cannot be written did.
+/// What made the attempt panic may make the repair panic as well: a log that cannot be written did.
 #[tokio::test]
-async fn a_repair_that_breaks_gives_its_place_back_and_the_delivery_is_looked_for_again() {
+async fn a_repair_that_panics_gives_its_permit_back_and_loses_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (mut dispatcher, hook) = still(directory.path()).await;
     let (store, now) = (dispatcher.context.store.clone(), dispatcher.context.clock.now());
     store.append(vec![published("evt_1", hook, now)]).await.unwrap();
-    hear(&mut dispatcher).await;
+    take_ready(&mut dispatcher).await;
     let delivery = begin(&mut dispatcher, hook);
-    dispatcher.note(Event::Broke { webhook: hook, delivery, sent: false });
+    dispatcher.handle(AttemptMessage::Panicked { webhook: hook, delivery, is_sent: false });
     dispatcher.running.shutdown().await;
-    assert_eq!(dispatcher.places.taken(), 1);
-    dispatcher.take_up();
-    assert_eq!(dispatcher.places.taken(), 0, "others may start");
+    assert_eq!(dispatcher.permits.in_use(), 1);
+    dispatcher.drain_messages();
+    assert_eq!(dispatcher.permits.in_use(), 0, "others may start");
     assert!(dispatcher.due.first().is_some_and(|at| at > now), "and it is not forgotten");
 }

@@ -27,7 +27,7 @@ fn answer(status: u16, headers: Vec<(&'static str, String)>, body: &str) -> Answ
 #[tokio::test]
 async fn the_halves_of_a_batch_survive_kill_9() {
     let receiver = Receiver::start().await;
-    // The whole is too large; the process ends while both halves are under way.
+    // The whole is too large; the process ends while both halves are in flight.
     receiver.answer_next("/in", [Answer::Status(413), Answer::Hang, Answer::Hang]);
     let more = "batch = { max_events = 8, max_wait = \"30s\" }\ntimeout = \"1m\"";
     let directory = tempfile::tempdir().unwrap();
@@ -97,7 +97,7 @@ async fn a_gap_policy_holds_over_restarts() {
 }
 
 #[tokio::test]
-async fn schedules_with_names_are_followed_and_what_the_endpoint_asks_for_extends_them() {
+async fn named_schedules_are_followed_and_retry_after_extends_them() {
     let receiver = Receiver::start().await;
     let hour = 3_600_000;
     let in_an_hour = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(3600));

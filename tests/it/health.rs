@@ -30,7 +30,7 @@ const BREAKER: &str = "breaker = { failures = 3, window = \"1m\", cool_down = \"
     retry = { schedule = [\"50ms\", \"50ms\", \"50ms\", \"50ms\", \"50ms\", \"50ms\"], jitter = 0 }";
 
 #[tokio::test]
-async fn a_breaker_opens_spares_the_endpoint_probes_once_and_lets_the_backlog_come_back() {
+async fn a_breaker_opens_probes_once_and_lets_the_backlog_come_back() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/in", Answer::Status(503));
     let config =
@@ -63,7 +63,7 @@ async fn a_breaker_opens_spares_the_endpoint_probes_once_and_lets_the_backlog_co
 }
 
 #[tokio::test]
-async fn an_open_breaker_survives_a_restart_and_a_reload_and_closes_for_another_url() {
+async fn an_open_breaker_survives_a_restart_and_closes_for_another_url() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/in", Answer::Status(503));
     let breaker =
@@ -90,7 +90,7 @@ async fn an_open_breaker_survives_a_restart_and_a_reload_and_closes_for_another_
 }
 
 #[tokio::test]
-async fn enabling_closes_an_open_breaker_and_until_then_nothing_is_due_before_its_probe() {
+async fn enabling_closes_an_open_breaker_and_nothing_is_due_before() {
     let receiver = Receiver::start().await;
     receiver.answer_next("/in", [Answer::Status(503), Answer::Status(503)]);
     let more =
@@ -252,7 +252,7 @@ async fn operational_events_never_cause_operational_events() {
             server.http().get("/v1/deliveries?webhook=told&state=failed").await.1["data"].as_array().unwrap().len() == 1
         })
         .await;
-    // Another event goes the same way: had the first failure been told of, it would have come before.
+    // Another event goes the same way: had the first failure been raised, it would have come before.
     let id = server.publish("a.b", "2").await;
     server.delivery_in(&id, "failed").await;
     receiver.wait_for("/told", 2).await;
@@ -261,7 +261,7 @@ async fn operational_events_never_cause_operational_events() {
 }
 
 #[tokio::test]
-async fn reloads_are_told_of_good_and_bad() {
+async fn reloads_raise_events_good_and_bad() {
     let receiver = Receiver::start().await;
     let server = Server::start(&(head() + &told(&receiver))).await;
     server.reconfigure(&(head() + &told(&receiver) + "# changed\n")).await;

@@ -67,7 +67,7 @@ async fn a_key_that_fails_holds_up_no_other() {
     server.delivery_in(&free, "succeeded").await;
     let waiting = server.delivery_in(&behind, "pending").await;
     assert_eq!((waiting["attempt_count"].as_u64(), waiting["next_attempt_at"].is_null()), (Some(0), true), "{waiting}");
-    // By hand the first one goes now, and the next follows.
+    // A manual retry sends the first one now, and the next follows.
     let delivery = server.delivery_in(&first, "retrying").await;
     server.http().post(&format!("/v1/deliveries/{}/retry", delivery["id"].as_str().unwrap()), "").await;
     server.delivery_in(&behind, "succeeded").await;

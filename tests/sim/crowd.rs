@@ -1,4 +1,4 @@
-//! Many endpoints that hang, met one after another: together they want more places than there are.
+//! Many endpoints that hang, one after another: together they want more permits than there are.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ const HANGING: usize = 60;
 const CONCURRENCY: usize = 100;
 
 #[test]
-fn endpoints_that_hang_leave_places_however_many_want_them_all() {
+fn endpoints_that_hang_leave_permits_to_others() {
     in_virtual_time(async {
         let mut config = webhook("steady", "good.*", "");
         for n in 0..HANGING {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// How long a disk that fails does so.
 pub const TROUBLE: Duration = Duration::from_secs(3);
 
-/// Begins with one of so many accesses, so that it comes in the midst of something.
+/// Begins with one of the next accesses up to this, so that it comes in the midst of something.
 const TROUBLE_WITHIN: u32 = 8;
 
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ impl Disk {
         Arc::new(move |access| disk.serve(access))
     }
 
-    /// Soon every such access fails for a while: commits because it is full, looks because it cannot be read.
+    /// Soon every such access fails for a while: commits because it is full, reads because it cannot be read.
     pub fn fail(&self, with: Access) {
         let after = self.rng.lock().unwrap().random_range(0..TROUBLE_WITHIN);
         self.troubles.lock().unwrap().push(Trouble { with, after, from: None, healed: false });
@@ -67,7 +67,7 @@ impl Disk {
         let micros = match (access, rng.random_range(0..100)) {
             (_, 0) => rng.random_range(10_000..200_000),
             (Access::Commit, _) => rng.random_range(200..3_000),
-            (Access::Look, _) => rng.random_range(50..1_000),
+            (Access::Read, _) => rng.random_range(50..1_000),
         };
         let now = Instant::now();
         let mut troubles = self.troubles.lock().unwrap();
@@ -79,7 +79,7 @@ impl Disk {
         }
         let fault = troubles.iter().any(|trouble| trouble.with == access && trouble.is_on(now)).then(|| match access {
             Access::Commit => StoreError::Full { path: "simulated".to_owned() },
-            Access::Look => StoreError::Unavailable { reason: "the simulated disk cannot be read".to_owned() },
+            Access::Read => StoreError::Unavailable { reason: "the simulated disk cannot be read".to_owned() },
         });
         Served { after: Duration::from_micros(micros), fault }
     }

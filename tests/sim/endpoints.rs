@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tenterhook::dispatch::{Answering, Simulation};
 use tenterhook::model::{Cause, Timings};
-use tenterhook::outbound::{Response, SendError, SendLimits};
+use tenterhook::outbound::{Response, SendError, SendLimits, Shortage};
 use tokio::time::Instant;
 
 /// An endpoint that answers takes less than this.
@@ -33,6 +33,15 @@ struct State {
     most_in_flight: HashMap<String, usize>,
     healed: bool,
     down: HashMap<String, bool>,
+    shortages: Vec<Lack>,
+    put_back: usize,
+}
+
+/// What the machine lacks for requests whose path begins so, until then.
+struct Lack {
+    path: String,
+    shortage: Shortage,
+    until: Instant,
 }
 
 #[derive(Clone)]
@@ -79,6 +88,31 @@ impl Network {
         self.state.lock().unwrap().healed = true;
     }
 
+    /// For this long nothing can be sent.
+    pub fn run_short(&self, shortage: Shortage, span: Duration) {
+        self.run_short_at("/", shortage, span);
+    }
+
+    /// As [`Self::run_short`], to one endpoint.
+    pub fn run_short_at(&self, path: &str, shortage: Shortage, span: Duration) {
+        let lack = Lack { path: path.to_owned(), shortage, until: Instant::now() + span };
+        self.state.lock().unwrap().shortages.push(lack);
+    }
+
+    /// Requests that could not be sent.
+    pub fn put_back(&self) -> usize {
+        self.state.lock().unwrap().put_back
+    }
+
+    fn shortage(&self, path: &str) -> Option<Shortage> {
+        let mut state = self.state.lock().unwrap();
+        let now = Instant::now();
+        let lack = state.shortages.iter().find(|lack| !state.healed && lack.until > now && path.starts_with(&lack.path));
+        let shortage = lack.map(|lack| lack.shortage);
+        state.put_back += usize::from(shortage.is_some());
+        shortage
+    }
+
     pub fn set_down(&self, path: &str, down: bool) {
         self.state.lock().unwrap().down.insert(path.to_owned(), down);
     }
@@ -100,6 +134,10 @@ impl Network {
     async fn answer(self, request: Request<Bytes>, limits: SendLimits) -> Result<Response, SendError> {
         let path = request.uri().path().to_owned();
         let at = Instant::now();
+        if let Some(shortage) = self.shortage(&path) {
+            let (detail, timings) = ("as the seed says".to_owned(), Timings::default());
+            return Err(SendError { cause: Cause::Connect, detail, timings, partial: None, shortage: Some(shortage) });
+        }
         let _in_flight = self.enter(&path);
         let events = serde_json::from_slice::<Vec<serde_json::Value>>(request.body()).map_or(1, |events| events.len());
         let planned = self.plan(&path, events);
@@ -108,8 +146,13 @@ impl Network {
             state.calls.push(Call { path, at, body: request.into_body(), status: None });
             state.calls.len() - 1
         };
-        let error =
-            |cause, detail: &str| SendError { cause, detail: detail.to_owned(), timings: Timings::default(), partial: None };
+        let error = |cause, detail: &str| SendError {
+            cause,
+            detail: detail.to_owned(),
+            timings: Timings::default(),
+            partial: None,
+            shortage: None,
+        };
         let work = async {
             let Some((delay, status, headers)) = planned else { return std::future::pending().await };
             tokio::time::sleep(delay).await;

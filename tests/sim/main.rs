@@ -8,6 +8,7 @@ mod checks;
 mod crowd;
 mod disk;
 mod endpoints;
+mod outage;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -11,9 +11,9 @@ use tenterhook::clock::Clock;
 use tenterhook::config;
 use tenterhook::dispatch::Dispatcher;
 use tenterhook::model::{Disabled, DisabledBy, Event, EventId, EventType, Timestamp, WebhookId};
-use tenterhook::outbound::{Client, ClientOptions};
-use tenterhook::snapshot::{self, Live, Parts, Route, Switchboard};
-use tenterhook::store::{Access, DeliveryFilter, NewEvent, StandingChange, Store, StoreError, StoreOptions};
+use tenterhook::outbound::{Client, ClientOptions, Shortage};
+use tenterhook::snapshot::{self, Live, Parts, Route, StatusBoard};
+use tenterhook::store::{Access, DeliveryFilter, NewEvent, StatusChange, Store, StoreError, StoreOptions};
 use tenterhook::telemetry::Metrics;
 use tenterhook::transform::{Host, HostOptions};
 use tokio::time::Instant;
@@ -27,6 +27,9 @@ use crate::endpoints::{Call, Network};
 static HOST: LazyLock<Host> = LazyLock::new(|| Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap());
 
 const EVENTS: usize = 60;
+
+/// How long the machine lacks something.
+pub const SHORTAGE: Duration = Duration::from_millis(1500);
 
 /// Of a request.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
@@ -59,6 +62,10 @@ pub struct World {
     pub disk: Disk,
     pub published: Vec<(EventId, Instant, u64, u64)>,
     pub restarts: Vec<Instant>,
+    /// When the machine began to lack something, each time for [`SHORTAGE`].
+    pub shortages: Vec<Instant>,
+    /// Whether the clock was set.
+    pub clock_was_set: bool,
     /// Deliveries that an operator laid hands on, and their events.
     pub touched: Vec<String>,
     /// Webhooks that were switched off and on.
@@ -101,7 +108,7 @@ async fn open(config: &str, directory: &std::path::Path, clock: &Clock, disk: &D
     let settings = loaded.settings;
     let ids: Vec<WebhookId> = settings.webhooks.keys().cloned().collect();
     let keys = store.intern(ids.clone()).await.unwrap();
-    let board = Switchboard::new(store.standings().await.unwrap());
+    let board = StatusBoard::new(store.webhook_statuses().await.unwrap());
     let parts = Parts {
         client: Client::new(ClientOptions::new(settings.network.clone())).unwrap(),
         settings,
@@ -110,7 +117,7 @@ async fn open(config: &str, directory: &std::path::Path, clock: &Clock, disk: &D
         loaded_at: clock.now(),
         keys: ids.into_iter().zip(keys).collect(),
         secrets: HashMap::new(),
-        switchboard: Arc::new(board),
+        status_board: Arc::new(board),
     };
     let snapshot = snapshot::build(parts, &HOST).await.unwrap_or_else(|problems| panic!("{problems:?}"));
     (store, Arc::new(Live::new(snapshot)))
@@ -118,19 +125,21 @@ async fn open(config: &str, directory: &std::path::Path, clock: &Clock, disk: &D
 
 impl World {
     pub async fn new(seed: u64, config: String) -> Self {
-        // In memory, where there is such a place: a crash here is a restart, so nothing hangs on what fsync promises.
+        // In memory, where there is a file system there: a crash here is a restart, so nothing depends on fsync.
         let memory = std::path::Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
         let clock = Clock::with_tokio(Timestamp::parse("2026-01-28T10:30:45Z").unwrap());
         let (network, disk) = (Network::new(seed), Disk::new(seed));
         let (store, live) = open(&config, directory.path(), &clock, &disk).await;
-        let (published, restarts, touched, switched) = Default::default();
+        let (published, restarts, shortages, touched, switched) = Default::default();
         let mut world = Self {
             store: Some(store),
             network,
             disk,
             published,
             restarts,
+            shortages,
+            clock_was_set: false,
             touched,
             switched,
             config,
@@ -160,6 +169,10 @@ impl World {
         }
     }
 
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     pub fn store(&self) -> &Store {
         self.store.as_ref().expect("only closed in between")
     }
@@ -171,14 +184,20 @@ impl World {
         }
     }
 
-    /// What is under way is cut off; what was promised is on disk. At times the store is closed in order before, at others
-    /// nothing more is written.
+    /// Attempts in flight are cut off; what was promised is on disk. At times the store is closed in order before, at
+    /// others nothing more is written.
     async fn restart(&mut self, rng: &mut StdRng) {
         self.stop().await;
         if let Some(store) = self.store.take_if(|_| rng.random_bool(0.5)) {
             store.crash().await;
         }
+        self.restart_after(|_| {}).await;
+    }
+
+    /// Stops in order, does something while nobody runs, and starts again.
+    pub async fn restart_after(&mut self, while_stopped: impl FnOnce(&Clock)) {
         self.close().await;
+        while_stopped(&self.clock);
         self.disk.heal();
         let (store, live) = open(&self.config, self.directory.path(), &self.clock, &self.disk).await;
         (self.store, self.live) = (Some(store), live);
@@ -197,7 +216,9 @@ impl World {
                 3 | 4 => self.network.set_down("/broken", true),
                 5 | 6 => self.network.set_down("/broken", false),
                 7 => self.disk.fail(Access::Commit),
-                8 => self.disk.fail(Access::Look),
+                8 => self.disk.fail(Access::Read),
+                9 => self.run_short(rng),
+                10 => self.set_clock(rng),
                 _ => {}
             }
         }
@@ -209,7 +230,7 @@ impl World {
         let at = Instant::now();
         match self.append(vec![(id.clone(), "load.x".to_owned(), format!(r#"{{"key":{key},"n":{n}}}"#))]).await {
             Ok(()) => self.published.push((id, at, key, n)),
-            // A publisher is told so, and may come again.
+            // The publisher gets the error, and may retry.
             Err(StoreError::Full { .. }) => {}
             Err(error) => panic!("{error}"),
         }
@@ -222,8 +243,8 @@ impl World {
             let kind = EventType::parse(&kind).unwrap();
             let (timestamp, received, data) = (now, now, Bytes::from(data));
             let event = Event { id, kind, timestamp, received, data, metadata: None, tenant: None };
-            let Route { targets, apart, unmatched } = snapshot.route(&event);
-            NewEvent { event: Arc::new(event), targets, apart, unmatched, timestamp_given: true }
+            let Route { targets, unmatched } = snapshot.route(&event);
+            NewEvent { event: Arc::new(event), targets, unmatched, timestamp_given: true }
         });
         self.store().append(new.collect()).await.map(|_| ())
     }
@@ -239,11 +260,11 @@ impl World {
             if rng.random_bool(0.4) {
                 self.disk.fail(Access::Commit);
             }
-            // Again, until it is kept, as an operator would.
-            while self.store().stand(vec![(key, StandingChange::Disabled(disabled.clone()))]).await.is_err() {
+            // Again, until it is saved, as an operator would.
+            while self.store().save_status(vec![(key, StatusChange::Disabled(disabled.clone()))]).await.is_err() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
-            snapshot.switchboard.switch(key, disabled);
+            snapshot.status_board.switch(key, disabled);
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     }
@@ -261,7 +282,18 @@ impl World {
         };
     }
 
-    /// An impatient operator at the end, when nothing else would look at the disk again.
+    fn run_short(&mut self, rng: &mut StdRng) {
+        self.shortages.push(Instant::now());
+        self.network.run_short(Shortage::ALL[rng.random_range(0..Shortage::ALL.len())], SHORTAGE);
+    }
+
+    /// Forward by minutes, or back by up to an hour.
+    fn set_clock(&mut self, rng: &mut StdRng) {
+        self.clock_was_set = true;
+        self.clock.set_by(rng.random_range(-3_600_000..300_000));
+    }
+
+    /// An impatient operator at the end, when nothing else would claim from disk again.
     async fn insist(&mut self, rng: &mut StdRng) {
         for webhook in ["flaky", "ordered", "batched", "broken", "paced"] {
             for _ in 0..4 {
@@ -271,9 +303,10 @@ impl World {
         }
     }
 
-    /// Until nothing is open; an hour is more than anything here may take.
+    /// Until nothing is open. An hour is more than anything here may take, and an hour is what a clock that is set back
+    /// right before a restart may add.
     async fn finish(&self) {
-        let deadline = Instant::now() + Duration::from_secs(3600);
+        let deadline = Instant::now() + Duration::from_secs(2 * 3600);
         while self.store().backlog().await.unwrap().open > 0 {
             if Instant::now() >= deadline {
                 let page = self.store().deliveries(DeliveryFilter::default(), None, 250).await.unwrap();
