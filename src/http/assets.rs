@@ -6,8 +6,10 @@
 use std::io::Write as _;
 use std::sync::LazyLock;
 
+use axum::Router;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{
@@ -17,11 +19,12 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::health;
-use super::problem::{Kind, Problem};
+use crate::http::Shared;
+use crate::http::problem::{Kind, Problem};
+use crate::http::routes::health;
 
 /// Paths of the UI's pages; what is behind them (an id) is the page's own business.
-pub(super) const PAGES: [&str; 9] = [
+const PAGES: [&str; 9] = [
     "/webhooks",
     "/webhooks/{id}",
     "/deliveries",
@@ -33,19 +36,33 @@ pub(super) const PAGES: [&str; 9] = [
     "/config",
 ];
 
+/// The pages and their files, beside the API's routes; none without the feature `ui`.
+pub(crate) fn add_to(router: Router<Shared>) -> Router<Shared> {
+    if !cfg!(feature = "ui") {
+        return router;
+    }
+    let router = PAGES.iter().fold(router, |router, path| router.route(path, get(page)));
+    router.route("/", get(index)).route("/ui/{fingerprint}/{*path}", get(file))
+}
+
 /// Where the page finds the other files.
-const PLACE_OF_FILES: &str = "{{files}}";
+const FILES_PLACEHOLDER: &str = "{{files}}";
 
 /// Nothing from elsewhere, nothing inline, no markup made of text, no frames.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// Pages ask for none of what browsers let pages ask for.
+pub(crate) const PERMISSIONS_POLICY: &str = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()";
+
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
+#[cfg(feature = "ui")]
 macro_rules! files {
     ($($path:literal),* $(,)?) => { &[$(($path, include_bytes!(concat!("ui/", $path)))),*] };
 }
 
+#[cfg(feature = "ui")]
 static FILES: &[(&str, &[u8])] = files![
     "app.js",
     "icon.svg",
@@ -81,8 +98,20 @@ static FILES: &[(&str, &[u8])] = files![
     "parts/windowed.js",
     "style.css",
 ];
+#[cfg(not(feature = "ui"))]
+static FILES: &[(&str, &[u8])] = &[];
 
+/// Modules that are written from the program's own tables.
+fn generated() -> [(&'static str, Vec<u8>); 1] {
+    let names = crate::signing::scheme_names();
+    let signatures = format!("// The signature dialects, as `signature` takes them.\n\nexport const SIGNATURES = {names:?};\n");
+    [("lib/signatures.js", signatures.into_bytes())]
+}
+
+#[cfg(feature = "ui")]
 static PAGE: &[u8] = include_bytes!("ui/index.html");
+#[cfg(not(feature = "ui"))]
+static PAGE: &[u8] = b"";
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(Assets::new);
 
@@ -102,17 +131,19 @@ struct Asset {
 impl Assets {
     fn new() -> Self {
         let mut hash = Sha256::new();
-        for (path, content) in FILES {
+        let generated = generated();
+        let files = || FILES.iter().copied().chain(generated.iter().map(|(path, content)| (*path, content.as_slice())));
+        for (path, content) in files() {
             hash.update(path);
             hash.update(content.len().to_le_bytes());
             hash.update(content);
         }
         let fingerprint = hex::encode(&hash.finalize()[..8]);
-        let page = String::from_utf8_lossy(PAGE).replace(PLACE_OF_FILES, &format!("/ui/{fingerprint}"));
+        let page = String::from_utf8_lossy(PAGE).replace(FILES_PLACEHOLDER, &format!("/ui/{fingerprint}"));
         Self {
             fingerprint,
             page: Asset::new("index.html", page.as_bytes()),
-            files: FILES.iter().map(|(path, content)| (*path, Asset::new(path, content))).collect(),
+            files: files().map(|(path, content)| (path, Asset::new(path, content))).collect(),
         }
     }
 
@@ -146,23 +177,33 @@ impl Asset {
         answered.insert(ETAG, self.etag.clone());
         answered.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
         answered.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
-        guard(answered);
+        protect(answered);
         response
     }
 }
 
+/// Whether a client would rather have a page than JSON.
+pub(crate) fn is_browser(headers: &HeaderMap) -> bool {
+    holds(headers, &ACCEPT, |kind| accepts(kind, "text/html"))
+}
+
+/// Where the files of this version are.
+pub(crate) fn files_path() -> String {
+    format!("/ui/{}", ASSETS.fingerprint)
+}
+
 /// The page at `/`; for what is no browser, a few words about the API.
-pub(super) async fn index(headers: HeaderMap) -> Response {
-    if holds(&headers, &ACCEPT, |kind| accepts(kind, "text/html")) {
+pub(crate) async fn index(headers: HeaderMap) -> Response {
+    if is_browser(&headers) {
         return page(headers).await;
     }
     let mut response = health::index().await.into_response();
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept"));
-    guard(response.headers_mut());
+    protect(response.headers_mut());
     response
 }
 
-pub(super) async fn page(headers: HeaderMap) -> Response {
+pub(crate) async fn page(headers: HeaderMap) -> Response {
     #[cfg(debug_assertions)]
     if let Some(response) = workshop::file("index.html", &ASSETS.fingerprint) {
         return response;
@@ -170,7 +211,7 @@ pub(super) async fn page(headers: HeaderMap) -> Response {
     ASSETS.page.answer(&headers, "no-cache")
 }
 
-pub(super) async fn file(Path((fingerprint, path)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(crate) async fn file(Path((fingerprint, path)): Path<(String, String)>, headers: HeaderMap) -> Result<Response, Problem> {
     #[cfg(debug_assertions)]
     if let Some(response) = workshop::file(&path, &fingerprint) {
         return Ok(response);
@@ -182,7 +223,8 @@ pub(super) async fn file(Path((fingerprint, path)): Path<(String, String)>, head
     })
 }
 
-fn guard(headers: &mut HeaderMap) {
+/// What keeps a page to itself: a policy for its content, no frames, no sensors.
+pub(crate) fn protect(headers: &mut HeaderMap) {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
@@ -190,9 +232,10 @@ fn guard(headers: &mut HeaderMap) {
     let own = HeaderValue::from_static("same-origin");
     headers.insert(HeaderName::from_static("cross-origin-opener-policy"), own.clone());
     headers.insert(HeaderName::from_static("cross-origin-resource-policy"), own);
+    headers.insert(HeaderName::from_static("permissions-policy"), HeaderValue::from_static(PERMISSIONS_POLICY));
 }
 
-/// For whoever works on the UI, and in no release: files as they lie in a directory, read at each request.
+/// For work on the UI, and in no release: files of a directory, read at each request.
 #[cfg(debug_assertions)]
 mod workshop {
     use axum::response::{IntoResponse, Response};
@@ -201,16 +244,16 @@ mod workshop {
     /// `TENTERHOOK_UI_DIR=src/http/ui cargo run`
     const DIRECTORY: &str = "TENTERHOOK_UI_DIR";
 
-    pub(super) fn file(path: &str, fingerprint: &str) -> Option<Response> {
+    pub(crate) fn file(path: &str, fingerprint: &str) -> Option<Response> {
         let directory = std::env::var_os(DIRECTORY)?;
         let is_within = path.split('/').all(|part| !part.is_empty() && part != "..");
         let mut content = std::fs::read(std::path::Path::new(&directory).join(path)).ok().filter(|_| is_within)?;
         if path == "index.html" {
             let files = format!("/ui/{fingerprint}");
-            content = String::from_utf8_lossy(&content).replace(super::PLACE_OF_FILES, &files).into_bytes();
+            content = String::from_utf8_lossy(&content).replace(super::FILES_PLACEHOLDER, &files).into_bytes();
         }
         let mut response = ([(CONTENT_TYPE, super::content_type(path)), (CACHE_CONTROL, "no-store")], content).into_response();
-        super::guard(response.headers_mut());
+        super::protect(response.headers_mut());
         Some(response)
     }
 }
@@ -281,7 +324,9 @@ mod tests {
                 let base = url::Url::parse("http://ui/").unwrap().join(path).unwrap();
                 let resolved = base.join(target).unwrap();
                 let wanted = resolved.path().trim_start_matches('/');
-                assert!(FILES.iter().any(|(known, _)| *known == wanted), "{path} imports {target}");
+                let is_there =
+                    FILES.iter().any(|(known, _)| *known == wanted) || generated().iter().any(|(known, _)| *known == wanted);
+                assert!(is_there, "{path} imports {target}");
             }
         }
     }

@@ -1,52 +1,25 @@
-//! The HTTP API: routes, tokens, problem details, bodies and shapes. It hands events to the store and shows what the
-//! store has; what happens in between is not its business: refuses to know of dispatch, reload and the command line.
+//! The HTTP API: `middleware/` around every request, `routes/` whose paths are the URL's, `shapes/` of answers, `openapi/`.
+//! It hands events to the store and shows what the store has. Refuses to know of dispatch, reload and the command line.
 
 mod assets;
-mod audit;
-mod auth;
-mod body;
-mod configuration;
-mod deliveries;
-mod diff;
-mod dry_run;
-mod erase;
-mod event_types;
-mod events;
+mod effective_config;
 mod fields;
-mod guard;
-mod health;
-mod jobs;
-mod limits;
-mod observe;
-mod once;
+mod middleware;
 mod openapi;
-mod picture;
 mod problem;
-mod publish;
 mod query;
-mod replay;
-mod rotate;
+mod routes;
+mod scrape;
 mod serve;
-mod settings_shape;
-mod shape;
-mod stats;
-mod status;
-mod stream;
-mod switch;
+mod shapes;
 #[cfg(test)]
 mod tests;
-mod transformers;
-mod trial;
-mod webhook_edit;
-mod webhook_shape;
-mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
-use axum::routing::{get, post};
 use http::request::Parts;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -54,19 +27,20 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::control::Control;
+use crate::publish::Publisher;
 use crate::signing::Secret;
 use crate::snapshot::Live;
 use crate::store::Store;
 use crate::telemetry::Metrics;
-use auth::TokenTable;
-pub use diff::{Change, Diff, needs_restart};
+pub use effective_config::{Change, Diff, EffectiveConfig, needs_restart, shown as shown_webhook};
+use middleware::auth::TokenTable;
+use middleware::{access, audit, body, framing, idempotency, limits, request_id};
 pub use openapi::document;
-pub use picture::Picture;
 use problem::{Kind, Problem};
+use routes::health;
+use routes::v1::stream;
 use serve::Closing;
-pub use serve::{Peer, TlsOfTheMoment, finish, serve};
-pub use settings_shape::settings_shape;
-pub use webhook_shape::declared as webhook_shape;
+pub use serve::{CurrentTls, Peer, finish, serve};
 
 /// What the API needs of the rest.
 #[derive(Clone)]
@@ -77,13 +51,13 @@ pub struct Api {
     pub clock: Clock,
     /// The owner of the configuration.
     pub control: Control,
-    /// Rung when there is a job to do.
+    /// Notified when there is a job to run.
     pub jobs: Arc<Notify>,
-    /// Where the listener is bound, not what the file says by now: `/metrics` is open on loopback only.
+    /// Where the listener is bound, which the file may no longer say: `/metrics` is open on loopback only.
     pub listen: SocketAddr,
-    /// The one made at first start, when the configuration declares no tokens.
+    /// The token made at first start, for a configuration without tokens.
     pub admin: Option<Secret>,
-    /// What goes on although whoever asked has gone; to be waited for with [`finish`].
+    /// Requests that go on after their clients disconnected; wait for them with [`finish`].
     pub work: TaskTracker,
 }
 
@@ -91,10 +65,11 @@ pub struct Api {
 struct Context {
     api: Api,
     tokens: TokenTable,
+    publisher: Publisher,
     bodies: Arc<Semaphore>,
     readiness: health::Readiness,
     limits: limits::Limits,
-    streams: Arc<stream::Places>,
+    streams: Arc<stream::StreamSlots>,
     work: TaskTracker,
 }
 
@@ -104,6 +79,7 @@ type Shared = Arc<Context>;
 pub fn router(api: Api) -> Router {
     let context = Arc::new(Context {
         tokens: TokenTable::new(api.admin.clone()),
+        publisher: Publisher::new(api.store.clone(), api.metrics.clone()),
         bodies: Arc::new(Semaphore::new(body::BUDGET_KIB)),
         readiness: health::Readiness::default(),
         limits: limits::Limits::new(),
@@ -111,59 +87,18 @@ pub fn router(api: Api) -> Router {
         work: api.work.clone(),
         api,
     });
-    let pages = assets::PAGES.iter().fold(Router::new(), |router, path| router.route(path, get(assets::page)));
-    pages
-        .route("/", get(assets::index))
-        .route("/ui/{fingerprint}/{*path}", get(assets::file))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .route("/openapi.json", get(openapi::json))
-        .route("/docs", get(openapi::docs))
-        .route("/v1/events", post(publish::publish).get(events::list))
-        .route("/v1/events/{id}", get(events::show))
-        .route("/v1/deliveries", get(deliveries::list))
-        .route("/v1/deliveries/{id}", get(deliveries::show))
-        .route("/v1/deliveries/{id}/retry", post(deliveries::retry))
-        .route("/v1/deliveries/{id}/cancel", post(deliveries::cancel))
-        .route("/v1/webhooks", get(webhooks::list).post(webhook_edit::create))
-        .route("/v1/webhooks/status", get(status::all))
-        .route(
-            "/v1/webhooks/{id}",
-            get(webhooks::show).put(webhook_edit::replace).patch(webhook_edit::patch).delete(webhook_edit::delete),
-        )
-        .route("/v1/webhooks/{id}/test", post(trial::test))
-        .route("/v1/webhooks/{id}/replay", post(replay::replay))
-        .route("/v1/jobs", get(jobs::list))
-        .route("/v1/jobs/{id}", get(jobs::show))
-        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
-        .route("/v1/erase", post(erase::erase))
-        .route("/v1/event-types", get(event_types::list))
-        .route("/v1/audit", get(audit::list))
-        .route("/v1/webhooks/{id}/secret", get(webhooks::secret))
-        .route("/v1/webhooks/{id}/rotate-secret", post(rotate::rotate))
-        .route("/v1/webhooks/{id}/enable", post(switch::enable))
-        .route("/v1/webhooks/{id}/disable", post(switch::disable))
-        .route("/v1/webhooks/{id}/stats", get(stats::webhook))
-        .route("/v1/stats", get(stats::all))
-        .route("/v1/transformers", get(transformers::list))
-        .route("/v1/transformers/{name}", get(transformers::show))
-        .route("/v1/transformers/{name}/run", post(dry_run::run))
-        .route("/v1/stream", get(stream::follow))
-        .route("/v1/config", get(configuration::show))
-        .route("/v1/config/changes", get(configuration::changes))
-        .route("/v1/config/reload", post(configuration::reload))
-        .fallback(observe::no_route)
-        .method_not_allowed_fallback(observe::no_method)
-        .layer(axum::middleware::from_fn_with_state(context.clone(), once::once))
-        .layer(axum::middleware::from_fn_with_state(context.clone(), guard::guard))
-        .layer(axum::middleware::from_fn_with_state(context.clone(), observe::observe))
+    // The last one added is the first to see a request.
+    routes::all()
+        .layer(axum::middleware::from_fn_with_state(context.clone(), idempotency::idempotent))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), access::check))
+        .layer(axum::middleware::from_fn(framing::check))
+        .layer(axum::middleware::from_fn_with_state(context.clone(), request_id::observe))
         .layer(axum::middleware::from_fn_with_state(context.clone(), audit::record))
         .with_state(context)
 }
 
 /// These routes for another server than [`serve`]: what has no end by itself (streams) ends with `shutdown`. That server
-/// may tell of its clients by an extension of requests, [`Peer`].
+/// may name its clients by an extension of requests, [`Peer`].
 pub fn mountable(router: Router, shutdown: CancellationToken) -> Router {
     router.layer(axum::Extension(Closing(shutdown)))
 }

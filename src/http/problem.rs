@@ -1,4 +1,4 @@
-//! Answers that say no: RFC 9457 problem details, each with a `detail` that says how to mend it.
+//! Refusals: RFC 9457 problem details, each with a `detail` that says how to fix it.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::store::StoreError;
 
 /// What went wrong, as far as a client acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     BadRequest,
     MalformedBody,
     Unauthorized,
@@ -54,7 +54,7 @@ impl Kind {
 }
 
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     kind: Kind,
     detail: Cow<'static, str>,
     members: Map<String, Value>,
@@ -63,45 +63,45 @@ pub(super) struct Problem {
 
 /// Goes along with a problem's response, for the log and for the request's id, which is only known further out.
 #[derive(Debug, Clone)]
-pub(super) struct ProblemBody(Value);
+pub(crate) struct ProblemBody(Value);
 
 impl ProblemBody {
-    pub(super) fn detail(&self) -> Option<&str> {
+    pub(crate) fn detail(&self) -> Option<&str> {
         self.0["detail"].as_str()
     }
 
-    pub(super) fn with_request(mut self, id: &str) -> String {
+    pub(crate) fn with_request(mut self, id: &str) -> String {
         self.0["request_id"] = id.into();
         self.0.to_string()
     }
 }
 
 impl Problem {
-    pub(super) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { kind, detail: detail.into(), members: Map::new(), headers: Vec::new() }
     }
 
     /// An extension member (RFC 9457 §3.2).
-    pub(super) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+    pub(crate) fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
         self.members.insert(member.to_owned(), value.into());
         self
     }
 
-    pub(super) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    pub(super) fn not_found(what: &str, id: &str) -> Self {
+    pub(crate) fn not_found(what: &str, id: &str) -> Self {
         let id: String = id.chars().take(ID_CHARS_SHOWN).collect();
         Self::new(Kind::NotFound, format!("there is no {what} `{}`", id.escape_debug()))
     }
 
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.kind.facts().0
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let (status, slug, title) = self.kind.facts();
         let mut body = Map::new();
         body.insert("type".to_owned(), format!("urn:tenterhook:problem:{slug}").into());
@@ -113,7 +113,7 @@ impl Problem {
     }
 }
 
-/// A stranger's text comes back in a problem: enough to recognise it.
+/// Characters of a client's text that a problem repeats: enough to recognise it.
 const ID_CHARS_SHOWN: usize = 140;
 
 impl IntoResponse for Problem {
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_store_says_no_to_says_how_to_mend_it() {
+    fn a_refusal_of_the_store_says_how_to_fix_it() {
         let full = Problem::from(StoreError::Full { path: "data".to_owned() });
         assert_eq!(full.status(), 507);
         assert_eq!(

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Uri;
 use serde_json::{Value, json};
 
-use super::problem::{Kind, Problem};
+use crate::http::problem::{Kind, Problem};
 use crate::model::Timestamp;
 use crate::store::Cursor;
 
@@ -15,32 +15,32 @@ const LIMIT_DEFAULT: usize = 50;
 /// How alike two words must be for the one to be suggested for the other.
 const LIKENESS_MIN: f64 = 0.7;
 
-pub(super) struct Query {
+pub(crate) struct Query {
     pairs: Vec<(String, String)>,
     problems: Vec<Value>,
 }
 
 /// Which part of a list is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Window {
-    pub(super) limit: usize,
-    pub(super) after: Option<Cursor>,
+pub(crate) struct Window {
+    pub(crate) limit: usize,
+    pub(crate) after: Option<Cursor>,
 }
 
-/// As [`Window`], of a list in the order of names: it goes on after one, so that rows that come or go shift nothing.
+/// A [`Window`] for a list sorted by name. The cursor is the last name of the page before: rows added or removed shift nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Names {
+pub(crate) struct Names {
     limit: usize,
     after: Option<String>,
 }
 
 impl Names {
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 
     /// The page of `rows`, which are in the order of their names, and the cursor of the next.
-    pub(super) fn page<T>(&self, rows: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
+    pub(crate) fn page<T>(&self, rows: impl IntoIterator<Item = T>, name: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
         let after = |row: &T| self.after.as_deref().is_none_or(|after| name(row) > after);
         let mut rows: Vec<T> = rows.into_iter().filter(after).take(self.limit + 1).collect();
         let more = rows.len() > self.limit;
@@ -51,7 +51,7 @@ impl Names {
 }
 
 impl Query {
-    pub(super) fn read(uri: &Uri, known: &[&str]) -> Self {
+    pub(crate) fn read(uri: &Uri, known: &[&str]) -> Self {
         let mut query = Self { pairs: Vec::new(), problems: Vec::new() };
         for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             if !known.contains(&&*name) {
@@ -67,7 +67,7 @@ impl Query {
     }
 
     /// `None` when it is not given, is empty, or was refused.
-    pub(super) fn take<T, E: ToString>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
+    pub(crate) fn take<T, E: ToString>(&mut self, name: &str, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<T> {
         let at = self.pairs.iter().position(|(known, value)| known == name && !value.is_empty())?;
         match parse(&self.pairs[at].1) {
             Ok(value) => Some(value),
@@ -78,11 +78,11 @@ impl Query {
         }
     }
 
-    pub(super) fn time(&mut self, name: &str) -> Option<Timestamp> {
+    pub(crate) fn time(&mut self, name: &str) -> Option<Timestamp> {
         self.take(name, Timestamp::parse)
     }
 
-    pub(super) fn window(&mut self) -> Window {
+    pub(crate) fn window(&mut self) -> Window {
         let limit = self.take("limit", |text| match text.parse::<usize>() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
             _ => Err(format!("is a number from 1 to {LIMIT_MAX}")),
@@ -93,7 +93,7 @@ impl Query {
     }
 
     /// As [`Query::window`], for lists in the order of names.
-    pub(super) fn names(&mut self) -> Names {
+    pub(crate) fn names(&mut self) -> Names {
         let after = self.take("cursor", |text| {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok();
             bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or("is none of ours: take it from `next` of the page before")
@@ -102,7 +102,7 @@ impl Query {
         Names { limit: self.window().limit, after }
     }
 
-    pub(super) fn finish(self) -> Result<(), Problem> {
+    pub(crate) fn finish(self) -> Result<(), Problem> {
         if self.problems.is_empty() {
             return Ok(());
         }
@@ -132,7 +132,7 @@ fn unknown(name: &str, known: &[&str]) -> String {
 }
 
 /// Opaque to clients, so that it may become something else.
-pub(super) fn show_cursor(cursor: Cursor) -> String {
+pub(crate) fn show_cursor(cursor: Cursor) -> String {
     URL_SAFE_NO_PAD.encode(cursor.0.to_be_bytes())
 }
 
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_names_goes_on_after_the_last_whatever_comes_and_goes() {
+    fn a_page_of_names_goes_on_after_the_last_one() {
         let page = |names: &[&'static str], query: &str| {
             let uri: Uri = format!("/x?{query}").parse().unwrap();
             let mut query = Query::read(&uri, &["limit", "cursor"]);

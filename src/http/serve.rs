@@ -20,17 +20,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
 
-/// Connections at once: some 100 KiB each when all are busy, 400 MiB together. More wait in the kernel's queue.
+use crate::http::middleware::framing::OwnListener;
+use crate::outbound::descriptors;
+
+/// Connections at once: some 100 KiB each when all are busy, 400 MiB together. More wait in the kernel's queue. A low limit
+/// on open files means fewer.
 const CONNECTIONS_MAX: usize = 4096;
 
-/// From the connection to the first request's last header: who only connects, or drips, is gone by then.
+/// From the connection to the first request's last header: ends connections that send nothing, or a byte now and then.
 const FIRST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// From an answer to the next request's last header. Longer than the usual 60 s of clients' pools is of no use, much
 /// shorter would break connections that they are about to use again.
 const NEXT_REQUEST_TIME_MAX: Duration = Duration::from_secs(75);
 
-/// Requests under way may end within this at shutdown: a body may take 30 s, a client that slow tries again.
+/// Requests in flight may end within this at shutdown. A body may take 30 s: a client that slow tries again.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Headers of one request.
@@ -43,49 +47,49 @@ const STREAMS_MAX: u32 = 256;
 /// Whether the peer of an idle HTTP/2 connection is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Pause after `accept` failed for want of a descriptor or memory: trying at once would only burn a core.
+/// Pause after `accept` failed for lack of a descriptor or memory: an immediate retry would only burn a core.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who is at the other end of the connection that a request came on.
+/// The address at the other end of the connection that a request came on.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
 
-/// Goes along with every request: done when the server begins to end, so that answers without an end can end too.
+/// Goes along with every request: cancelled when the shutdown begins, so that answers without an end can end too.
 #[derive(Clone)]
-pub(super) struct Closing(pub(super) CancellationToken);
+pub(crate) struct Closing(pub(crate) CancellationToken);
 
-/// How the listener speaks TLS at the moment; `None`: it does not. Asked anew for every connection, so that a renewed
-/// certificate takes effect with the next one.
-pub type TlsOfTheMoment = Arc<dyn Fn() -> Option<Arc<rustls::ServerConfig>> + Send + Sync>;
+/// The listener's current TLS configuration; `None`: no TLS. Called for every connection, so that a renewed certificate takes
+/// effect with the next one.
+pub type CurrentTls = Arc<dyn Fn() -> Option<Arc<rustls::ServerConfig>> + Send + Sync>;
 
-/// Serves until `shutdown`, then lets the requests under way finish, for [`DRAIN_TIME_MAX`] at most.
-pub async fn serve(listener: TcpListener, router: Router, tls: TlsOfTheMoment, shutdown: CancellationToken) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+/// Serves until `shutdown`, then lets requests in flight finish, for [`DRAIN_TIME_MAX`] at most.
+pub async fn serve(listener: TcpListener, router: Router, tls: CurrentTls, shutdown: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(descriptors().clients(CONNECTIONS_MAX)));
     let connections = TaskTracker::new();
     let cut_off = CancellationToken::new();
     // Cancel-safe: neither `acquire_owned` nor `accept` loses anything when it is dropped before it is done.
-    while let Some((stream, peer, place)) = until(&shutdown, next(&listener, &places)).await {
+    while let Some((stream, peer, permit)) = until(&shutdown, next(&listener, &permits)).await {
         let connection = accepted(stream, peer, tls(), router.clone(), shutdown.clone());
         let cut_off = cut_off.clone();
         connections.spawn(async move {
-            let _place = place;
+            let _permit = permit;
             until(&cut_off, connection).await;
         });
     }
     drop(listener);
     connections.close();
     if tokio::time::timeout(DRAIN_TIME_MAX, connections.wait()).await.is_err() {
-        tracing::warn!(connections = connections.len(), "cut off connections whose requests did not end in time");
+        tracing::warn!(connections = connections.len(), "connections cut off: their requests did not end in time");
         cut_off.cancel();
         connections.wait().await;
     }
 }
 
-/// Waits for the requests that go on although whoever asked has gone, for [`DRAIN_TIME_MAX`] at most.
+/// Waits for requests that go on after their clients disconnected, for [`DRAIN_TIME_MAX`] at most.
 pub async fn finish(work: TaskTracker) {
     work.close();
     if tokio::time::timeout(DRAIN_TIME_MAX, work.wait()).await.is_err() {
-        tracing::warn!(requests = work.len(), "requests whose clients are gone did not end in time");
+        tracing::warn!(requests = work.len(), "requests of disconnected clients did not end in time");
     }
 }
 
@@ -98,13 +102,13 @@ async fn until<T>(token: &CancellationToken, work: impl Future<Output = T>) -> O
     }
 }
 
-async fn next(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+async fn next(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
     loop {
-        let place = places.clone().acquire_owned().await.expect("nobody closes this semaphore");
+        let permit = permits.clone().acquire_owned().await.expect("this semaphore is never closed");
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, place),
+            Ok((stream, peer)) => return (stream, peer, permit),
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%error, "connection not accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -124,8 +128,8 @@ async fn accepted(
     let greeted = tokio::time::timeout(FIRST_REQUEST_TIME_MAX, TlsAcceptor::from(tls).accept(stream)).await;
     match greeted {
         Ok(Ok(stream)) => connection(stream, peer, router, shutdown).await,
-        // A scanner, plain HTTP, a client that does not know the issuer: its own business.
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "no TLS connection came about"),
+        // A scanner, plain HTTP, a client that does not know the issuer: nothing for the operator to act on.
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
     }
 }
@@ -141,6 +145,7 @@ where
         seen.notify_one();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(OwnListener);
         request.extensions_mut().insert(closing.clone());
         let mut router = router.clone();
         async move { Ok::<_, Infallible>(router.call(request).await.unwrap_or_else(|never| match never {})) }
@@ -152,7 +157,7 @@ where
     loop {
         tokio::select! {
             result = connection.as_mut() => {
-                // A peer that breaks off or speaks no HTTP is its own business.
+                // A peer that breaks off or speaks no HTTP: nothing for the operator to act on.
                 if let Err(error) = result {
                     tracing::debug!(%peer, %error, "connection ended");
                 }
@@ -209,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_request_under_way_is_answered_before_the_server_ends() {
+    async fn a_request_in_flight_is_answered_before_the_server_ends() {
         let (entered, release) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let (inside, wait) = (entered.clone(), release.clone());
         let slow = move || async move {
@@ -226,7 +231,7 @@ mod tests {
         let text = answer(&mut stream).await;
         assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("done"), "{text}");
         server.await.unwrap();
-        assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(address).await.is_err(), "nothing listens any more");
     }
 
     #[tokio::test]

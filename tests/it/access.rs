@@ -197,7 +197,7 @@ async fn pages_of_other_origins_get_in_only_when_they_are_declared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_listener_without_a_token_does_not_start_whoever_asked_for_it() {
+async fn an_open_listener_without_a_token_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("config.toml");
     std::fs::write(&config, "").unwrap();
@@ -245,4 +245,67 @@ async fn a_renewed_certificate_takes_effect_without_a_restart() {
     assert!(over_tls(&server, &second.0).await.is_err());
     write(&second);
     server.eventually("the new certificate is shown", async || over_tls(&server, &second.0).await.is_ok()).await;
+}
+
+/// What the server answers to bytes on a connection of their own.
+async fn raw(server: &Server, request: &str) -> String {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn requests_that_can_be_read_in_two_ways_are_refused() {
+    let server = Server::start(&head()).await;
+    for (head, part) in [
+        ("GET /healthz HTTP/1.1\r\n", "no Host header"),
+        ("GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\n", "several Host headers"),
+        ("GET /v1/events HTTP/1.1\r\nhost: a\r\nauthorization: Bearer x\r\nauthorization: Bearer y\r\n", "several Authorization"),
+        ("POST /v1/events HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked\r\n", "several transfer codings"),
+        (
+            "POST /v1/events HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+            "several transfer codings",
+        ),
+    ] {
+        let answer = raw(&server, &format!("{head}connection: close\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains(part), "{head}: {answer}");
+    }
+    let answer = raw(&server, "GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_page_under_another_name_does_not_read_the_metrics() {
+    let server = Server::start(&head()).await;
+    let status = async |host: &str| {
+        let request = format!("GET /metrics HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        raw(&server, &request).await.split(' ').nth(1).unwrap().to_owned()
+    };
+    for host in ["localhost", "127.0.0.1:8080", "[::1]"] {
+        assert_eq!(status(host).await, "200", "{host}");
+    }
+    assert_eq!(status("rebound.example:8080").await, "401");
+    let (status, _) = server.http().send("GET", "/metrics", &[("host", "rebound.example")], Bytes::new()).await;
+    assert_eq!(status, 200, "with a token it may have any name");
+}
+
+#[tokio::test]
+async fn a_browser_gets_a_page_where_there_is_none() {
+    let server = Server::start(&head()).await;
+    let get = async |path: &str, accept: &str| server.http().raw("GET", path, &[("accept", accept)], Bytes::new()).await;
+    let (status, headers, body) = get("/stuff", "text/html,application/xhtml+xml,*/*;q=0.8").await;
+    assert_eq!((status, headers["content-type"].to_str().unwrap()), (404, "text/html; charset=utf-8"));
+    assert!(headers.contains_key("content-security-policy") && headers.contains_key("permissions-policy"));
+    assert!(String::from_utf8_lossy(&body).contains("There is no page at this address"));
+    for (path, accept) in [("/stuff", "*/*"), ("/v1/stuff", "text/html")] {
+        let (status, headers, _) = get(path, accept).await;
+        assert_eq!((status, headers["content-type"].to_str().unwrap()), (404, "application/problem+json"), "{path}");
+    }
+    let (_, headers, _) = get("/v1/webhooks", "*/*").await;
+    assert_eq!(
+        (&headers["cache-control"], &headers["x-content-type-options"]),
+        (&"no-store".parse().unwrap(), &"nosniff".parse().unwrap())
+    );
 }

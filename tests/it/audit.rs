@@ -1,4 +1,4 @@
-//! The audit log, and the pages for whoever looks after the deliveries.
+//! The audit log, and the pages for the person who operates the server.
 
 use serde_json::{Value, json};
 
@@ -29,16 +29,24 @@ async fn every_management_call_leaves_a_trace_and_traffic_does_not() {
         .iter()
         .map(|row| (row["token"].as_str().unwrap(), row["action"].as_str().unwrap(), row["status"].as_u64().unwrap()))
         .collect();
-    assert_eq!(rows, [("boss", "DELETE /v1/webhooks/{id}", 409), ("boss", "GET /v1/webhooks/{id}/secret", 200)]);
-    let newest = &log["data"][0];
+    assert_eq!(
+        rows,
+        [
+            ("looker", "POST /v1/webhooks/{id}/test", 403),
+            ("boss", "DELETE /v1/webhooks/{id}", 409),
+            ("boss", "GET /v1/webhooks/{id}/secret", 200)
+        ]
+    );
+    assert!(log["data"][0]["detail"].as_str().unwrap().contains("lacks the scope `manage`"), "{log}");
+    let newest = &log["data"][1];
     assert_eq!(
         (&newest["path"], &newest["peer"], &newest["request_id"]),
         (&json!("/v1/webhooks/w"), &json!("127.0.0.1"), &json!("req-7"))
     );
     assert!(newest["detail"].as_str().unwrap().contains("config.toml"), "{newest}");
     assert!(!log.to_string().contains("whsec_"), "{log}");
-    let (_, page) = send("GET", "/v1/audit?limit=1", "boss", "").await;
-    let path = format!("/v1/audit?limit=1&cursor={}", page["next"].as_str().unwrap());
+    let (_, page) = send("GET", "/v1/audit?limit=2", "boss", "").await;
+    let path = format!("/v1/audit?limit=2&cursor={}", page["next"].as_str().unwrap());
     let (_, page) = send("GET", &path, "boss", "").await;
     assert_eq!((&page["data"][0]["status"], &page["next"]), (&json!(200), &Value::Null));
     let (_, secrets) = send("GET", "/v1/audit?action=GET%20/v1/webhooks/%7Bid%7D/secret&token=boss&path=w", "boss", "").await;
@@ -47,7 +55,7 @@ async fn every_management_call_leaves_a_trace_and_traffic_does_not() {
 }
 
 #[tokio::test]
-async fn the_status_page_says_what_needs_a_look() {
+async fn the_status_page_says_what_needs_attention() {
     let receiver = Receiver::start().await;
     receiver.answer_always("/down", Answer::Status(503));
     receiver.answer_always("/gone", Answer::Status(404));

@@ -14,13 +14,13 @@ use crate::harness::{Answer, PATIENCE, Receiver, Server, head, webhook};
 
 /// One server-sent event.
 #[derive(Debug, Default, Clone)]
-struct Told {
+struct FeedItem {
     id: String,
     kind: String,
     data: String,
 }
 
-impl Told {
+impl FeedItem {
     fn json(&self) -> Value {
         serde_json::from_str(&self.data).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
@@ -50,11 +50,11 @@ impl Stream {
     }
 
     /// The next event, ids alone included; `None` at the end.
-    async fn next_raw(&mut self) -> Option<Told> {
+    async fn next_raw(&mut self) -> Option<FeedItem> {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
-                let mut told = Told::default();
+                let mut told = FeedItem::default();
                 let field = |line: &str, name: &str| line.strip_prefix(name).map(str::to_owned);
                 for line in block.lines() {
                     if let Some(id) = field(line, "id: ") {
@@ -75,7 +75,7 @@ impl Stream {
     }
 
     /// The next event with something to say.
-    async fn next(&mut self) -> Option<Told> {
+    async fn next(&mut self) -> Option<FeedItem> {
         loop {
             let told = self.next_raw().await?;
             if !told.kind.is_empty() {
@@ -84,7 +84,7 @@ impl Stream {
         }
     }
 
-    async fn take(&mut self, count: usize) -> Vec<Told> {
+    async fn take(&mut self, count: usize) -> Vec<FeedItem> {
         let mut taken = Vec::new();
         for _ in 0..count {
             taken.push(self.next().await.unwrap());
@@ -130,7 +130,7 @@ async fn events_and_attempts_are_told_as_they_happen() {
         ("event", &json!(event), &json!({"n": 1}))
     );
     let attempts = stream.take(2).await;
-    let shown: Vec<Value> = attempts.iter().map(Told::json).collect();
+    let shown: Vec<Value> = attempts.iter().map(FeedItem::json).collect();
     assert_eq!((&shown[0]["number"], &shown[0]["outcome"], &shown[0]["status"]), (&json!(1), &json!("failed"), &json!(503)));
     assert_eq!((&shown[1]["number"], &shown[1]["status"]), (&json!(2), &json!(200)));
     let delivery = &shown[1]["delivery"];

@@ -265,7 +265,7 @@ async fn tc7_11_webhook_statistics() {
         let event = server.publish("circuit_breaker.opened", &n.to_string()).await;
         server.delivery_in(&event, if n % 2 == 0 { "succeeded" } else { "failed" }).await;
     }
-    // 3-6: counted by hand from the log.
+    // 3-6: counted from the log.
     let log = log(&server, "ops").await;
     let count = |state: &str| log.iter().filter(|row| row["state"] == state).count();
     let durations: Vec<f64> = log.iter().map(|row| row["attempts"][0]["duration_ms"].as_f64().unwrap()).collect();

@@ -31,7 +31,7 @@ async fn made(http: &Http, body: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_shown_again_for_its_idempotency_key_leaves_a_trace_again() {
+async fn a_secret_that_a_replayed_answer_shows_is_logged_again() {
     let server = Server::start(&head()).await;
     let headers = [("content-type", "application/json"), ("idempotency-key", "k-1"), ("x-request-id", "second")];
     let body = r#"{"id":"w","url":"https://example.com/hook","events":["*"]}"#;
@@ -42,7 +42,7 @@ async fn a_secret_that_is_shown_again_for_its_idempotency_key_leaves_a_trace_aga
     let rows = audited(server.http(), "POST /v1/webhooks").await;
     assert_eq!(rows.len(), 2, "{rows:?}");
     assert_eq!((&rows[0]["request_id"], &rows[0]["status"], &rows[0]["token"]), (&json!("second"), &json!(201), &json!("admin")));
-    assert_eq!(rows[0]["detail"], "the answer of before, given again for its Idempotency-Key");
+    assert_eq!(rows[0]["detail"], "the stored answer, replayed for its Idempotency-Key");
     assert_eq!(rows[1]["detail"], Value::Null);
 }
 
@@ -140,7 +140,7 @@ async fn credentials_that_a_transformer_sets_are_sent_and_not_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_is_explained_for_the_caller_s_webhooks_however_many_others_there_are() {
+async fn an_event_is_explained_for_the_webhooks_of_the_caller() {
     let others: String =
         (0..300).map(|n| webhook(&format!("a{n:03}"), "https://example.com/", r#"["other.*"]"#, "tenant = \"globex\"")).collect();
     let own = webhook("zz", "https://example.com/", r#"["never.*"]"#, "tenant = \"acme\"");
@@ -155,7 +155,7 @@ async fn an_event_is_explained_for_the_caller_s_webhooks_however_many_others_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_replay_neither_names_nor_sends_what_a_former_owner_s_webhook_was_sent() {
+async fn a_replay_sends_nothing_of_the_former_owner_of_a_webhook() {
     let receiver = Receiver::start().await;
     let config = |tenant: &str| {
         [head(), TOKENS.to_owned(), webhook("w", &receiver.url("/w"), r#"["*"]"#, &format!("tenant = \"{tenant}\""))].concat()

@@ -77,3 +77,12 @@ pub(super) struct PlannedChanges {
     /// How many webhooks of each kind.
     summary: BTreeMap<String, u64>,
 }
+
+/// Optional, and so is the body.
+#[derive(ToSchema)]
+#[schema(example = json!({"force": true}))]
+pub(super) struct Reloading {
+    /// Accept a configuration without any table.
+    #[schema(default = false)]
+    force: Option<bool>,
+}

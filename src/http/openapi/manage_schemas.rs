@@ -8,9 +8,9 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::schemas::{LogLine, Origin, Status};
-use crate::http::shape::{AttemptShape, DeliveryShape};
+use crate::http::shapes::{AttemptShape, DeliveryShape};
 
-/// The keys of config.toml; `url` and `events` are needed.
+/// The keys of config.toml (their schemas are added from the registry of keys); `url` and `events` are required.
 #[derive(ToSchema)]
 #[schema(example = json!({"id": "ops", "url": "https://example.com/hook", "events": ["circuit_breaker.*"],
     "retry": {"schedule": ["15s", "2m"]}}))]
@@ -18,53 +18,14 @@ pub(super) struct WebhookInput {
     /// Made when absent.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,100}$")]
     id: Option<String>,
-    url: String,
-    events: Vec<String>,
-    filter: Option<BTreeMap<String, Value>>,
-    transform: Option<Value>,
-    /// Made when absent.
-    secret: Option<Value>,
-    signature: Option<Value>,
-    headers: Option<BTreeMap<String, String>>,
-    enabled: Option<bool>,
-    #[schema(max_length = 1000)]
-    description: Option<String>,
-    tenant: Option<String>,
-    retry: Option<BTreeMap<String, Value>>,
-    retry_on: Option<Vec<String>>,
-    success: Option<Vec<String>>,
-    timeout: Option<String>,
-    connect_timeout: Option<String>,
-    #[schema(minimum = 1, maximum = 1000)]
-    concurrency: Option<u32>,
-    rate_limit: Option<String>,
-    /// A table, or `false`.
-    batch: Option<Value>,
-    /// A field, `*`, a table, or `false`.
-    order_by: Option<Value>,
-    /// A table, or `true` or `false`.
-    breaker: Option<Value>,
-    /// A duration, or `false`.
-    disable_after: Option<Value>,
-    /// A duration, or `false`.
-    expire_after: Option<Value>,
-    /// `bearer`, `basic` or `oauth2`.
-    auth: Option<BTreeMap<String, Value>>,
-    metadata: Option<BTreeMap<String, Value>>,
     /// Only judge it.
     dry_run: Option<bool>,
 }
 
-/// Any of the keys; `null` takes one away.
+/// Any of the keys (added from the registry of keys); `null` takes one away.
 #[derive(ToSchema)]
 #[schema(example = json!({"description": "Ops channel", "timeout": "3s"}))]
-pub(super) struct WebhookPatch {
-    url: Option<String>,
-    events: Option<Vec<String>>,
-    description: Option<String>,
-    enabled: Option<bool>,
-    timeout: Option<String>,
-}
+pub(super) struct WebhookPatch {}
 
 /// A webhook, with its secret.
 #[derive(ToSchema)]
@@ -125,7 +86,7 @@ pub(super) struct StatusRow {
     transform_failures: u64,
     /// By error class.
     failures_24h: BTreeMap<String, u64>,
-    /// As `failures_24h`, but answers apart by their status: `HTTP 503`.
+    /// As `failures_24h`, but responses separated by status: `HTTP 503`.
     causes_24h: BTreeMap<String, u64>,
     /// Of the attempts of the last 24 hours.
     duration_ms: Percentiles,
@@ -147,7 +108,7 @@ pub(super) struct TestWanted {
 #[derive(ToSchema)]
 #[schema(example = json!({"webhook": "ops-slack", "event_id": "evt_0197f1c2a3b47c5d8e9f0a1b2c3d4e5f", "event_type": "test.event",
     "delivery_id": "dlv_0197f1c2a3b47c5d8000000000000001", "would_match": true, "unmatched_reason": null, "attempt": null,
-    "delivery": null, "detail": "it waits behind others of this webhook: look at the delivery later"}))]
+    "delivery": null, "detail": "it waits behind others of this webhook: read the delivery later"}))]
 pub(super) struct Tested {
     webhook: String,
     event_id: String,
@@ -175,7 +136,7 @@ pub(super) struct ReplayWanted {
     state: Option<Value>,
     /// Patterns.
     event_types: Option<Vec<String>>,
-    /// Made anew by the transformers of now.
+    /// Made again, by the current transformers.
     retransform: Option<bool>,
     dry_run: Option<bool>,
 }
@@ -239,7 +200,7 @@ pub(super) enum JobKind {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case", example = "running")]
-pub(in crate::http) enum JobState {
+pub(crate) enum JobState {
     Running,
     Succeeded,
     Failed,

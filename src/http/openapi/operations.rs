@@ -36,7 +36,7 @@ fn parameters(operation: &mut Map<String, Value>) -> &mut Vec<Value> {
     parameters.as_array_mut().expect("it was made an array just now")
 }
 
-/// A body that may be left out is not `required`; that it could be `null` as well nobody needs, and generated clients
+/// A body that may be left out is not `required`; that it could be `null` as well is of no use, and generated clients
 /// stumble over.
 fn plain_body(operation: &mut Map<String, Value>) {
     let contents = operation.get_mut("requestBody").and_then(|body| body.get_mut("content")).and_then(Value::as_object_mut);
@@ -59,7 +59,7 @@ fn idempotency_key() -> Value {
     })
 }
 
-/// Those that are everywhere, and `default` for the rest: a problem whatever it is.
+/// Those that every operation has, and `default` for the rest: always a problem.
 fn refusals(operation: &mut Map<String, Value>, path: &str, method: &str, is_open: bool) {
     let Some(Value::Object(responses)) = operation.get_mut("responses") else { return };
     let mut add = |status: &str, description: &str| {

@@ -126,12 +126,12 @@ impl<'d> Page<'d> {
 
     fn parameter(&mut self, parameter: &Value) {
         let required = if parameter["required"] == true { ", required" } else { "" };
-        let place = format!("{}{required}", text(&parameter["in"]));
+        let location = format!("{}{required}", text(&parameter["in"]));
         let name = escape(text(&parameter["name"]));
         self.raw(&format!(
             "<tr><td><code>{name}</code></td><td>{} <small>({})</small>",
             kind(&parameter["schema"]),
-            escape(&place)
+            escape(&location)
         ));
         self.prose(text(&parameter["description"]));
         self.raw("</td></tr>");

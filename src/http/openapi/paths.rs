@@ -10,7 +10,7 @@ use super::schemas::{
     AcceptedAll, DeliveryList, DeliveryState, EventList, Health, Publication, Secret, Stats, Transformer, TransformerList,
     Webhook, WebhookList,
 };
-use crate::http::shape::{DeliveryShape, EventShape, ToldAttemptShape};
+use crate::http::shapes::{DeliveryShape, EventShape, FeedAttemptShape};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -37,7 +37,7 @@ use crate::http::shape::{DeliveryShape, EventShape, ToldAttemptShape};
         openapi,
         docs
     ),
-    components(schemas(ToldAttemptShape, Transformer))
+    components(schemas(FeedAttemptShape, Transformer))
 )]
 struct Paths;
 
@@ -51,7 +51,7 @@ pub(super) fn all() -> utoipa::openapi::OpenApi {
 ///
 /// Besides `application/json` the body may be `application/x-ndjson` (an event a line, answered line by line),
 /// `application/cloudevents+json` and `application/cloudevents-batch+json` (CloudEvents 1.0), or, with `ce-` headers, a
-/// CloudEvent in binary mode. These are told here in words: generators of clients take the first of several media types, or
+/// CloudEvent in binary mode. These are described here in words: generators of clients take the first of several media types, or
 /// break on them.
 #[utoipa::path(post, path = "/v1/events", tag = "events",
     request_body(content = Publication, content_type = "application/json",
@@ -104,7 +104,7 @@ fn show_delivery() {}
 
 /// Deliver again, now
 ///
-/// Whatever its state; the automatic budget is not touched. With `retransform` its bytes are made anew. `409` while its webhook
+/// Whatever its state; the automatic budget is not touched. With `retransform` its bytes are made again. `409` while its webhook
 /// is disabled.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/retry", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery's id", example = "dlv_0197f1c2a3b47c5d8000000000000001")),
@@ -114,7 +114,7 @@ fn retry_delivery() {}
 
 /// Cancel an open delivery
 ///
-/// If an attempt under way arrives all the same, it is `succeeded`.
+/// If an attempt in flight arrives all the same, the delivery is `succeeded`.
 #[utoipa::path(post, path = "/v1/deliveries/{id}/cancel", tag = "deliveries",
     params(("id" = String, Path, description = "The delivery's id", example = "dlv_0197f1c2a3b47c5d8000000000000001")),
     responses((status = 200, description = "It is cancelled.", body = DeliveryState,

@@ -3,7 +3,7 @@
 
 use utoipa::OpenApi;
 
-use super::config_schemas::{Configuration, RefusedChanges};
+use super::config_schemas::{Configuration, RefusedChanges, Reloading};
 use super::manage_schemas::{
     AuditLog, Created, EraseWanted, Erased, EventTypes, Job, Jobs, Ran, ReplayWanted, Replayed, RunWanted, Statuses, TestWanted,
     Tested, WebhookInput, WebhookPatch,
@@ -69,7 +69,7 @@ fn patch_webhook() {}
     responses((status = 204, description = "Deleted.")))]
 fn delete_webhook() {}
 
-/// What needs a look
+/// What needs attention
 ///
 /// Every webhook with what waits, what was given up and why attempts failed.
 #[utoipa::path(get, path = "/v1/webhooks/status", tag = "statistics", params(StatusWanted, Window),
@@ -132,7 +132,7 @@ fn event_types() {}
 
 /// The audit log
 ///
-/// Scope `manage`. Every call that changes something, and every look at a secret.
+/// Scope `manage`. Every call that changes something, and every read of a secret, refused calls included.
 #[utoipa::path(get, path = "/v1/audit", tag = "operation", params(AuditWanted, Span, Window),
     responses((status = 200, description = "Newest first.", body = AuditLog)))]
 fn audit() {}
@@ -162,7 +162,10 @@ fn config_changes() {}
 
 /// Read the configuration now
 ///
-/// `422` with every problem when it is not taken.
+/// Without the wait for files that are still being written, and for a second reading of a change that removes something. A
+/// configuration without any table is refused while webhooks are live, unless `force` is set. `422` with every problem when it
+/// is not taken.
 #[utoipa::path(post, path = "/v1/config/reload", tag = "operation",
+    request_body(content = Option<Reloading>, content_type = "application/json"),
     responses((status = 200, description = "What the files say is live.", body = Configuration)))]
 fn reload() {}

@@ -17,7 +17,7 @@ pub(super) struct Problem {
     title: String,
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What is wrong, and how to mend it.
+    /// What is wrong, and how to fix it.
     detail: String,
     request_id: Option<String>,
     /// Everything that is wrong, where there can be several things.
@@ -26,7 +26,7 @@ pub(super) struct Problem {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case", example = "succeeded")]
-pub(in crate::http) enum State {
+pub(crate) enum State {
     Pending,
     Retrying,
     Held,
@@ -38,16 +38,16 @@ pub(in crate::http) enum State {
 
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case", example = "succeeded")]
-pub(in crate::http) enum Outcome {
+pub(crate) enum Outcome {
     Succeeded,
     Failed,
     Dropped,
 }
 
-/// Why it was made: by itself, by hand, or by a replay.
+/// Why it was made: by schedule, manually, or by a replay.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case", example = "scheduled")]
-pub(in crate::http) enum Trigger {
+pub(crate) enum Trigger {
     Scheduled,
     Manual,
     Replay,
@@ -56,7 +56,7 @@ pub(in crate::http) enum Trigger {
 /// What a transformer had to say.
 #[derive(ToSchema)]
 #[schema(example = json!({"level": "warn", "message": "no severity in the event"}))]
-pub(in crate::http) struct LogLine {
+pub(crate) struct LogLine {
     level: String,
     message: String,
 }
@@ -117,7 +117,7 @@ pub(super) struct DeliveryState {
     state: State,
 }
 
-/// The keys of config.toml, credentials masked, and how it stands.
+/// The keys of config.toml, credentials masked (their schemas are added from the registry of keys), and its status.
 #[derive(ToSchema)]
 #[schema(example = json!({"id": "ops-slack", "url": "https://hooks.slack.com/services/…3f2a", "events": ["circuit_breaker.*"],
     "filter": null, "transform": [{"use": "slack", "options": {"channel": "#ops"}}], "signature": "standard", "headers": {},
@@ -130,41 +130,6 @@ pub(super) struct DeliveryState {
 pub(super) struct Webhook {
     #[schema(pattern = "^[A-Za-z0-9_-]{1,100}$")]
     id: String,
-    url: String,
-    events: Vec<String>,
-    #[schema(required)]
-    filter: Option<Value>,
-    transform: Vec<Step>,
-    /// A scheme, a table or a list.
-    signature: Value,
-    headers: BTreeMap<String, String>,
-    enabled: bool,
-    #[schema(required)]
-    description: Option<String>,
-    #[schema(required)]
-    tenant: Option<String>,
-    retry: BTreeMap<String, Value>,
-    retry_on: Vec<String>,
-    success: Vec<String>,
-    timeout: String,
-    connect_timeout: String,
-    #[schema(minimum = 1, maximum = 1000)]
-    concurrency: u32,
-    #[schema(required)]
-    rate_limit: Option<String>,
-    /// `max_events`, `max_wait`, `max_size`.
-    #[schema(required)]
-    batch: Option<BTreeMap<String, Value>>,
-    /// A field, `*`, or a table.
-    order_by: Value,
-    /// `failures`, `window`, `cool_down`.
-    #[schema(required)]
-    breaker: Option<BTreeMap<String, Value>>,
-    #[schema(required)]
-    disable_after: Option<String>,
-    #[schema(required)]
-    expire_after: Option<String>,
-    metadata: BTreeMap<String, Value>,
     origin: Origin,
     /// Where config.toml declares it.
     file: Option<String>,
@@ -184,12 +149,6 @@ pub(super) struct Webhook {
     breaker_open: Option<BTreeMap<String, Value>>,
     /// Why it is disabled although it was made enabled: it does not fit the configuration of now.
     suspended: Option<String>,
-}
-
-#[derive(ToSchema)]
-pub(super) struct Step {
-    r#use: String,
-    options: Option<Value>,
 }
 
 #[derive(ToSchema)]
@@ -292,7 +251,7 @@ pub(super) struct Stats {
     status: Option<String>,
     /// By error class.
     failures_24h: Option<BTreeMap<String, u64>>,
-    /// As `failures_24h`, but answers apart by their status: `HTTP 503`.
+    /// As `failures_24h`, but responses separated by status: `HTTP 503`.
     causes_24h: Option<BTreeMap<String, u64>>,
 }
 
@@ -372,8 +331,8 @@ macro_rules! lists {
     )*};
 }
 lists! {
-    EventList of crate::http::shape::EventShape;
-    DeliveryList of crate::http::shape::DeliveryShape;
+    EventList of crate::http::shapes::EventShape;
+    DeliveryList of crate::http::shapes::DeliveryShape;
     WebhookList of Webhook;
     TransformerList of Transformer;
 }

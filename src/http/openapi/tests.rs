@@ -19,9 +19,15 @@ fn described() -> BTreeSet<String> {
     found
 }
 
-/// `METHOD /path` of the router's own source.
+/// `METHOD /path` of the routers' own source.
 fn routed() -> BTreeSet<String> {
-    let source = include_str!("../mod.rs").replace(['\n', ' '], "");
+    let sources = [
+        include_str!("../assets.rs"),
+        include_str!("../routes/mod.rs"),
+        include_str!("../routes/v1/mod.rs"),
+        include_str!("../routes/v1/webhooks/mod.rs"),
+    ];
+    let source = sources.concat().replace(['\n', ' '], "");
     let mut found = BTreeSet::new();
     for route in source.split(".route(\"").skip(1) {
         let (path, rest) = route.split_once('"').unwrap();
@@ -29,7 +35,8 @@ fn routed() -> BTreeSet<String> {
         if path.starts_with("/ui/") {
             continue;
         }
-        let calls = rest.split(".route(\"").next().unwrap().split(".fallback").next().unwrap();
+        let calls = rest.split([';', '}']).next().unwrap();
+        let calls = [".fallback", ".merge", ".route(\""].iter().fold(calls, |calls, end| calls.split(end).next().unwrap());
         for method in ["get", "post", "put", "patch", "delete"] {
             if calls.contains(&format!(",{method}(")) || calls.contains(&format!(").{method}(")) {
                 found.insert(format!("{} {path}", method.to_uppercase()));

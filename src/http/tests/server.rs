@@ -15,7 +15,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::{
-    Origin, Place, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
+    Location, Origin, ProtectionSettings, RetentionSettings, Scope, ServerSettings, Settings, StorageSettings, TokenSettings,
     WebhookPolicy, WebhookSettings,
 };
 use crate::http::{Api, router};
@@ -28,35 +28,35 @@ use crate::store::{Store, StoreOptions};
 use crate::telemetry::Metrics;
 use crate::transform::{Host, HostOptions};
 
-pub(in crate::http) const NOW: i64 = 1_700_000_000_000;
-pub(in crate::http) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const NOW: i64 = 1_700_000_000_000;
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-pub(in crate::http) struct Server {
-    pub(in crate::http) router: axum::Router,
+pub(crate) struct Server {
+    pub(crate) router: axum::Router,
     _directory: tempfile::TempDir,
 }
 
-pub(in crate::http) struct Answer {
-    pub(in crate::http) status: StatusCode,
-    pub(in crate::http) headers: http::HeaderMap,
-    pub(in crate::http) text: String,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) text: String,
 }
 
 impl Answer {
-    pub(in crate::http) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    pub(in crate::http) fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         self.json()["detail"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-pub(in crate::http) fn place() -> Place {
-    Place { file: Path::new("config.toml").into(), line: 7, column: 1, length: 1 }
+pub(crate) fn place() -> Location {
+    Location { file: Path::new("config.toml").into(), line: 7, column: 1, length: 1 }
 }
 
-pub(in crate::http) fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
+pub(crate) fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
     WebhookSettings {
         id: WebhookId::parse(id).unwrap(),
         url: EndpointUrl::new(Url::parse("https://hooks.slack.com/services/T000/B000/XXXX3f2a").unwrap()),
@@ -72,11 +72,11 @@ pub(in crate::http) fn webhook(id: &str, events: &[&str]) -> WebhookSettings {
     }
 }
 
-pub(in crate::http) fn policy() -> WebhookPolicy {
+pub(crate) fn policy() -> WebhookPolicy {
     WebhookPolicy {
         filter: None,
         transform: Vec::new(),
-        signature: [SignatureSpec::new(Scheme::Standard)].into(),
+        signature: [SignatureSpec::new(Scheme::STANDARD)].into(),
         headers: vec![(http::HeaderName::from_static("x-api-key"), http::HeaderValue::from_static("a-very-secret-value-9b1c"))],
         enabled: true,
         retry: RetryPolicy::default(),
@@ -96,7 +96,7 @@ pub(in crate::http) fn policy() -> WebhookPolicy {
     }
 }
 
-pub(in crate::http) fn token(name: &str, scope: Scope) -> TokenSettings {
+pub(crate) fn token(name: &str, scope: Scope) -> TokenSettings {
     TokenSettings {
         name: name.to_owned(),
         token: Secret::parse(&format!("{name}-token")).unwrap(),
@@ -106,7 +106,7 @@ pub(in crate::http) fn token(name: &str, scope: Scope) -> TokenSettings {
     }
 }
 
-pub(in crate::http) fn settings() -> Settings {
+pub(crate) fn settings() -> Settings {
     let filtered = WebhookSettings {
         policy: Arc::new(WebhookPolicy {
             filter: Some(Filter::parse(&json!({"data": {"amount": {"$gt": 100}}})).unwrap()),
@@ -127,6 +127,7 @@ pub(in crate::http) fn settings() -> Settings {
         retention: RetentionSettings {
             events: Duration::from_secs(3600),
             failed: Duration::from_secs(3600),
+            removed: Duration::from_secs(3600),
             audit: Duration::from_secs(3600),
         },
         network: NetworkPolicy { allow: Vec::new(), https_only: true },
@@ -138,7 +139,7 @@ pub(in crate::http) fn settings() -> Settings {
     }
 }
 
-pub(in crate::http) async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
+pub(crate) async fn server_with(settings: Settings, listen: SocketAddr) -> Server {
     let directory = tempfile::tempdir().unwrap();
     let clock = Clock::stopped_at(Timestamp::from_millis(NOW));
     let options = StoreOptions { path: directory.path().to_owned(), clock: clock.clone(), on_commit: None };
@@ -158,7 +159,7 @@ pub(in crate::http) async fn server_with(settings: Settings, listen: SocketAddr)
         client: client.unwrap(),
         keys: ids.into_iter().zip(keys).collect(),
         secrets: HashMap::new(),
-        switchboard: Arc::default(),
+        status_board: Arc::default(),
     };
     let host = Host::new(HostOptions { cache_dir: None, instances_max: 1 }).unwrap();
     let snapshot = snapshot::build(parts, &host).await.unwrap_or_else(|problems| panic!("{problems:?}"));
@@ -177,31 +178,32 @@ pub(in crate::http) async fn server_with(settings: Settings, listen: SocketAddr)
     Server { router: router(api), _directory: directory }
 }
 
-pub(in crate::http) async fn server() -> Server {
+pub(crate) async fn server() -> Server {
     server_with(settings(), ([127, 0, 0, 1], 1).into()).await
 }
 
 impl Server {
-    pub(in crate::http) async fn send(&self, request: Request<Body>) -> Answer {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().call(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Answer { status: parts.status, headers: parts.headers, text: String::from_utf8(bytes.to_vec()).unwrap() }
     }
 
-    pub(in crate::http) async fn call(&self, method: Method, path: &str, token: &str, content_type: &str, body: &str) -> Answer {
-        let mut request = Request::builder().method(method).uri(path).header("content-type", content_type);
+    pub(crate) async fn call(&self, method: Method, path: &str, token: &str, content_type: &str, body: &str) -> Answer {
+        let mut request =
+            Request::builder().method(method).uri(path).header("content-type", content_type).header("host", "localhost");
         if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}-token"));
         }
         self.send(request.body(Body::from(body.to_owned())).unwrap()).await
     }
 
-    pub(in crate::http) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.call(Method::GET, path, "boss", "", "").await
     }
 
-    pub(in crate::http) async fn publish(&self, body: &str) -> Answer {
+    pub(crate) async fn publish(&self, body: &str) -> Answer {
         self.call(Method::POST, "/v1/events", "pub", "application/json", body).await
     }
 }
