@@ -132,7 +132,7 @@ async fn the_page_and_its_files_are_guarded_compressed_and_cached() {
     assert_eq!(get("/ui/0123456789abcdef/app.js", &[]).await.0, 404);
 }
 
-/// Writes `docs/pictures`. By hand, when the pages have changed: `cargo test --test it -- --ignored pictures`
+/// Writes `docs/pictures`. Run it when the pages have changed: `cargo test --test it -- --ignored pictures`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "makes the README's pictures; judges nothing"]
 async fn pictures() {

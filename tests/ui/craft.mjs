@@ -63,12 +63,12 @@ step("the form: patterns, the server's words at the field, a retry timeline that
   await dialog().getByLabel("Other patterns").fill("order.* payment.** stock.low stock.gone");
   await section("Retries").click();
   const timeline = dialog().locator("svg.timeline");
-  await until("the curve", async () => (await timeline.getAttribute("aria-label")) === "Attempts: at once, +1s, +3s, +7s");
+  await until("the curve", async () => (await timeline.getAttribute("aria-label")) === "Attempts: immediately, +1s, +3s, +7s");
   await dialog().getByLabel("Max retries").fill("2");
-  await until("a shorter curve", async () => (await timeline.getAttribute("aria-label")) === "Attempts: at once, +1s, +3s");
+  await until("a shorter curve", async () => (await timeline.getAttribute("aria-label")) === "Attempts: immediately, +1s, +3s");
   await dialog().getByLabel("Retries", { exact: true }).selectOption("schedule");
   await dialog().getByLabel("Delays").fill("15s, 2m, 10m, 1h");
-  await until("the list", async () => (await timeline.getAttribute("aria-label"))?.startsWith("Attempts: at once, +15s, +135s"));
+  await until("the list", async () => (await timeline.getAttribute("aria-label"))?.startsWith("Attempts: immediately, +15s, +135s"));
   await dialog().getByLabel("Delays").fill("15s, soon");
   await dialog().getByText("A delay is a number and a unit").waitFor();
   await dialog().getByLabel("Delays").fill("15s, 2m, 10m, 1h");
@@ -83,6 +83,27 @@ step("the form: patterns, the server's words at the field, a retry timeline that
   await dialog().waitFor({ state: "hidden" });
   const made = await api("GET", "/v1/webhooks/masked");
   assert.deepEqual([made.retry.schedule, made.rate_limit, made.enabled], [["15s", "2m", "10m", "1h"], "50/s", false]);
+});
+
+step("Create with problems out of view shows all of them, focuses the first, and says so beside the button", async () => {
+  await goTo("/webhooks");
+  await create();
+  await dialog().getByLabel("Endpoint URL").fill("example.com");
+  await section("Filter").click();
+  await dialog().getByLabel("Filter (JSON)").fill('{"data": ');
+  await section("Delivery").click();
+  await dialog().getByLabel("Timeout").fill("soon");
+  const button = dialog().getByRole("button", { name: "Create", exact: true });
+  await button.scrollIntoViewIfNeeded();
+  await button.click();
+  await dialog().getByRole("alert").filter({ hasText: "4 fields need attention" }).waitFor();
+  await dialog().getByText("Choose at least one event type, or all").waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.name), "url");
+  const box = await dialog().getByLabel("Endpoint URL").boundingBox();
+  assert.ok(box.y >= 0 && box.y < page.viewportSize().height, "the first problem is in view");
+  await axe("the form, refused");
+  assert.equal((await api("GET", "/v1/webhooks")).data.filter((one) => one.url.includes("example.com")).length, 0);
+  await close();
 });
 
 step("the table: a masked URL, +n for more patterns, search and status in the address", async () => {
@@ -172,7 +193,7 @@ step("an attempt: where its time went, pretty and as sent, errors in words; trie
   assert.equal(raw, receiver.at("/plain").at(-1).body.toString());
   await page.getByRole("button", { name: "Transform again and retry" }).click();
   await receiver.wait("/plain", 5);
-  await until("an attempt by hand", async () => (await page.locator(".attempt .tag", { hasText: "manual" }).count()) === 1);
+  await until("a manual attempt", async () => (await page.locator(".attempt .tag", { hasText: "manual" }).count()) === 1);
   await page.getByRole("button", { name: "Cancel", exact: true }).click();
   await dialog().getByRole("button", { name: "Cancel delivery" }).click();
   await page.locator("tr[data-id]").first().locator(".chip", { hasText: "Cancelled" }).waitFor();

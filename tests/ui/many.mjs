@@ -13,7 +13,7 @@ const ROWS_MAX = 80;
 
 const inPage = (what) => page.locator(`tr[data-${what}]`).count();
 
-/** Scrolls as a wheel does, from top to bottom in so many steps, and looks at each how many rows there are. */
+/** Scrolls as a wheel does, from top to bottom in a number of steps, and counts the rows after each. */
 async function scrollThrough(what, steps) {
   let most = 0;
   for (let at = 1; at <= steps; at += 1) {
@@ -55,7 +55,7 @@ step("ten thousand webhooks: all are found, few are in the page", async () => {
   await tell(`scrolling, at most ${most} rows`);
 });
 
-step("typing into the search finds one of them at once, from wherever one was", async () => {
+step("typing into the search finds one of them immediately, wherever the list was scrolled to", async () => {
   for (const text of ["hook-0", "hook-07", "hook-0777", "hook-07777"]) {
     await page.getByLabel("Search webhooks").fill(text);
     await page.waitForTimeout(150);
@@ -127,7 +127,7 @@ step("a later look that is answered before the first leaves older deliveries in 
   });
   await goTo("/webhooks");
   await goTo("/deliveries?webhook=a-log");
-  await until("the first look is under way", () => asked > 0);
+  await until("the first read is in flight", () => asked > 0);
   await api("POST", "/v1/events", { type: "log.line", data: { number: DELIVERIES } });
   await second;
   await page.unroute(list);

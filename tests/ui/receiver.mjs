@@ -1,4 +1,4 @@
-// An endpoint on loopback that remembers what came and answers as it is told.
+// An endpoint on loopback that records requests and answers as configured.
 
 import { createServer } from "node:http";
 
@@ -27,7 +27,7 @@ export async function startReceiver() {
     at,
     /** The answers to come; the last one stays. */
     answer: (path, ...statuses) => answers.set(path, statuses),
-    /** Resolves when so many have come, or says how many did. */
+    /** Resolves when a number of requests have come, or says how many did. */
     wait: (path, count, patience = 15000) => new Promise((resolve, reject) => {
       const timer = setTimeout(() => end(() => reject(new Error(`${at(path).length} of ${count} requests came to ${path}`))), patience);
       const look = () => at(path).length >= count && end(() => resolve(at(path)));

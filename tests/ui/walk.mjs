@@ -194,7 +194,7 @@ step("TC7.9 disabled it gets nothing, enabled it does again", async () => {
   await until("it arrives", async () => receiver.at("/moved").some((one) => JSON.parse(one.body).data.while === "enabled"));
 });
 
-step("TC7.14, TC7.15 events reach those who want them, at once; the explorer says why others did not", async () => {
+step("TC7.14, TC7.15 events reach those who want them immediately; the explorer says why others did not", async () => {
   const wanted = { a: ["circuit_breaker.*"], b: ["rate_limit.*"], c: ["**"] };
   for (const [id, events] of Object.entries(wanted)) await api("POST", "/v1/webhooks", { id: `filter-${id}`, url: receiver.url(`/${id}`), events });
   const event = await publish("circuit_breaker.opened", { for: "filters" });
@@ -221,7 +221,7 @@ step("send an event from the page", async () => {
   assert.deepEqual(JSON.parse(request.body).data, { from: "the page" });
 });
 
-step("the deliveries are live, filtered by the address, and can be tried again by hand", async () => {
+step("the deliveries are live, filtered by the address, and can be retried manually", async () => {
   await goTo("/deliveries?webhook=broken&state=failed");
   await page.locator("tr[data-id]").first().waitFor();
   assert.equal(await page.locator("tr[data-id]").count(), 1);
@@ -270,7 +270,7 @@ step("rotate the secret, and replay after a preview", async () => {
   await dialog().getByText(/would be sent again/).waitFor();
   const before = receiver.at("/moved").length;
   await dialog().getByRole("button", { name: "Deliver again", exact: true }).click();
-  await notice("on the way to first again").waitFor();
+  await notice("being sent to first again").waitFor();
   await receiver.wait("/moved", before + 2);
 });
 

@@ -31,8 +31,8 @@ let main = null;
 let firstPage = true;
 
 function theme() {
-  const kept = localStorage.getItem("tenterhook-theme");
-  return THEMES.includes(kept) ? kept : "auto";
+  const stored = localStorage.getItem("tenterhook-theme");
+  return THEMES.includes(stored) ? stored : "auto";
 }
 
 function applyTheme() {
@@ -59,7 +59,7 @@ function liveBadge() {
   const words = { live: "Live", polling: "Every 3 s", connecting: "Connecting", offline: "No connection" };
   const show = () => {
     badge.dataset.state = liveState();
-    badge.title = liveState() === "polling" ? "This server has no stream: the page looks every few seconds" : "";
+    badge.title = liveState() === "polling" ? "This server has no stream: the page polls every few seconds" : "";
     replace(badge, h("i", null), words[liveState()]);
   };
   window.addEventListener("live-state", show);
@@ -83,7 +83,7 @@ function frame() {
         h("nav", { "aria-label": "Pages" }, links),
         h("div", { class: "side-foot" },
           liveBadge(),
-          h("span", { class: "tag scope", title: session.canManage ? "This token may change things" : "This token may only look" }, session.canManage ? "manage" : [icon("lock", { size: 12 }), "read-only"]),
+          h("span", { class: "tag scope", title: session.canManage ? "This token may change things" : "This token may only read" }, session.canManage ? "manage" : [icon("lock", { size: 12 }), "read-only"]),
           h("span", { class: "grow" }), themeButton(), out)),
       main),
   );
@@ -130,7 +130,7 @@ function showSignIn(said) {
   } } },
     logo(44), h("h1", null, "Tenterhook"), h("p", { class: "muted" }, "See and steer webhook deliveries."),
     h("div", { class: "field" }, h("label", { for: "token" }, "Token"), field, note,
-      h("p", { class: "hint", id: "token-hint" }, "One of [tokens] in config.toml, or the one printed at first start, also kept in ", h("code", null, "data/admin-token"), ". With scope read this page only looks; with manage it can also change things. It stays in this tab.")),
+      h("p", { class: "hint", id: "token-hint" }, "One of [tokens] in config.toml, or the one printed at first start, also stored in ", h("code", null, "data/admin-token"), ". With scope read this page is read-only; with manage it can also change things. It stays in this tab.")),
     submit);
   replace(document.body, h("main", { class: "sign-in-page" }, form));
   field.focus();

@@ -1,4 +1,4 @@
-// A whole list of the API, read again and again: a page that has not changed is not taken apart again, and its rows stay
+// A whole list of the API, read again and again: a page that has not changed is not parsed again, and its rows stay
 // the same objects, so that a list of ten thousand costs what changed in it.
 
 import { send } from "./api.js";

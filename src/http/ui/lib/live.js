@@ -1,5 +1,5 @@
 // What happens on the server, as it happens: server-sent events over fetch (EventSource cannot send a token), and where
-// the server has no stream, a look every few seconds. Pages get hints, and ask the API for what they show.
+// the server has no stream, a poll every few seconds. Pages get hints, and read what they show from the API.
 
 import { send } from "./api.js";
 import { session } from "./session.js";

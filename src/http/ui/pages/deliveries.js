@@ -15,7 +15,7 @@ const STATES = ["pending", "retrying", "held", "succeeded", "failed", "cancelled
 const OPEN_STATES = new Set(["pending", "retrying", "held"]);
 const PAGE = 100;
 
-/** Rows kept: older ones are found by filters. */
+/** Rows in the table at most: filters find older ones. */
 const ROWS_MAX = 20000;
 
 const COLUMNS = 8;
@@ -61,7 +61,7 @@ function list(main) {
   const { signal } = abort;
   const rows = new Map();
   const open = new Map();
-  /** Where older ones begin: null, there are none; undefined, no answer has told yet, be it the first look or a later one. */
+  /** Cursor of the older rows: null, there are none; undefined, no answer has come yet. */
   let next;
   let version = 0;
   const place = h("div", null, skeleton(8));
@@ -90,14 +90,14 @@ function list(main) {
       for (const row of page.data) take(row);
       if (next === undefined || cursor) next = page.next;
       draw();
-      // A page may be empty and not the last: the server looks at so many rows at a time.
+      // A page may be empty and not the last: the server scans a bounded number of rows per request.
       if (page.next && rows.size === 0 && !signal.aborted) await load(page.next);
     } catch (error) {
       if (error.name !== "AbortError" && asked === version && rows.size === 0) replace(place, problemBox(error, () => load()));
     }
   }
 
-  /** The newest page again: what is new comes first, what changed is shown anew. An answer that was overtaken counts for nothing. */
+  /** Reads the newest page again: new rows come first, changed rows are redrawn. An answer to an older request counts for nothing. */
   let asks = 0;
   let answered = 0;
   async function refresh() {
@@ -198,7 +198,7 @@ function list(main) {
       try {
         const detail = await get(deliveryPath(id), null, { signal });
         const shown = new Set([...element.querySelectorAll("details[open]")].map((one) => one.dataset.attempt));
-        // The stream tells of attempts, not of what is done by hand: the row is asked for as well.
+        // The stream reports attempts, not manual actions: the row is read again as well.
         replace(element.firstChild, deliveryDetail(detail, () => Promise.all([show(), refresh()]), shown));
       } catch (error) {
         if (error.name !== "AbortError") replace(element.firstChild, problemBox(error, show));
@@ -279,7 +279,7 @@ function deliveryDetail(detail, changed, shown) {
     tool(open ? "Try now" : "Deliver again", "retry", act("retry", "It is tried again now")),
     tool("Transform again and retry", "transformers", act("retry", "It is transformed and tried again now", { body: { retransform: true } })),
     open && tool("Cancel", "cross", async () => {
-      if (await confirm({ title: "Cancel this delivery?", text: "It is not tried again. An attempt under way may still arrive.", yes: "Cancel delivery", danger: true })) await act("cancel", "Delivery cancelled")();
+      if (await confirm({ title: "Cancel this delivery?", text: "It is not retried. An attempt in flight may still arrive.", yes: "Cancel delivery", danger: true })) await act("cancel", "Delivery cancelled")();
     }));
   return h("div", { class: "stack" },
     h("div", { class: "detail-head" }, chip(detail.state), h("span", null, h("a", { href: `/events/${encodeURIComponent(detail.event_id)}` }, detail.event_type), " to ", h("a", { href: `/webhooks/${encodeURIComponent(detail.webhook)}` }, detail.webhook)),

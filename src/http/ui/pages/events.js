@@ -26,7 +26,7 @@ export function eventsPage(main, id) {
   const tenant = h("input", { type: "search", placeholder: "Tenant", "aria-label": "Tenant", spellcheck: "false", ".value": query().tenant ?? "" });
   const place = h("div", { class: "event-list" }, skeleton(8));
   const detail = h("div", { class: "event-detail", "aria-live": "off" });
-  const sendButton = session.canPublish && button("Send event", { icon: "send", kind: "primary", on: () => sendDialog(rows.get(chosen)?.event, (sent) => choose(sent)) });
+  const sendButton = session.canPublish && button("Send event", { icon: "send", kind: "primary", on: () => sendDialog(template(rows.get(chosen)?.event), (sent) => choose(sent)) });
   replace(main, heading("Events", "What was published, and who got it", sendButton), h("div", { class: "toolbar" }, h("div", { class: "filters", role: "search", "aria-label": "Filter events" }, type, tenant)), h("div", { class: "split" }, place, detail));
 
   const wanted = (cursor) => ({ event_type: type.value.trim(), tenant: tenant.value.trim(), limit: PAGE, cursor });
@@ -128,21 +128,24 @@ export function eventsPage(main, id) {
 
 function eventCard(event, again) {
   const got = event.deliveries.map((one) => h("tr", null, h("td", null, h("a", { href: `/webhooks/${encodeURIComponent(one.webhook)}` }, one.webhook)), h("td", null, chip(one.state)), h("td", null, h("a", { href: `/deliveries/${one.id}` }, "Attempts"))));
-  const missed = event.unmatched.map((one) => h("tr", { class: "off" }, h("td", null, one.webhook), h("td", null, h("span", { class: "chip calm" }, icon("skip", { size: 13 }), "Not for it")), h("td", { class: "reason" }, one.reason)));
+  const missed = event.unmatched.map((one) => h("tr", { class: "off" }, h("td", null, one.webhook), h("td", null, h("span", { class: "chip calm" }, icon("skip", { size: 13 }), "No match")), h("td", { class: "reason" }, one.reason)));
   return h("article", { class: "card pad stack" },
-    h("header", { class: "event-head" }, h("h2", null, event.type), h("span", { class: "grow" }), session.canPublish && button("Send again as new…", { kind: "small", icon: "send", on: () => again(event) })),
+    h("header", { class: "event-head" }, h("h2", null, event.type), h("span", { class: "grow" }), session.canPublish && template(event) && button("Send again as new…", { kind: "small", icon: "send", on: () => again(event) })),
     h("dl", { class: "facts" }, h("dt", null, "Id"), h("dd", null, h("code", { class: "break" }, event.id), button("Copy", { kind: "quiet small", icon: "copy", on: () => copy(event.id, "Id copied") })), h("dt", null, "Time"), h("dd", null, time(event.timestamp)), event.tenant && [h("dt", null, "Tenant"), h("dd", null, event.tenant)]),
-    h("section", null, h("h3", null, "Webhooks"), got.length + missed.length === 0 ? h("p", { class: "muted" }, "There is no webhook.") : h("div", { class: "table-wrap" }, h("table", { class: "compact" }, h("thead", null, h("tr", null, h("th", null, "Webhook"), h("th", null, "What became of it"), h("th", null, "Why"))), h("tbody", null, got, missed)))),
+    h("section", null, h("h3", null, "Webhooks"), got.length + missed.length === 0 ? h("p", { class: "muted" }, "There is no webhook.") : h("div", { class: "table-wrap" }, h("table", { class: "compact" }, h("thead", null, h("tr", null, h("th", null, "Webhook"), h("th", null, "Result"), h("th", null, "Why"))), h("tbody", null, got, missed)))),
     h("section", null, h("h3", null, "Data"), jsonBlock(event.data, "Data of the event")),
     event.metadata && h("section", null, h("h3", null, "Metadata"), jsonBlock(event.metadata, "Metadata of the event")));
 }
+
+/** The chosen event as a template; an operational event cannot be published, so it is none. */
+const template = (event) => (event && /^(webhook|tenterhook)\./.test(event.type) ? null : event);
 
 export function sendDialog(draft, sent) {
   return openDialog({ title: "Send an event", build: (close) => {
     const id = uid("send");
     const type = h("input", { id: `${id}-type`, type: "text", required: true, autofocus: true, spellcheck: "false", autocapitalize: "off", placeholder: "order.created", ".value": draft?.type ?? "" });
     const tenant = h("input", { id: `${id}-tenant`, type: "text", spellcheck: "false", ".value": draft?.tenant ?? "" });
-    const own = h("input", { id: `${id}-id`, type: "text", spellcheck: "false", placeholder: "made if empty" });
+    const own = h("input", { id: `${id}-id`, type: "text", spellcheck: "false", placeholder: "generated if empty" });
     const data = jsonField({ id: `${id}-data`, label: "Data (JSON)", rows: 9, value: JSON.stringify(draft?.data ?? { total: 99.99 }, null, 2) });
     const note = h("p", { class: "field-note bad", role: "alert" });
     const submit = button("Send", { icon: "send", kind: "primary", type: "submit" });
@@ -157,7 +160,7 @@ export function sendDialog(draft, sent) {
         if (tenant.value.trim()) event.tenant = tenant.value.trim();
         const answer = await post("/v1/events", event);
         close(answer);
-        notice(answer.deliveries === 0 ? "Sent, but no webhook takes it: see why" : `Sent to ${plural(answer.deliveries, "webhook")}`);
+        notice(answer.deliveries === 0 ? "Sent, but no webhook matches it: see why" : `Sent to ${plural(answer.deliveries, "webhook")}`);
         sent(answer.id);
       }).catch((error) => replace(note, error.message)),
     };

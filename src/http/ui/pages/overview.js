@@ -1,4 +1,4 @@
-// The charts that one looks at first: what goes through, how well, how fast, and what waits.
+// The overview's charts: throughput, success rate, latency and backlog.
 
 import { all, get, some, webhookPath } from "../lib/api.js";
 import { h, replace, throttle } from "../lib/dom.js";
@@ -34,7 +34,7 @@ const BACKLOG = [
   { name: "Held", tone: "calm", kind: "bar" },
 ];
 
-/** What this tab has seen of the totals: kept while pages change, one sample in ten seconds. */
+/** Samples of the totals since this tab opened, one in ten seconds; they survive a change of page. */
 const samples = [];
 
 function sample(stats) {
@@ -222,7 +222,7 @@ function shareFloor(points) {
 
 const sum = (counts) => Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
 
-/** {failing, slowest, causes, totals}: from one look at the status of all. */
+/** {failing, slowest, causes, totals}: from one read of the status of all webhooks. */
 async function standing(signal) {
   try {
     const [failing, slowest] = await Promise.all(["failures", "slowest"].map((sort) => get("/v1/webhooks/status", { sort, limit: LISTED }, { signal })));

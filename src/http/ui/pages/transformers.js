@@ -11,7 +11,7 @@ import { schemaForm } from "../parts/schema.js";
 
 const SAMPLE = { id: "evt_sample", type: "circuit_breaker.opened", timestamp: "2026-01-28T10:30:45.123Z", data: { routeId: "api-service", errorRate: 0.75, threshold: 0.5, failureCount: 15, state: "open" } };
 
-/** Between two looks at how often each was called. */
+/** Between two reads of the call counts. */
 const LOOK_MS = 5000;
 
 /** Webhooks named in a row; the rest is a number. */

@@ -1,18 +1,17 @@
-// Creating and changing a webhook, judged by the server while one types; those of config.toml are only shown.
+// Creating and editing a webhook. The server validates while the person types; webhooks of config.toml are only shown.
 
 import { get, patch, post, webhookPath } from "../lib/api.js";
 import { debounce, h, replace, uid } from "../lib/dom.js";
 import { mismatch, patternMatches } from "../lib/filter.js";
 import { plural } from "../lib/format.js";
 import { session } from "../lib/session.js";
+import { SIGNATURES } from "../lib/signatures.js";
 import { busy, button } from "../parts/basics.js";
 import { openDialog } from "../parts/dialog.js";
 import { eventPicker } from "../parts/event-picker.js";
 import { jsonBlock, jsonField } from "../parts/json.js";
 import { retryEditor } from "../parts/retry-editor.js";
 import { transformEditor } from "../parts/transform-editor.js";
-
-const SIGNATURES = ["standard", "sha256", "timestamped", "github", "slack", "shopify", "none"];
 
 const VALIDATE_MS = 450;
 
@@ -42,7 +41,7 @@ function form(webhook, close, dialog) {
   const text = (name, label, { hint, value = "", ...attributes } = {}) => {
     const note = h("p", { class: "field-note bad", role: "status", id: `${id}-${name}-note` });
     const input = h("input", { id: `${id}-${name}`, name, type: "text", spellcheck: "false", autocapitalize: "off", "aria-describedby": note.id, ...attributes, ".value": value ?? "", on: { input: () => touch(name) } });
-    fields[name] = { input, read: () => input.value.trim(), say: (message) => {
+    fields[name] = { input, isBad: () => note.textContent !== "", read: () => input.value.trim(), say: (message) => {
       replace(note, message);
       input.setAttribute("aria-invalid", String(Boolean(message)));
     } };
@@ -62,28 +61,41 @@ function form(webhook, close, dialog) {
   const masked = webhook && webhook.url.includes("…");
   const body = h("div", { class: "webhook-form" },
     h("div", { class: "stack" },
-      text("url", "Endpoint URL", { type: "url", placeholder: "https://example.com/webhook", value: webhook?.url, autofocus: !webhook, required: true, hint: masked && "Part of it is a secret and hidden: it stays as it is unless you write another." }),
+      text("url", "Endpoint URL", { type: "url", placeholder: "https://example.com/webhook", value: webhook?.url, autofocus: !webhook, required: true, hint: masked && "Part of it is a secret and hidden: it stays unchanged unless you enter another URL." }),
       caution,
-      h("div", { class: "field-row" }, !webhook && text("id", "Name", { placeholder: "made if empty", hint: "Letters, digits, - and _" }), text("description", "Description", { value: webhook?.description })),
+      h("div", { class: "field-row" }, !webhook && text("id", "Name", { placeholder: "generated if empty", hint: "Letters, digits, - and _" }), text("description", "Description", { value: webhook?.description })),
       part("events", eventPicker({ value: webhook?.events ?? [], onInput: () => {
         touch("events");
         filter.tryIt();
       } })),
       h("label", { class: "check" }, enabled, h("span", null, "Enabled"))),
-    section("Retries", "when it is tried again", part("retry", retryEditor({ value: webhook?.retry, onInput: () => touch("retry") }))),
+    section("Retries", "when failures are retried", part("retry", retryEditor({ value: webhook?.retry, onInput: () => touch("retry") }))),
     section("Filter", "only some of these events", part("filter", filter)),
     section("Transformer", "Slack, PagerDuty, Discord, your own", part("transform", transformEditor({ value: webhook?.transform, onInput: () => touch("transform") }))),
     section("Delivery", "signature, headers, timeout, rate", h("div", { class: "stack" },
-      h("div", { class: "field-row" }, fields.signature.element, text("secret", "Secret", { type: "password", autocomplete: "new-password", placeholder: webhook ? "unchanged" : "made if empty" })),
-      h("div", { class: "field-row" }, text("timeout", "Timeout", { placeholder: "5s", value: webhook?.timeout }), text("concurrency", "At once", { type: "number", min: 1, placeholder: "10", value: webhook?.concurrency }), text("rate_limit", "Rate limit", { placeholder: "50/s", value: typeof webhook?.rate_limit === "string" ? webhook.rate_limit : "" }), text("tenant", "Tenant", { value: webhook?.tenant })),
+      h("div", { class: "field-row" }, fields.signature.element, text("secret", "Secret", { type: "password", autocomplete: "new-password", placeholder: webhook ? "unchanged" : "generated if empty" })),
+      h("div", { class: "field-row" }, text("timeout", "Timeout", { placeholder: "5s", value: webhook?.timeout }), text("concurrency", "Concurrency", { type: "number", min: 1, placeholder: "10", value: webhook?.concurrency }), text("rate_limit", "Rate limit", { placeholder: "50/s", value: typeof webhook?.rate_limit === "string" ? webhook.rate_limit : "" }), text("tenant", "Tenant", { value: webhook?.tenant })),
       part("headers", headers))),
     general);
 
-  fields.url.input.addEventListener("input", () => replace(caution, plainName(fields.url.read()) && "Plain http is delivered only when the address behind this name lies in [network] allow: better use https://."));
+  fields.url.input.addEventListener("input", () => replace(caution, plainName(fields.url.read()) && "Plain http is delivered only when this name resolves to an address in [network] allow: use https:// instead."));
   const read = () => changes(fields, touched, webhook);
-  const say = (problem) => spread(problem, fields, general);
+  const summary = h("p", { class: "field-note bad grow", role: "alert" });
+  const say = (problem) => {
+    spread(problem, fields, general);
+    replace(summary);
+  };
+  // Beside the button: the field with the problem may be out of view.
+  const refuse = (problem) => {
+    spread(problem, fields, general);
+    const bad = Object.values(fields).filter((field) => field.isBad?.());
+    replace(summary, bad.length === 0 ? problem.message || general.textContent : bad.length === 1 ? "1 field needs attention" : `${bad.length} fields need attention`);
+    const first = bad.map((field) => field.focus ?? field.input).filter(Boolean).sort((a, b) => (a.compareDocumentPosition(b) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1))[0];
+    first?.focus();
+    first?.scrollIntoView({ block: "center" });
+  };
   let asked = 0;
-  // An answer that a later question has overtaken says nothing any more.
+  // An answer to an earlier request than the newest is out of date.
   const validate = debounce(async () => {
     const mine = (asked += 1);
     const errors = await check(read, webhook, touched);
@@ -92,18 +104,21 @@ function form(webhook, close, dialog) {
   const save = button(webhook ? "Update" : "Create", { kind: "primary", type: "submit" });
   return {
     body,
-    foot: [h("span", { class: "grow" }), button("Cancel", { on: () => close() }), save],
+    foot: [summary, button("Cancel", { on: () => close() }), save],
     onSubmit: () => busy(save, async () => {
+      asked += 1;
       Object.keys(fields).forEach((name) => !webhook && touched.add(name));
       clear(fields, general);
-      const local = localProblems(read(), webhook);
-      if (local.length > 0) return say({ errors: local, message: "" });
+      const local = localProblems(read(), webhook, fields, touched);
+      if (local.length > 0) {
+        // The server's problems with the other fields as well, so that all are shown at once.
+        const known = new Set(local.map((one) => fieldName(one.field)));
+        const judged = await check(read, webhook, touched);
+        return { errors: [...local, ...judged.filter((one) => !known.has(fieldName(one.field)))], message: "" };
+      }
       const answer = webhook ? await patch(webhookPath(webhook.id), read()) : await post("/v1/webhooks", read());
       close(answer);
-    }).catch((error) => {
-      say(error);
-      dialog.querySelector("[aria-invalid=true]")?.focus();
-    }),
+    }).catch((error) => error).then((problem) => problem && refuse(problem)),
   };
 }
 
@@ -126,18 +141,22 @@ function changes(fields, touched, webhook) {
   return body;
 }
 
-/** What needs no server to know; its own words win wherever it has any. */
-function localProblems(body, webhook) {
+/** What needs no server to know: missing fields, and text that cannot be read and would otherwise be left out silently. */
+function localProblems(body, webhook, fields, touched) {
   const problems = [];
+  for (const [name, field] of Object.entries(fields)) {
+    const message = touched.has(name) && field.problem?.();
+    if (message) problems.push({ field: `/${name}`, message });
+  }
   if (!webhook && !body.url) problems.push({ field: "/url", message: "An endpoint URL is needed" });
   if ("events" in body && body.events.length === 0) problems.push({ field: "/events", message: "Choose at least one event type, or all" });
   return problems;
 }
 
-/** A plain http URL whose address is known only once its name is looked up: the server cannot judge it before. */
+/** A plain http URL with a name: its address is known only after resolution, so the server cannot check it here. */
 const plainName = (text) => URL.canParse(text) && new URL(text).protocol === "http:" && !/^(\[|[\d.]+$)|localhost$/.test(new URL(text).hostname);
 
-/** Asks the server what it thinks of it, without saving. */
+/** Has the server validate the webhook without saving it. */
 async function check(read, webhook, touched) {
   const body = { ...read(), dry_run: true };
   try {
@@ -157,7 +176,7 @@ function clear(fields, general) {
   replace(general);
 }
 
-/** Each message at its field; what belongs to none below. */
+/** Shows each message at its field, and the rest below the form. */
 function spread(problem, fields, general) {
   clear(fields, general);
   const rest = [];
@@ -183,9 +202,9 @@ function spread(problem, fields, general) {
 function signatureField(id, webhook, onInput) {
   const value = webhook?.signature ?? "standard";
   const simple = typeof value === "string" && SIGNATURES.includes(value);
-  const input = h("select", { id: `${id}-signature`, on: { change: onInput } }, !simple && h("option", { value: "", ".selected": true }, "as it is"), SIGNATURES.map((name) => h("option", { value: name, ".selected": name === value }, name)));
+  const input = h("select", { id: `${id}-signature`, on: { change: onInput } }, !simple && h("option", { value: "", ".selected": true }, "unchanged"), SIGNATURES.map((name) => h("option", { value: name, ".selected": name === value }, name)));
   const note = h("p", { class: "field-note bad", role: "status" });
-  return { input, element: h("div", { class: "field" }, h("label", { for: input.id }, "Signature"), input, note), read: () => input.value || undefined, say: (message) => replace(note, message) };
+  return { input, element: h("div", { class: "field" }, h("label", { for: input.id }, "Signature"), input, note), isBad: () => note.textContent !== "", read: () => input.value || undefined, say: (message) => replace(note, message) };
 }
 
 function headersField(id, onInput, webhook) {
@@ -194,11 +213,12 @@ function headersField(id, onInput, webhook) {
   const input = h("textarea", { id: `${id}-headers`, rows: 2, class: "mono", spellcheck: "false", placeholder: "X-Api-Key: …", ".value": kept.join("\n"), on: { input: onInput } });
   return {
     input,
-    element: h("div", { class: "field" }, h("label", { for: input.id }, "Headers"), input, note, h("p", { class: "hint" }, kept.length > 0 ? "One a line. A hidden value (…) stays as it is." : "One a line, as Name: value.")),
+    element: h("div", { class: "field" }, h("label", { for: input.id }, "Headers"), input, note, h("p", { class: "hint" }, kept.length > 0 ? "One per line. A hidden value (…) stays unchanged." : "One per line, as Name: value.")),
     read: () => Object.fromEntries(input.value.split("\n").filter((line) => line.trim()).map((line) => {
       const at = line.indexOf(":");
       return at < 0 ? [line.trim(), ""] : [line.slice(0, at).trim(), line.slice(at + 1).trim()];
     })),
+    isBad: () => note.textContent !== "",
     say: (message) => replace(note, message),
   };
 }
@@ -225,8 +245,12 @@ function filterField(id, webhook, onInput, patterns) {
     tryIt();
   } });
   field.element.append(tried);
-  return { input: field.area, element: field.element, tryIt, read: () => {
+  const problem = () => {
+    const read = field.read();
+    return read.ok ? "" : read.message;
+  };
+  return { input: field.area, element: field.element, tryIt, problem, isBad: () => field.area.getAttribute("aria-invalid") === "true", read: () => {
     const read = field.read();
     return read.ok ? (read.value ?? null) : undefined;
-  }, say: (message) => message && field.say(message) };
+  }, say: (message) => field.say(message || problem()) };
 }

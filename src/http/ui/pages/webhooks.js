@@ -17,10 +17,10 @@ import { showTestResult } from "../parts/test-result.js";
 import { WindowedRows } from "../parts/windowed.js";
 import { webhookDialog } from "./webhook-dialog.js";
 
-/** Between two looks at the rows in view, whatever the stream says. */
+/** Between two reads of the rows in view, with or without hints of the stream. */
 const GLANCE_MS = 10000;
 
-/** Between two looks at all of them, for those that came, went or changed elsewhere; with thousands of them less often. */
+/** Between two reads of all rows, for webhooks created, deleted or changed elsewhere; less often with thousands of them. */
 const LOOK_MS = 15000;
 const LOOK_MANY_MS = 60000;
 const MANY = 1000;
@@ -30,7 +30,7 @@ const SETTLE_MS = 150;
 
 const COLUMNS = 8;
 
-/** Statistics kept, those of rows that were in view last: each has 24 hours. */
+/** Statistics in memory, those of the rows that were in view last: each has 24 hours. */
 const STATS_MAX = 500;
 
 /** All that a person may be looking for. */
@@ -131,7 +131,7 @@ export function webhooksPage(main, openId) {
 
   function toggleOf(one) {
     const on = one.status !== "disabled";
-    const control = h("button", { type: "button", class: "switch", role: "switch", "aria-checked": String(on), "aria-label": `${one.id} enabled`, title: on ? "Disable: what waits is held until it is enabled again, and events published meanwhile pass it by" : "Enable: what waits goes on", on: { click: () => busy(control, async () => {
+    const control = h("button", { type: "button", class: "switch", role: "switch", "aria-checked": String(on), "aria-label": `${one.id} enabled`, title: on ? "Disable: waiting deliveries are held until it is enabled again; events published in between make no deliveries" : "Enable: held deliveries continue", on: { click: () => busy(control, async () => {
       await flip(one, !on);
       notice(on ? `${one.id} is disabled: what waits is held` : `${one.id} is enabled`);
       await refresh(one.id);
@@ -271,7 +271,7 @@ export function webhooksPage(main, openId) {
     shown.forEach((one) => rows.get(one.id)?.panel?.refresh());
   }, 2500);
   const reload = throttle(() => document.querySelector("dialog[open], [popover]:popover-open") || load(), 2500);
-  // The stream says which webhooks to look at again; without one it is all that are shown.
+  // The stream says which webhooks to read again; without it, all that are shown.
   const stop = onLive(({ kind, data }) => {
     if (kind === "event" && /^(webhook|tenterhook)\./.test(data?.type)) reload();
     const named = kind === "attempt" ? [data?.delivery?.webhook] : kind === "event" ? (data?.deliveries ?? []).map((one) => one.webhook) : ["*"];

@@ -1,4 +1,4 @@
-// Which events: boxes for the types that are known, grouped by their first segment, and free patterns for the rest.
+// Event types: a check box for each known type, grouped by first segment, and free patterns for the rest.
 
 import { all, get } from "../lib/api.js";
 import { h, replace, uid } from "../lib/dom.js";
@@ -78,8 +78,10 @@ export function eventPicker({ value = [], readOnly, onInput }) {
     draw([...types, ...COMMON.filter((type) => types.length < 5 && !have.has(type)).map((type) => ({ type }))]);
   });
   return {
-    element: h("div", { class: "field", "aria-describedby": note.id }, h("span", { class: "label" }, "Events"), h("label", { class: "check" }, everything, h("span", null, "All events "), h("code", null, "*")), groups,
-      h("div", { class: "field" }, h("label", { for: own.id }, "Other patterns"), own, h("p", { class: "hint" }, h("code", null, "*"), " is one whole segment, ", h("code", null, "**"), " any number of segments")), note),
+    focus: everything,
+    isBad: () => note.textContent !== "",
+    element: h("div", { class: "field", "aria-describedby": note.id }, h("span", { class: "label" }, "Events"), h("label", { class: "check" }, everything, h("span", null, "All events")), groups,
+      h("div", { class: "field" }, h("label", { for: own.id }, "Other patterns"), own, h("p", { class: "hint" }, h("code", null, "*"), " matches one segment, ", h("code", null, "**"), " any number of segments")), note),
     read,
     say: (message) => replace(note, message),
   };

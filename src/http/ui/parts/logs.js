@@ -11,7 +11,7 @@ const DELIVERIES = 20;
 export function logsPanel(webhook, changed) {
   const abort = new AbortController();
   const element = h("div", { class: "logs", role: "region", "aria-label": `Delivery log of ${webhook}` }, skeleton(3));
-  /** Details of deliveries that have ended never change, but for a retry by hand. */
+  /** Details of deliveries that have ended never change, except by a manual retry. */
   const known = new Map();
   const open = new Set();
   let shown = null;

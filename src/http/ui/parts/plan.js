@@ -30,7 +30,7 @@ export function planView(changes) {
   const { webhooks, tables, summary } = changes;
   const entries = [
     ...Object.entries(tables).map(([name, keys]) => entry("~", `[${name}]`, null, keys.map(changed))),
-    ...webhooks.unread.map((id) => entry("!", id, "has a problem: what it changes is known once that is mended")),
+    ...webhooks.unread.map((id) => entry("!", id, "has a problem: its changes are known once that is fixed")),
     ...Object.entries(webhooks.added).map(([id, keys]) => entry("+", id, "new webhook", SAID.filter((key) => !isDull(keys[key])).map((key) => [h("dt", null, key), h("dd", null, h("ins", null, said(keys[key])))]))),
     ...Object.entries(webhooks.changed).map(([id, keys]) => entry("~", id, null, keys.map(changed))),
     ...webhooks.removed.map(({ id, waiting }) => entry("-", id, waits(waiting))),

@@ -1,4 +1,4 @@
-// When it is tried again: a curve or a list of delays, drawn as a timeline while one types.
+// The retry policy: a curve or a list of delays, drawn as a timeline while the person types.
 
 import { h, replace, s, uid } from "../lib/dom.js";
 import { parseDuration, showDuration } from "../lib/format.js";
@@ -22,7 +22,7 @@ function timeline(delays) {
   for (const delay of delays) at.push(at.at(-1) + delay);
   const end = Math.log1p(at.at(-1) / 1000) || 1;
   const x = (time) => 14 + (Math.log1p(time / 1000) / end) * (width - 60);
-  const words = at.map((time, which) => (which === 0 ? "at once" : `+${showDuration(Math.round(time))}`));
+  const words = at.map((time, which) => (which === 0 ? "immediately" : `+${showDuration(Math.round(time))}`));
   const svg = s("svg", { class: "timeline", viewBox: `0 0 ${width} 46`, role: "img", "aria-label": `Attempts: ${words.join(", ")}` },
     s("line", { class: "grid", x1: 8, x2: width - 40, y1: 16, y2: 16 }));
   let free = -100;
@@ -30,7 +30,7 @@ function timeline(delays) {
     svg.append(s("circle", { class: `mark ${which === 0 ? "accent" : "info"}`, cx: x(time), cy: 16, r: 5 }));
     if (x(time) - free < 44) return;
     free = x(time);
-    svg.append(s("text", { class: "tick", x: x(time), y: 38, "text-anchor": which === 0 ? "start" : "middle" }, which === 0 ? "at once" : compactSpan(time)));
+    svg.append(s("text", { class: "tick", x: x(time), y: 38, "text-anchor": which === 0 ? "start" : "middle" }, which === 0 ? "now" : compactSpan(time)));
   });
   return svg;
 }
@@ -90,6 +90,8 @@ export function retryEditor({ value, readOnly, onInput }) {
   draw();
   return {
     element: h("div", { class: "stack" }, h("div", { class: "field" }, h("label", { for: kind.id }, "Retries"), kind), curve, list, picture, note),
+    input: kind,
+    isBad: () => note.textContent !== "",
     read,
     say: (message) => replace(note, message),
   };

@@ -17,7 +17,7 @@ function simpleInput(schema, id) {
   }
   if (type === "string") return h("input", { id, type: "text", placeholder: schema.default ?? "", spellcheck: "false" });
   if (type === "array" && typeOf(schema.items) === "string" && !schema.items.enum) {
-    return h("textarea", { id, rows: 2, class: "mono", placeholder: "one a line", spellcheck: "false" });
+    return h("textarea", { id, rows: 2, class: "mono", placeholder: "one per line", spellcheck: "false" });
   }
   return null;
 }
@@ -32,7 +32,7 @@ export function schemaForm(schema, { onInput } = {}) {
     const simple = simpleInput(property, id);
     const input = simple ?? h("textarea", { id, rows: 2, class: "mono", placeholder: "JSON", spellcheck: "false" });
     const note = h("p", { class: "field-note bad", role: "status" });
-    const element = h("div", { class: "field" }, h("label", { for: id }, h("code", null, name), required.has(name) && h("span", { class: "required" }, " needed")), input, note,
+    const element = h("div", { class: "field" }, h("label", { for: id }, h("code", null, name), required.has(name) && h("span", { class: "required" }, " required")), input, note,
       property.description && h("p", { class: "hint" }, property.description));
     input.addEventListener("input", () => onInput?.());
     return { name, property, input, note, element, isJson: !simple };
@@ -56,11 +56,11 @@ export function schemaForm(schema, { onInput } = {}) {
           const parsed = parse(field);
           if (parsed !== undefined) value[field.name] = parsed;
         } catch {
-          replace(field.note, "This is to be JSON");
+          replace(field.note, "This has to be JSON");
           ok = false;
         }
       }
-      return ok ? { ok, value } : { ok, message: "an option is no JSON" };
+      return ok ? { ok, value } : { ok, message: "an option is not JSON" };
     },
     write(options) {
       for (const { name, property, input, isJson } of fields) {

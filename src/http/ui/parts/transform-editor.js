@@ -26,7 +26,7 @@ export function transformEditor({ value, onInput }) {
     } else {
       const schema = schemas.get(name);
       if (schema === undefined) return fetchSchema(name);
-      editor = schema ? schemaForm(schema, { onInput }) : jsonField({ id: `${id}-options`, label: "Options (JSON)", rows: 4, value: "", optional: true, onInput, hint: "What options this transformer has could not be found out." });
+      editor = schema ? schemaForm(schema, { onInput }) : jsonField({ id: `${id}-options`, label: "Options (JSON)", rows: 4, value: "", optional: true, onInput, hint: "The options of this transformer could not be loaded." });
       const given = steps.length === 1 && steps[0].use === name ? steps[0].options : null;
       if (given && editor.write) editor.write(given);
       else if (given) editor.area.value = JSON.stringify(given, null, 2);
@@ -48,7 +48,7 @@ export function transformEditor({ value, onInput }) {
   const fill = () => {
     const names = [...new Set([...modules.map((module) => module.name), ...BUILT_IN, ...steps.map((step) => step.use)])].sort();
     const chosen = steps.length > 1 ? "(pipeline)" : (steps[0]?.use ?? "");
-    replace(select, h("option", { value: "" }, "none: the event as it is"), names.map((name) => h("option", { value: name }, name)), h("option", { value: "(pipeline)" }, "several, one after the other"));
+    replace(select, h("option", { value: "" }, "none: send the event unchanged"), names.map((name) => h("option", { value: name }, name)), h("option", { value: "(pipeline)" }, "several, as a pipeline"));
     select.value = chosen;
     draw();
   };
@@ -74,6 +74,13 @@ export function transformEditor({ value, onInput }) {
       const options = read.value ?? {};
       // A list, as the server shows it: then it knows its own masked values again.
       return [{ use: select.value, ...(Object.keys(options).length > 0 ? { options } : {}) }];
+    },
+    isBad: () => note.textContent !== "",
+    /** Options that cannot be read would be left out silently. */
+    problem() {
+      if (select.value === "") return "";
+      const read = editor.read();
+      return read.ok ? "" : read.message;
     },
     say: (message) => replace(note, message),
   };
