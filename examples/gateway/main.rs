@@ -1,10 +1,10 @@
-//! A gateway that Tenterhook is a part of: a reverse proxy with a circuit breaker, a rate limiter and health checks, whose
+//! A gateway with Tenterhook inside: a reverse proxy with a circuit breaker, a rate limiter and health checks, whose
 //! ten event types are delivered as examples/gateway/config.toml says.
 //!
-//!     cargo run --example gateway                            in front of a small upstream of its own
+//!     cargo run --example gateway                              # with a small upstream of its own
 //!     cargo run --example gateway -- --upstream 127.0.0.1:3000
 //!
-//! Until Ctrl-C.
+//! It runs until Ctrl-C, on ports 9080 (API, web UI) and 9081 (the proxy).
 
 mod proxy;
 
@@ -20,20 +20,20 @@ use clap::Parser;
 use http::StatusCode;
 use http::uri::Authority;
 use proxy::{BreakerOptions, Gateway, HealthOptions, LimitOptions, Options};
-use tenterhook::{Heard, StartError, Tenterhook};
+use tenterhook::{Received, StartError, Tenterhook};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// A reverse proxy that tells what happens by webhooks
+/// A reverse proxy that reports what happens by webhooks
 #[derive(Parser)]
 struct Args {
-    /// What is delivered to whom
+    /// Tenterhook's configuration
     #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gateway/config.toml"))]
     config: PathBuf,
-    /// Where the gateway listens
-    #[arg(long, default_value = "127.0.0.1:8081")]
+    /// Address of the proxy
+    #[arg(long, default_value = "127.0.0.1:9081")]
     listen: SocketAddr,
-    /// host:port of what it stands in front of [default: a small one of its own]
+    /// host:port of the upstream [default: a small one of its own]
     #[arg(long)]
     upstream: Option<Authority>,
 }
@@ -44,17 +44,18 @@ async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_writer(std::io::stderr).init();
     let tenterhook = match Tenterhook::builder().config(&args.config).start().await {
         Ok(tenterhook) => tenterhook,
-        // With the lines that they are about.
+        // The lines of the file, underlined.
         Err(StartError::Config(problems)) => anyhow::bail!("{}", problems.render(false)),
         Err(error) => return Err(error.into()),
     };
     let mut tasks = JoinSet::new();
     let mut events = tenterhook.subscribe("*")?;
     tasks.spawn(async move {
-        while let Some(heard) = events.next().await {
-            match heard {
-                Heard::Event(event) => println!("{:26} {}", event.kind.as_str(), String::from_utf8_lossy(&event.data)),
-                Heard::Missed(count) => println!("… {count} more"),
+        while let Some(received) = events.next().await {
+            match received {
+                Received::Event(event) => println!("{:26} {}", event.kind.as_str(), String::from_utf8_lossy(&event.data)),
+                Received::Lagged(count) => println!("… {count} more"),
+                _ => {}
             }
         }
     });
@@ -68,10 +69,10 @@ async fn main() -> anyhow::Result<()> {
         pressed = tokio::signal::ctrl_c() => pressed?,
         ended = tenterhook.ended() => ended?,
     }
-    println!("stopping: requests and attempts under way may finish");
-    let untold = gateway.stop().await;
-    if untold > 0 {
-        println!("{untold} events found no room and were not told");
+    println!("stopping: requests and attempts in flight may finish");
+    let dropped = gateway.stop().await;
+    if dropped > 0 {
+        println!("{dropped} events were dropped: the queue was full");
     }
     tenterhook.shutdown().await?;
     Ok(())
@@ -100,20 +101,20 @@ fn greet(gateway: &Gateway, upstream: &Authority, tenterhook: &Tenterhook) {
         println!("The web UI is http://{ui}/#token={}", token.expose());
     }
     println!("\nTry, in another terminal:");
-    println!("  curl http://{address}/                                    a request that is answered");
-    println!("  for n in $(seq 6); do curl http://{address}/fail; done    the circuit breaker opens");
-    println!("  for n in $(seq 70); do curl -s http://{address}/; done    the rate limit");
-    println!("  curl http://{address}/sick; curl http://{address}/well     the health check fails, and recovers\n");
+    println!("  curl http://{address}/                                    # a request that is answered");
+    println!("  for n in $(seq 6); do curl http://{address}/fail; done    # the circuit breaker opens");
+    println!("  for n in $(seq 70); do curl -s http://{address}/; done    # the rate limit");
+    println!("  curl http://{address}/sick; curl http://{address}/well     # the health check fails and recovers\n");
 }
 
-/// Something to stand in front of: it answers, fails, and falls ill, as it is asked to.
+/// An upstream that answers, fails, and turns unhealthy as it is asked to.
 async fn own_upstream(tasks: &mut JoinSet<()>) -> std::io::Result<Authority> {
     let is_well = Arc::new(AtomicBool::new(true));
     let (sick, well) = (Arc::clone(&is_well), Arc::clone(&is_well));
     let health = async move || if is_well.load(Ordering::Relaxed) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let router = Router::new()
         .route("/", get(async || "hello\n"))
-        .route("/fail", get(async || (StatusCode::INTERNAL_SERVER_ERROR, "as asked\n")))
+        .route("/fail", get(async || (StatusCode::INTERNAL_SERVER_ERROR, "failed as asked\n")))
         .route(
             "/sick",
             get(async move || {

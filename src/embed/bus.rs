@@ -1,54 +1,57 @@
-//! The event bus within the process. One task follows what the store has committed, whoever published it, and hands it
+//! The event bus within the process. One task follows what the store has committed, over HTTP or in process, and hands it
 //! to subscriptions; while there are none it reads no event. A subscription has a buffer of its own: one that is not read
-//! loses its oldest events and is told how many, and holds up nobody.
+//! loses its oldest events, learns how many, and delays nobody.
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, watch};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Event, Timestamp};
 use crate::routing::Pattern;
-use crate::store::{Place, Store, StoreError, Told};
+use crate::store::{FeedItem, Position, Store, StoreError};
 
-/// Rows of one look into the store.
+/// Rows of one read from the store.
 const ROWS_MAX: usize = 100;
 
-/// With no subscription, the place from which the next one will be served moves on no more often than this.
+/// With no subscription the position is moved on no more often than this.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// After the store could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What a subscription hears.
+/// What a subscription receives.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Heard {
-    /// It is stored, with its deliveries.
+pub enum Received {
+    /// A stored event.
     Event(Arc<Event>),
-    /// So many came while the buffer was full, and are gone from it: [`history`](super::Tenterhook::history) may still have them.
-    Missed(u64),
+    /// The number of events that the buffer had no room for: [`history`](super::Tenterhook::history) may still have them.
+    Lagged(u64),
 }
 
-/// Hears the events that match its pattern, from when it was made until it is dropped or unsubscribed.
+/// The events that match a pattern, from the subscription on until it is dropped or unsubscribed: by
+/// [`next`](Subscription::next), or as a [`Stream`].
 #[derive(Debug)]
 pub struct Subscription {
     id: u64,
     pattern: Pattern,
-    events: broadcast::Receiver<Arc<Event>>,
+    events: BroadcastStream<Arc<Event>>,
     bus: Arc<Bus>,
 }
 
 impl Subscription {
-    /// The next event, or how many were missed; `None` when it was unsubscribed or Tenterhook has ended, after what
-    /// it had still heard. Cancel-safe.
-    pub async fn next(&mut self) -> Option<Heard> {
-        match self.events.recv().await {
-            Ok(event) => Some(Heard::Event(event)),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Heard::Missed(missed)),
-            Err(broadcast::error::RecvError::Closed) => None,
-        }
+    /// The next event, or how many were missed; `None` when it was unsubscribed or Tenterhook has ended, after what was
+    /// still buffered. Cancel-safe.
+    pub async fn next(&mut self) -> Option<Received> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
     /// For [`unsubscribe`](super::Tenterhook::unsubscribe) from elsewhere.
@@ -62,6 +65,19 @@ impl Subscription {
 
     /// The same as dropping it.
     pub fn unsubscribe(self) {}
+}
+
+impl Stream for Subscription {
+    type Item = Received;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Received>> {
+        Pin::new(&mut self.events).poll_next(context).map(|next| {
+            next.map(|received| match received {
+                Ok(event) => Received::Event(event),
+                Err(BroadcastStreamRecvError::Lagged(missed)) => Received::Lagged(missed),
+            })
+        })
+    }
 }
 
 impl Drop for Subscription {
@@ -91,7 +107,7 @@ struct Subscriber {
     pattern: Pattern,
     sender: broadcast::Sender<Arc<Event>>,
     since: Timestamp,
-    /// The last event that may have been stored before it subscribed: up to there the clock decides. `None`: not looked up yet.
+    /// The last event that may have been stored before it subscribed: up to there the clock decides. `None`: not known yet.
     anchor: Option<i64>,
 }
 
@@ -112,13 +128,13 @@ impl Bus {
         let mut subscribers = self.lock();
         subscribers.last_id += 1;
         let id = subscribers.last_id;
-        // After the end nobody would ever drop the sender: then the subscription ends at once.
+        // After the end nobody would drop the sender: then the subscription ends immediately.
         if !subscribers.closed {
             subscribers.open.insert(id, Subscriber { pattern: pattern.clone(), sender, since: now, anchor: None });
         }
         drop(subscribers);
         self.news.notify_one();
-        Subscription { id, pattern, events, bus: Arc::clone(self) }
+        Subscription { id, pattern, events: BroadcastStream::new(events), bus: Arc::clone(self) }
     }
 
     /// Whether there was one.
@@ -151,7 +167,7 @@ impl Bus {
         }
     }
 
-    /// Subscriptions end after what they have heard.
+    /// Subscriptions end after what they have buffered.
     fn close(&self) {
         let mut subscribers = self.lock();
         subscribers.closed = true;
@@ -168,23 +184,23 @@ impl Bus {
 pub(super) struct Follower {
     bus: Arc<Bus>,
     store: Store,
-    place: Place,
+    position: Position,
     cancelled: CancellationToken,
 }
 
 impl Follower {
-    /// Everything that is stored from now on can be heard.
+    /// Everything that is stored from now on can be received.
     pub(super) async fn new(bus: Arc<Bus>, store: Store, cancelled: CancellationToken) -> Result<Self, StoreError> {
-        let place = store.here().await?;
-        Ok(Self { bus, store, place, cancelled })
+        let position = store.tail_position().await?;
+        Ok(Self { bus, store, position, cancelled })
     }
 
     pub(super) async fn run(mut self) {
         let mut commits = self.store.commits();
         loop {
             commits.mark_unchanged();
-            let looked = if self.bus.subscriptions() == 0 { self.pass_by().await } else { self.look().await };
-            let wait = match looked {
+            let read = if self.bus.subscriptions() == 0 { self.skip().await } else { self.read().await };
+            let wait = match read {
                 Ok(()) if self.bus.subscriptions() == 0 => Wait::Idle,
                 Ok(()) => Wait::Commit,
                 Err(error) => {
@@ -198,37 +214,37 @@ impl Follower {
                 () = wait.over(&mut commits) => {}
             }
         }
-        // What was stored before the end is still heard.
+        // What was stored before the end is still received.
         if self.bus.subscriptions() > 0
-            && let Err(error) = self.look().await
+            && let Err(error) = self.read().await
         {
             tracing::warn!(%error, "subscriptions may have missed the last events");
         }
     }
 
-    /// Nobody listens: goes on from now, unless somebody began to meanwhile.
-    async fn pass_by(&mut self) -> Result<(), StoreError> {
-        let here = self.store.here().await?;
+    /// Without subscriptions: goes on from the end, unless one was made in between.
+    async fn skip(&mut self) -> Result<(), StoreError> {
+        let end = self.store.tail_position().await?;
         if self.bus.subscriptions() == 0 {
-            self.place = here;
+            self.position = end;
         }
         Ok(())
     }
 
-    async fn look(&mut self) -> Result<(), StoreError> {
+    async fn read(&mut self) -> Result<(), StoreError> {
         loop {
             let fresh = self.bus.unanchored();
             if !fresh.is_empty() {
-                let here = self.store.here().await?;
-                self.bus.anchor(&fresh, here.event);
+                let end = self.store.tail_position().await?;
+                self.bus.anchor(&fresh, end.event);
             }
-            let tail = self.store.tail(self.place, ROWS_MAX).await?;
-            for (place, told) in tail.rows {
-                if let Told::Event(record) = told {
-                    self.bus.announce(place.event, &Arc::new(record.event));
+            let tail = self.store.tail(self.position, ROWS_MAX).await?;
+            for (position, item) in tail.rows {
+                if let FeedItem::Event(record) = item {
+                    self.bus.announce(position.event, &Arc::new(record.event));
                 }
             }
-            self.place = tail.place;
+            self.position = tail.position;
             if !tail.more {
                 return Ok(());
             }
@@ -243,12 +259,12 @@ impl Drop for Follower {
     }
 }
 
-/// What the next look waits for.
+/// What the next read waits for.
 enum Wait {
     Commit,
-    /// Passing by costs a look, too: not with every commit.
+    /// Skipping costs a read, too: not with every commit.
     Idle,
-    /// Only time can mend it.
+    /// After an error.
     Pause,
 }
 
@@ -260,7 +276,7 @@ impl Wait {
             Self::Commit => {}
         }
         if commits.changed().await.is_err() {
-            // The store is gone, and we are about to be told.
+            // The store is closed; cancellation follows.
             std::future::pending::<()>().await;
         }
     }

@@ -1,4 +1,4 @@
-//! An event as a program writes it, and what it becomes: checked by the same rules as one that comes over HTTP.
+//! An event as a program writes it, validated by the same rules as one that comes over HTTP.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use crate::model::{Event, EventId, Timestamp};
 use crate::publish::{self, Draft, Refusal};
 
-/// An event to be emitted. Only the type is needed; what is wrong with it is said when it is emitted.
+/// An event to be emitted. Only the type is needed; it is validated when it is emitted.
 ///
 /// ```
 /// use tenterhook::NewEvent;
@@ -38,28 +38,28 @@ impl NewEvent {
         Self { kind: kind.into(), id: None, at: None, data, metadata: None, tenant: None }
     }
 
-    /// What receivers get as `data`; `null` without.
+    /// What receivers get as `data`; `null` by default.
     pub fn data(mut self, data: &impl Serialize) -> Self {
         self.data = serde_json::to_vec(data).map(Bytes::from).map_err(|error| error.to_string());
         self
     }
 
-    /// `data` that is JSON already: receivers get it byte for byte.
+    /// `data` that is JSON text already: receivers get it byte for byte.
     pub fn raw_data(mut self, json: impl Into<Bytes>) -> Self {
         let json = json.into();
-        // Only what is the value itself: white space around it is none of the producer's business.
+        // Without the white space around it.
         let value = serde_json::from_slice::<&RawValue>(&json).map(|raw| json.slice_ref(raw.get().as_bytes()));
         self.data = value.map_err(|error| error.to_string());
         self
     }
 
-    /// Makes emitting it twice the same as once; without, one is made (`evt_…`).
+    /// Emitting it twice under one id counts once; by default an id is generated (`evt_…`).
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());
         self
     }
 
-    /// When it happened; without, when it is emitted.
+    /// When it happened; by default when it is emitted.
     pub fn at(mut self, at: SystemTime) -> Self {
         let millis = at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX));
         self.at = Some(Timestamp::from_millis(millis));
@@ -101,8 +101,8 @@ impl NewEvent {
         if let Some(detail) = publish::too_large(bytes, event_bytes_max) {
             refusal.add("data", detail);
         }
-        refusal.or(|| {
-            let event = Event {
+        let event = refusal.or(|| {
+            Some(Event {
                 id: id.unwrap_or_else(EventId::generate),
                 kind: kind?,
                 timestamp: self.at.unwrap_or(now),
@@ -110,9 +110,9 @@ impl NewEvent {
                 data: data?,
                 metadata,
                 tenant,
-            };
-            Some(Draft { event, timestamp_given: self.at.is_some() })
-        })
+            })
+        })?;
+        Draft::new(event, self.at.is_some())
     }
 }
 
@@ -164,6 +164,9 @@ mod tests {
             ),
             (NewEvent::new("a").raw_data("{"), vec!["`data` cannot be written as JSON: EOF"]),
             (NewEvent::new("a").raw_data("1 2"), vec!["`data` cannot be written as JSON: trailing characters"]),
+            (NewEvent::new("a").raw_data(r#"{"t":"\ud83d"}"#), vec![r"`data.t` has \ud83d, one half of a surrogate pair"]),
+            (NewEvent::new("a").raw_data("[1e400]"), vec!["`data[0]` is 1e400, a number beyond the range of a double"]),
+            (NewEvent::new("a").raw_data("[".repeat(127) + &"]".repeat(127)), vec!["more than 126 levels deep"]),
             (NewEvent::new("a").metadata(&7), vec!["`metadata` is not an object: give a map or a struct"]),
             (NewEvent::new("a").data(&"x".repeat(2_000)), vec!["the event has 2002 bytes, 1000 are allowed"]),
             // No JSON: its keys are no texts.

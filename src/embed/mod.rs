@@ -1,6 +1,6 @@
-//! Tenterhook as a part of another program: events are emitted in process, and the rest is as with the binary. Owns the
-//! handle, the queue before the store and the event bus; refuses to be another way of publishing: what is emitted goes
-//! the way of [`crate::publish`], as what comes over HTTP does.
+//! Tenterhook in another program: events are emitted in process, and everything else is as with the binary. Owns the
+//! handle, the queue before the store and the event bus; refuses to be another way of publishing: an emitted event takes
+//! the path of [`crate::publish`], as one that comes over HTTP does.
 
 mod builder;
 mod bus;
@@ -9,6 +9,7 @@ mod event;
 mod queue;
 #[cfg(test)]
 mod tests;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,35 +18,35 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use builder::Builder;
-pub use bus::{Heard, Subscription};
+pub use bus::{Received, Subscription};
 pub use error::{DurableError, EmitError, EndError};
 pub use event::NewEvent;
 pub use queue::EmitStats;
+pub use webhook::Webhook;
 
 use crate::clock::Clock;
 use crate::model::{Event, EventId};
-use crate::publish::{self, Draft, Refusal};
+use crate::publish::{Draft, Outcome, Publisher, Refusal};
 use crate::routing::{InvalidPattern, Pattern};
 use crate::signing::Secret;
 use crate::snapshot::Live;
-use crate::store::{Accepted, EventFilter, SeenType, Store, StoreError};
-use crate::telemetry::{EventOutcome, Metrics};
+use crate::store::{EventFilter, SeenType, Store, StoreError};
 use bus::Bus;
 use queue::Queue;
 
-/// Events of one look into the store.
+/// Events of one read from the store.
 const PAGE: usize = 250;
 
-/// A running Tenterhook within this process. Cheap to clone; it ends with [`shutdown`](Tenterhook::shutdown), or when the
-/// last clone is dropped.
+/// A running Tenterhook in this process. Cheap to clone; it ends with [`shutdown`](Tenterhook::shutdown), or when the last
+/// clone is dropped.
 ///
 /// ```no_run
-/// use tenterhook::{Heard, Tenterhook};
+/// use tenterhook::{Received, Tenterhook};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let tenterhook = Tenterhook::builder().config("config.toml").start().await?;
 ///
-/// // In process: what is stored, whoever published it.
+/// // In process: every stored event, over HTTP or emitted.
 /// let mut opened = tenterhook.subscribe("circuit_breaker.*")?;
 ///
 /// // Never waits.
@@ -54,7 +55,7 @@ const PAGE: usize = 250;
 /// let accepted = tenterhook.emit_durable(("order.created", serde_json::json!({"total": 99.99}))).await?;
 /// println!("{} goes to {} webhooks", accepted.id, accepted.deliveries);
 ///
-/// if let Some(Heard::Event(event)) = opened.next().await {
+/// if let Some(Received::Event(event)) = opened.next().await {
 ///     println!("{} {}", event.kind, String::from_utf8_lossy(&event.data));
 /// }
 /// tenterhook.shutdown().await?;
@@ -71,7 +72,7 @@ struct Inner {
     bus: Arc<Bus>,
     store: Store,
     live: Arc<Live>,
-    metrics: Arc<Metrics>,
+    publisher: Publisher,
     routes: Option<axum::Router>,
     listening: Option<SocketAddr>,
     admin: Option<Secret>,
@@ -80,20 +81,21 @@ struct Inner {
     end: watch::Receiver<Option<Result<(), EndError>>>,
 }
 
-/// Without a shutdown it ends by itself: what was emitted is still stored, as long as the runtime lives.
+/// Ends it without a shutdown: what was emitted is still stored, as long as the runtime runs.
 impl Drop for Inner {
     fn drop(&mut self) {
         self.closing.cancel();
     }
 }
 
-/// What became of a durable event.
+/// A durable event's id and deliveries.
+#[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emitted {
     pub id: EventId,
     /// Webhooks that get it.
     pub deliveries: u32,
-    /// It was published before, with the same id and content: this is what became of it then.
+    /// It was published before with the same id and content: these are the deliveries of that time.
     pub is_duplicate: bool,
 }
 
@@ -103,7 +105,7 @@ impl Tenterhook {
     /// let tenterhook = tenterhook::Tenterhook::builder()
     ///     .config("/etc/gateway/webhooks.toml")
     ///     .http_listener(false)   // the engine alone; `router()` gives the API to mount
-    ///     .queue(20_000)          // what `emit` takes ahead of the store
+    ///     .queue(20_000)          // events that `emit` queues ahead of the store
     ///     .history(500)
     ///     .start()
     ///     .await?;
@@ -114,13 +116,13 @@ impl Tenterhook {
         Builder::default()
     }
 
-    /// Takes an event to be stored and delivered, without waiting for anything: it is checked, put into a queue in
-    /// memory, and stored some milliseconds later, in the order of emitting. A crash before that loses it; where that
-    /// must not be, there is [`emit_durable`](Tenterhook::emit_durable).
+    /// Queues an event to be stored and delivered, without waiting: it is validated, put into a queue in memory, and stored
+    /// some milliseconds later, in the order of emitting. A crash before that loses it;
+    /// [`emit_durable`](Tenterhook::emit_durable) does not.
     ///
     /// # Errors
-    /// It is not valid; the queue is full, because events come faster than they can be stored, or the store takes none
-    /// (a full disk); Tenterhook has ended.
+    /// The event is not valid; the queue is full, because events come faster than they can be stored or the store takes
+    /// none (a full disk); Tenterhook has ended.
     ///
     /// ```no_run
     /// # fn example(tenterhook: &tenterhook::Tenterhook) {
@@ -138,44 +140,49 @@ impl Tenterhook {
         self.inner.queue.emit(self.draft(event.into()).map_err(EmitError::Invalid)?)
     }
 
-    /// Takes an event and waits until it is on disk with its deliveries, behind what was emitted before. When the future
-    /// is dropped meanwhile, it may be stored or not.
+    /// Waits until an event is on disk with its deliveries, behind what was emitted before. If the future is dropped before
+    /// that, the event may be stored or not.
     ///
     /// # Errors
-    /// It is not valid; its id was published before with other content; the store takes nothing; Tenterhook has ended.
+    /// The event is not valid; its id was published before with other content; the store takes nothing; Tenterhook has ended.
     pub async fn emit_durable(&self, event: impl Into<NewEvent>) -> Result<Emitted, DurableError> {
         let draft = self.draft(event.into()).map_err(DurableError::Invalid)?;
-        let id = draft.event.id.clone();
         match self.inner.queue.emit_durable(draft).await? {
-            Accepted::New { deliveries } => Ok(Emitted { id, deliveries, is_duplicate: false }),
-            Accepted::Duplicate { deliveries } => Ok(Emitted { id, deliveries, is_duplicate: true }),
-            Accepted::Conflict => Err(DurableError::Conflict(id)),
+            Outcome::New { id, deliveries } => {
+                let deliveries = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+                Ok(Emitted { id, deliveries, is_duplicate: false })
+            }
+            Outcome::Duplicate { id, deliveries } => Ok(Emitted { id, deliveries, is_duplicate: true }),
+            Outcome::Conflict { id } | Outcome::Withheld { id } => Err(DurableError::Conflict(id)),
+            Outcome::Refused(refusal) => Err(DurableError::Invalid(refusal)),
+            Outcome::Failed(error) => Err(DurableError::Store(error)),
         }
     }
 
     fn draft(&self, event: NewEvent) -> Result<Draft, Refusal> {
         let snapshot = self.inner.live.snapshot();
         let draft = event.draft(Clock::System.now(), snapshot.settings.server.max_event_size);
-        draft.and_then(|draft| publish::judge(&snapshot, draft)).inspect_err(|_| self.inner.metrics.event(EventOutcome::Refused))
+        self.inner.publisher.judge(&snapshot, draft)
     }
 
-    /// Hears events from now on, by a pattern as webhooks have it: `order.created`, `order.*` (one segment), `order.**`
+    /// Receives events from now on, by a pattern as webhooks have it: `order.created`, `order.*` (one segment), `order.**`
     /// (any number), `*` (all but events about Tenterhook itself, which are matched by patterns that begin with
     /// `webhook.` or `tenterhook.`).
     ///
-    /// What it hears is stored: emitted or published over HTTP, in the order of the store. Events that were stored within the
-    /// same millisecond before may be among them. Of the events about Tenterhook itself, those are stored that some
+    /// It receives stored events, emitted or published over HTTP, in the order of the store. Events that were stored earlier
+    /// in the same millisecond may be among them. Of the events about Tenterhook itself only those are stored that some
     /// webhook subscribes to.
     ///
     /// ```no_run
     /// # async fn example(tenterhook: tenterhook::Tenterhook) -> Result<(), tenterhook::InvalidPattern> {
-    /// use tenterhook::Heard;
+    /// use tenterhook::Received;
     ///
     /// let mut limits = tenterhook.subscribe("rate_limit.*")?;
-    /// while let Some(heard) = limits.next().await {
-    ///     match heard {
-    ///         Heard::Event(event) => println!("{} {}", event.kind, event.id),
-    ///         Heard::Missed(count) => println!("too slow: {count} events are not shown"),
+    /// while let Some(received) = limits.next().await {
+    ///     match received {
+    ///         Received::Event(event) => println!("{} {}", event.kind, event.id),
+    ///         Received::Lagged(count) => println!("too slow: {count} events were skipped"),
+    ///         _ => {}
     ///     }
     /// }
     /// # Ok(())
@@ -183,18 +190,18 @@ impl Tenterhook {
     /// ```
     ///
     /// # Errors
-    /// The pattern is none, with how to write it.
+    /// It is no pattern; the error says how to write one.
     pub fn subscribe(&self, pattern: &str) -> Result<Subscription, InvalidPattern> {
         Ok(self.inner.bus.subscribe(Pattern::parse(pattern)?, Clock::System.now()))
     }
 
-    /// Ends a subscription by its [`id`](Subscription::id), from wherever; whether there was one. Dropping it does the same.
+    /// Ends a subscription by its [`id`](Subscription::id), as dropping it does; returns whether there was one.
     pub fn unsubscribe(&self, id: u64) -> bool {
         self.inner.bus.unsubscribe(id)
     }
 
-    /// The last events, newest first: those of before a restart too, as long as retention keeps them. At most `count`,
-    /// and at most as many as [`Builder::history`] allows.
+    /// The last events, newest first, also from before a restart, as long as `[retention]` keeps them: at most `count`, and
+    /// at most as many as [`Builder::history`] allows.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -213,7 +220,7 @@ impl Tenterhook {
         Ok(events)
     }
 
-    /// How many events of each type were stored since there is the store, in the order of their names.
+    /// How many events of each type the store has ever stored, sorted by name.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -221,7 +228,7 @@ impl Tenterhook {
         self.inner.store.seen_types().await
     }
 
-    /// What became of what this program emitted, since the start.
+    /// Counts of what this program emitted since the start.
     pub fn stats(&self) -> EmitStats {
         self.inner.queue.stats()
     }
@@ -231,13 +238,13 @@ impl Tenterhook {
         self.inner.listening
     }
 
-    /// The token that was made because `[tokens]` is empty: an admin's.
+    /// The token that was generated because the configuration has no `[tokens]`; its scope is `manage`.
     pub fn admin_token(&self) -> Option<Secret> {
         self.inner.admin.clone()
     }
 
     /// The API and the web UI, to be mounted at the root of a server of your own (axum 0.8, or any that takes a tower
-    /// service); `None` when there is a listener. Tokens are asked for as ever, for `/metrics` too.
+    /// service); `None` when there is a listener. Requests need a token, those for `/metrics` too.
     ///
     /// ```no_run
     /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -252,8 +259,8 @@ impl Tenterhook {
         self.inner.routes.clone()
     }
 
-    /// Ends: nothing is taken any more, what was emitted is stored, attempts under way finish (both within `shutdown_grace`
-    /// of `[server]`), subscriptions end. What is not delivered then goes on at the next start. Other clones are ended with it.
+    /// Shuts down: no event is accepted any more, what was emitted is stored, attempts in flight finish (both within
+    /// `[server] shutdown_grace`), subscriptions end. Undelivered events go on at the next start. All clones end with it.
     ///
     /// # Errors
     /// It had ended by itself, or what was emitted could not be stored.
@@ -262,13 +269,13 @@ impl Tenterhook {
         self.ended().await
     }
 
-    /// Resolves when it has ended, by [`shutdown`](Tenterhook::shutdown) or by itself: without it no event is delivered.
+    /// Resolves when it has ended, by [`shutdown`](Tenterhook::shutdown) or by itself; from then on no event is delivered.
     ///
     /// # Errors
     /// It ended by itself, or what was emitted could not be stored.
     pub async fn ended(&self) -> Result<(), EndError> {
         let mut end = self.inner.end.clone();
-        // Read and let go: the guard must not be held while anything else is done.
+        // Cloned at once: the guard must not be held across anything else.
         let end = end.wait_for(Option::is_some).await.map(|end| end.clone());
         end.ok().flatten().unwrap_or(Err(EndError::Aborted))
     }

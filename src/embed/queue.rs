@@ -1,6 +1,6 @@
 //! The queue between a program and the store: bounded in events and in bytes, in order, emptied by one task that stores
-//! what waits in as few commits as it can. While the store takes nothing, what nobody waits for is kept and tried
-//! again; who waits for an answer gets it.
+//! what waits in as few commits as it can. While the store takes nothing, events that nobody awaits stay queued and are
+//! retried; a caller that awaits the answer gets the error.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,32 +13,33 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{DurableError, EmitError};
 use crate::model::EventId;
-use crate::publish::{self, Draft};
+use crate::publish::{Draft, Mode, Outcome, Publisher};
 use crate::snapshot::Live;
-use crate::store::{Accepted, Store, StoreError};
-use crate::telemetry::{EventOutcome, Metrics};
+use crate::store::StoreError;
+use crate::telemetry::EventOutcome;
 
 /// Events that go into one commit: a group commit is some milliseconds, and more would make each of them wait longer.
 const EVENTS_PER_COMMIT: usize = 256;
 
-/// Bytes of events that wait, whatever their number; one of them may be as large as all.
+/// Bytes of all waiting events together; a single one may be as large.
 const BYTES_MAX: usize = 64 << 20;
 const UNIT: usize = 1 << 10;
 
-/// After the store took nothing: a full disk is not mended faster than that.
+/// After the store took nothing: nobody frees a full disk faster than that.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What became of emitted events, since the start.
+/// Counts of emitted events since the start.
+#[non_exhaustive]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EmitStats {
-    /// Taken by `emit`, and not stored yet.
+    /// Accepted by `emit`, and not stored yet.
     pub queued: usize,
     pub stored: u64,
     /// Emitted before with the same id and content: nothing was stored again.
     pub duplicates: u64,
     /// Emitted before with the same id and other content: not stored.
     pub conflicts: u64,
-    /// Refused by `emit` because the queue was full.
+    /// Rejected by `emit` because the queue was full.
     pub full: u64,
 }
 
@@ -51,10 +52,10 @@ struct Counters {
     full: AtomicU64,
 }
 
-/// Where a program puts events.
+/// The program's end of the queue.
 pub(super) struct Queue {
     items: mpsc::Sender<Item>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     units: Arc<Semaphore>,
     counters: Arc<Counters>,
 }
@@ -65,18 +66,18 @@ struct Item {
 }
 
 enum Reply {
-    /// With its place in the queue, kept until it is stored.
-    Nobody(#[expect(dead_code, reason = "given back when dropped")] Places),
-    Waiting(oneshot::Sender<Result<Accepted, StoreError>>),
+    /// With its permits, which are released when it is stored.
+    Nobody(#[expect(dead_code, reason = "given back when dropped")] Permits),
+    Waiting(oneshot::Sender<Outcome>),
 }
 
-struct Places {
+struct Permits {
     counters: Arc<Counters>,
-    _place: OwnedSemaphorePermit,
-    _units: OwnedSemaphorePermit,
+    _event: OwnedSemaphorePermit,
+    _bytes: OwnedSemaphorePermit,
 }
 
-impl Drop for Places {
+impl Drop for Permits {
     fn drop(&mut self) {
         self.counters.queued.fetch_sub(1, Ordering::AcqRel);
     }
@@ -91,23 +92,23 @@ impl Queue {
         if self.items.is_closed() {
             return Err(EmitError::Closed);
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| full())?;
-        let units = Arc::clone(&self.units).try_acquire_many_owned(units(draft.event.size())).map_err(|_| full())?;
+        let event = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| full())?;
+        let bytes = Arc::clone(&self.units).try_acquire_many_owned(units(draft.event.size())).map_err(|_| full())?;
         self.counters.queued.fetch_add(1, Ordering::AcqRel);
-        let places = Places { counters: Arc::clone(&self.counters), _place: place, _units: units };
+        let permits = Permits { counters: Arc::clone(&self.counters), _event: event, _bytes: bytes };
         let id = draft.event.id.clone();
-        match self.items.try_send(Item { draft, reply: Reply::Nobody(places) }) {
+        match self.items.try_send(Item { draft, reply: Reply::Nobody(permits) }) {
             Ok(()) => Ok(id),
             Err(mpsc::error::TrySendError::Full(_)) => Err(full()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(EmitError::Closed),
         }
     }
 
-    pub(super) async fn emit_durable(&self, draft: Draft) -> Result<Accepted, DurableError> {
+    pub(super) async fn emit_durable(&self, draft: Draft) -> Result<Outcome, DurableError> {
         let (reply, answer) = oneshot::channel();
         let item = Item { draft, reply: Reply::Waiting(reply) };
         self.items.send(item).await.map_err(|_| DurableError::Closed)?;
-        answer.await.map_err(|_| DurableError::Closed)?.map_err(DurableError::Store)
+        answer.await.map_err(|_| DurableError::Closed)
     }
 
     pub(super) fn stats(&self) -> EmitStats {
@@ -132,23 +133,18 @@ pub(super) struct Worker {
     items: mpsc::Receiver<Item>,
     waiting: VecDeque<Item>,
     counters: Arc<Counters>,
-    store: Store,
+    publisher: Publisher,
     live: Arc<Live>,
-    metrics: Arc<Metrics>,
     closing: CancellationToken,
 }
 
-/// `closing`: from then on nothing is taken, and the worker ends when all that was taken is stored.
-pub(super) fn queue(
-    length: usize,
-    (store, live, metrics): (Store, Arc<Live>, Arc<Metrics>),
-    closing: CancellationToken,
-) -> (Queue, Worker) {
+/// `closing`: from then on nothing is accepted, and the worker ends when everything that was accepted is stored.
+pub(super) fn queue(length: usize, (publisher, live): (Publisher, Arc<Live>), closing: CancellationToken) -> (Queue, Worker) {
     let (sender, items) = mpsc::channel(length);
     let counters = Arc::new(Counters::default());
-    let (places, units) = (Arc::new(Semaphore::new(length)), Arc::new(Semaphore::new(BYTES_MAX / UNIT)));
-    let queue = Queue { items: sender, places, units, counters: Arc::clone(&counters) };
-    (queue, Worker { items, waiting: VecDeque::new(), counters, store, live, metrics, closing })
+    let (permits, units) = (Arc::new(Semaphore::new(length)), Arc::new(Semaphore::new(BYTES_MAX / UNIT)));
+    let queue = Queue { items: sender, permits, units, counters: Arc::clone(&counters) };
+    (queue, Worker { items, waiting: VecDeque::new(), counters, publisher, live, closing })
 }
 
 impl Worker {
@@ -159,12 +155,12 @@ impl Worker {
             match self.store_some().await {
                 Ok(()) if failing => {
                     failing = false;
-                    tracing::info!("the store takes emitted events again");
+                    tracing::info!("emitted events are stored again");
                 }
                 Ok(()) => {}
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(%error, "emitted events cannot be stored: they wait, and are tried again");
+                        tracing::warn!(%error, "emitted events cannot be stored: retrying");
                     }
                     failing = true;
                     self.pause(&error).await;
@@ -208,33 +204,31 @@ impl Worker {
     async fn store_some(&mut self) -> Result<(), StoreError> {
         let count = self.waiting.len().min(EVENTS_PER_COMMIT);
         // Clones of an event share its bytes.
-        let drafts = self.waiting.iter().take(count).map(|item| item.draft.clone()).collect();
-        let snapshot = self.live.snapshot();
-        let events = publish::all_routed(&snapshot, drafts).await;
-        let answers = publish::append_each(&self.store, &self.metrics, events).await;
+        let drafts = self.waiting.iter().take(count).map(|item| Ok(item.draft.clone())).collect();
+        let outcomes = self.publisher.accept(&self.live.snapshot(), drafts, Mode::EachRetried).await;
         let mut failure = None;
-        let mut kept = Vec::new();
-        for (item, answer) in self.waiting.drain(..count).zip(answers) {
-            match (answer, item.reply) {
-                (Ok(accepted), reply) => settle(&self.counters, &item.draft, accepted, reply),
-                (Err(error), Reply::Waiting(reply)) => {
+        let mut retried = Vec::new();
+        for (item, outcome) in self.waiting.drain(..count).zip(outcomes) {
+            match (outcome, item.reply) {
+                (Outcome::Failed(error), Reply::Waiting(reply)) => {
                     failure = Some(error.clone());
-                    self.metrics.event(EventOutcome::Unavailable);
-                    let _ = reply.send(Err(error));
+                    self.publisher.count(EventOutcome::Unavailable);
+                    let _ = reply.send(Outcome::Failed(error));
                 }
-                (Err(error), reply @ Reply::Nobody(_)) => {
+                (Outcome::Failed(error), reply @ Reply::Nobody(_)) => {
                     failure = Some(error);
-                    kept.push(Item { draft: item.draft, reply });
+                    retried.push(Item { draft: item.draft, reply });
                 }
+                (outcome, reply) => settle(&self.counters, outcome, reply),
             }
         }
-        for item in kept.into_iter().rev() {
+        for item in retried.into_iter().rev() {
             self.waiting.push_front(item);
         }
         failure.map_or(Ok(()), Err)
     }
 
-    /// Until it is time to try again. Who waits for an answer gets this one; the others have places, which bound them.
+    /// Until it is time to try again. Who waits for an answer gets this one; the others have permits, which bound them.
     async fn pause(&mut self, error: &StoreError) {
         if self.waiting.is_empty() {
             return;
@@ -245,8 +239,8 @@ impl Worker {
                 () = tokio::time::sleep_until(until) => return,
                 item = self.next() => match item {
                     Some(Item { reply: Reply::Waiting(reply), .. }) => {
-                        self.metrics.event(EventOutcome::Unavailable);
-                        let _ = reply.send(Err(error.clone()));
+                        self.publisher.count(EventOutcome::Unavailable);
+                        let _ = reply.send(Outcome::Failed(error.clone()));
                     }
                     Some(item) => self.waiting.push_back(item),
                     None => return tokio::time::sleep_until(until).await,
@@ -256,22 +250,27 @@ impl Worker {
     }
 }
 
-fn settle(counters: &Counters, draft: &Draft, accepted: Accepted, reply: Reply) {
-    let counter = match accepted {
-        Accepted::New { .. } => &counters.stored,
-        Accepted::Duplicate { .. } => &counters.duplicates,
-        Accepted::Conflict => &counters.conflicts,
+/// Of an outcome that is final.
+fn settle(counters: &Counters, outcome: Outcome, reply: Reply) {
+    let counter = match &outcome {
+        Outcome::New { .. } => Some(&counters.stored),
+        Outcome::Duplicate { .. } => Some(&counters.duplicates),
+        Outcome::Conflict { .. } => Some(&counters.conflicts),
+        Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Withheld { .. } => None,
     };
-    counter.fetch_add(1, Ordering::Relaxed);
+    if let Some(counter) = counter {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
     match reply {
         Reply::Waiting(reply) => {
-            // Who gave up waiting does not want to know.
-            let _ = reply.send(Ok(accepted));
+            // A caller that dropped its future does not want to know.
+            let _ = reply.send(outcome);
         }
-        Reply::Nobody(_) if accepted == Accepted::Conflict => {
-            let event = draft.event.id.as_str();
-            tracing::warn!(event, "an emitted event was not stored: its id was published before with other content");
+        Reply::Nobody(_) => {
+            if let Outcome::Conflict { id } = outcome {
+                let event = id.as_str();
+                tracing::warn!(event, "an emitted event was not stored: its id was published before with other content");
+            }
         }
-        Reply::Nobody(_) => {}
     }
 }

@@ -1,4 +1,4 @@
-//! What only shows from within: a store that takes nothing.
+//! Behaviour that only shows from inside the module: a store that takes nothing.
 
 use super::*;
 use crate::store::StoreOptions;
@@ -9,7 +9,7 @@ async fn started(directory: &tempfile::TempDir) -> Tenterhook {
     Tenterhook::builder().config(config).http_listener(false).start().await.unwrap()
 }
 
-/// A store that answers that it is not available, whatever it is asked.
+/// A store that answers every call with "unavailable".
 async fn closed_store(directory: &tempfile::TempDir) -> Store {
     let path = directory.path().join("closed");
     let store = Store::open(StoreOptions { path, clock: Clock::System, on_commit: None }).await.unwrap();
@@ -22,12 +22,12 @@ fn draft(n: i32) -> Draft {
 }
 
 #[tokio::test]
-async fn while_the_store_takes_nothing_emitted_events_wait_and_who_waits_is_told() {
+async fn while_the_store_takes_nothing_events_wait_and_emit_durable_fails() {
     let directory = tempfile::tempdir().unwrap();
     let tenterhook = started(&directory).await;
     let inner = &tenterhook.inner;
     let closing = CancellationToken::new();
-    let parts = (closed_store(&directory).await, Arc::clone(&inner.live), Arc::clone(&inner.metrics));
+    let parts = (Publisher::uncounted(closed_store(&directory).await), Arc::clone(&inner.live));
     let (queue, mut worker) = queue::queue(3, parts, closing.clone());
     let mut working = tokio::task::JoinSet::new();
     working.spawn(async move {
@@ -36,10 +36,10 @@ async fn while_the_store_takes_nothing_emitted_events_wait_and_who_waits_is_told
     for n in 0..3 {
         queue.emit(draft(n)).unwrap();
     }
-    // Behind three that cannot be stored, and answered all the same, time after time.
+    // Behind three that cannot be stored, and answered nevertheless, each time.
     for n in 0..3 {
-        let error = queue.emit_durable(draft(n)).await.unwrap_err();
-        assert!(matches!(error, DurableError::Store(StoreError::Unavailable { .. })), "{error}");
+        let outcome = queue.emit_durable(draft(n)).await.unwrap();
+        assert!(matches!(outcome, Outcome::Failed(StoreError::Unavailable { .. })), "{outcome:?}");
     }
     assert_eq!(queue.stats(), EmitStats { queued: 3, ..EmitStats::default() });
     let error = queue.emit(draft(3)).unwrap_err();
@@ -48,7 +48,7 @@ async fn while_the_store_takes_nothing_emitted_events_wait_and_who_waits_is_told
         "the queue is full: 3 events wait to be stored; emit fewer, make it longer (`Builder::queue`), or await `emit_durable`"
     );
     assert_eq!(queue.stats().full, 1);
-    // It keeps them for as long as it is let.
+    // It keeps them until it is ended from outside.
     closing.cancel();
     let waited = tokio::time::timeout(std::time::Duration::from_secs(1), working.join_next()).await;
     assert!(waited.is_err(), "it does not end with three that are not stored");
@@ -58,7 +58,7 @@ async fn while_the_store_takes_nothing_emitted_events_wait_and_who_waits_is_told
 }
 
 #[tokio::test]
-async fn after_the_end_nothing_is_taken_and_nothing_heard() {
+async fn after_the_end_nothing_is_accepted_and_nothing_received() {
     let directory = tempfile::tempdir().unwrap();
     let tenterhook = started(&directory).await;
     let mut subscription = tenterhook.subscribe("*").unwrap();
@@ -66,7 +66,7 @@ async fn after_the_end_nothing_is_taken_and_nothing_heard() {
     assert_eq!(tenterhook.inner.bus.subscriptions(), 1, "dropped ones are gone");
     tenterhook.shutdown().await.unwrap();
     assert_eq!(subscription.next().await, None);
-    assert_eq!(tenterhook.subscribe("*").unwrap().next().await, None, "after the end there is nothing to hear");
+    assert_eq!(tenterhook.subscribe("*").unwrap().next().await, None, "after the end there is nothing to receive");
     assert!(matches!(tenterhook.emit_durable(NewEvent::new("a")).await, Err(DurableError::Closed)));
     tenterhook.ended().await.unwrap();
 }

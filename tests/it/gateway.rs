@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tenterhook::signing::{Secret, verify};
+use tenterhook::signing::{Secret, SignedRequest, verify};
 use tenterhook::{Tenterhook, Timestamp};
 
 use crate::harness::{Answer, Http, PATIENCE, Receiver, SECRET, webhook};
@@ -34,7 +34,7 @@ fn arrived(receiver: &Receiver) -> BTreeSet<String> {
     let verified = receiver.received("/hooks").into_iter().map(|one| {
         let signed_at: i64 = one.header("webhook-timestamp").parse().unwrap();
         let now = Timestamp::from_millis(signed_at * 1000);
-        verify(&one.headers, &one.body, std::slice::from_ref(&secret), now, Duration::ZERO).unwrap();
+        verify(&SignedRequest::new(&one.headers, &one.body), std::slice::from_ref(&secret), now, Duration::ZERO).unwrap();
         assert_eq!(one.header("webhook-id"), one.json()["id"]);
         one.json()["type"].as_str().unwrap().to_owned()
     });
@@ -76,7 +76,7 @@ async fn the_example_s_gateway_emits_all_ten_types_and_waits_for_no_delivery() {
     }
     let (status, headers, _) = get().await;
     assert_eq!((status, headers["retry-after"].to_str().unwrap()), (503, "1"), "three of four have failed");
-    assert_eq!(upstream.received("/api").len(), 4, "while it is open the upstream is left in peace");
+    assert_eq!(upstream.received("/api").len(), 4, "an open breaker sends nothing to the upstream");
     wait_for(&receiver, &["proxy.request_failed", "circuit_breaker.opened"]).await;
 
     // A probe whose client hangs up is no verdict: the next request is the probe.
@@ -117,8 +117,8 @@ async fn the_example_s_gateway_emits_all_ten_types_and_waits_for_no_delivery() {
     assert_eq!(arrived(&receiver), declared, "all that the preset declares, and nothing else");
     let once = |kind: &str| receiver.received("/hooks").iter().filter(|one| one.json()["type"] == kind).count();
     for kind in ["circuit_breaker.opened", "rate_limit.approaching", "rate_limit.exceeded", "health.check_failed"] {
-        assert_eq!(once(kind), 1, "{kind} is told once, not with every request");
+        assert_eq!(once(kind), 1, "{kind} is emitted once, not with every request");
     }
-    assert_eq!(gateway.stop().await, 0, "every event found room, although a receiver hangs");
+    assert_eq!(gateway.stop().await, 0, "no event was dropped, although a receiver hangs");
     tenterhook.shutdown().await.unwrap();
 }

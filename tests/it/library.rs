@@ -1,11 +1,13 @@
-//! Tenterhook as a part of another program, through what the crate offers at its top.
+//! Tenterhook in another program, by the crate's public interface.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::json;
-use tenterhook::signing::{Secret, verify};
-use tenterhook::{Builder, DurableError, EmitError, EmitStats, Event, Heard, NewEvent, Subscription, Tenterhook, Timestamp};
+use tenterhook::signing::{Secret, SignedRequest, verify};
+use tenterhook::{
+    Builder, DurableError, EmitError, EmitStats, Event, NewEvent, Received, Subscription, Tenterhook, Timestamp, Webhook,
+};
 
 use crate::harness::{Answer, Http, PATIENCE, Receiver, SECRET, head, webhook};
 
@@ -24,16 +26,22 @@ fn http(tenterhook: &Tenterhook) -> Http {
     Http::new(format!("http://{}", tenterhook.address().unwrap()), token)
 }
 
-async fn heard(subscription: &mut Subscription) -> Event {
-    match tokio::time::timeout(PATIENCE, subscription.next()).await.expect("something is heard") {
-        Some(Heard::Event(event)) => (*event).clone(),
+async fn received(subscription: &mut Subscription) -> Event {
+    match tokio::time::timeout(PATIENCE, subscription.next()).await.expect("an event comes") {
+        Some(Received::Event(event)) => (*event).clone(),
         other => panic!("{other:?}"),
     }
 }
 
-/// What was stored within the millisecond of a subscription may be heard.
+/// What was stored within the millisecond of a subscription may be received.
 async fn next_millisecond() {
     tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+}
+
+/// Queued, stored, duplicates, conflicts, full.
+fn counted(tenterhook: &Tenterhook) -> (usize, u64, u64, u64, u64) {
+    let stats = tenterhook.stats();
+    (stats.queued, stats.stored, stats.duplicates, stats.conflicts, stats.full)
 }
 
 fn kinds(events: &[Event]) -> Vec<&str> {
@@ -51,7 +59,7 @@ async fn what_is_emitted_is_delivered_signed_and_idempotent() {
     assert!(std::str::from_utf8(&delivered.body).unwrap().contains(r#""data":{"total": 99.90}"#), "byte for byte");
     let secret = Secret::parse(SECRET).unwrap();
     let now = Timestamp::parse(delivered.json()["timestamp"].as_str().unwrap()).unwrap();
-    verify(&delivered.headers, &delivered.body, &[secret], now, PATIENCE).unwrap();
+    verify(&SignedRequest::new(&delivered.headers, &delivered.body), &[secret], now, PATIENCE).unwrap();
 
     let durable = || NewEvent::new("order.paid").id("o-1").data(&json!({"by": "card"}));
     let first = tenterhook.emit_durable(durable()).await.unwrap();
@@ -71,7 +79,7 @@ async fn what_is_emitted_is_delivered_signed_and_idempotent() {
         tenterhook.emit(event).unwrap();
     }
     tenterhook.shutdown().await.unwrap();
-    assert_eq!(tenterhook.stats(), EmitStats { queued: 0, stored: 4, duplicates: 2, conflicts: 2, full: 0 });
+    assert_eq!(counted(&tenterhook), (0, 4, 2, 2, 0));
 }
 
 #[tokio::test]
@@ -108,10 +116,10 @@ async fn emitting_never_waits_and_says_when_the_queue_is_full() {
     let taken = (0..1000).filter(|n| tenterhook.emit(("n.m", (*n).into())).is_ok()).count();
     assert_eq!(taken, 300);
     assert_eq!(tenterhook.emit(NewEvent::new("n.m")), Err(EmitError::Full { events: 300 }));
-    assert_eq!(tenterhook.stats(), EmitStats { queued: 300, full: 701, ..EmitStats::default() });
-    // A place is free again as soon as an event is stored; one that is waited for stands behind them all.
+    assert_eq!(counted(&tenterhook), (300, 0, 0, 0, 701));
+    // A permit is free again as soon as an event is stored; an awaited event queues behind all others.
     tenterhook.emit_durable(("n.m", 300.into())).await.unwrap();
-    assert_eq!(tenterhook.stats(), EmitStats { queued: 0, stored: 301, full: 701, ..EmitStats::default() });
+    assert_eq!(counted(&tenterhook), (0, 301, 0, 0, 701));
     let history = tenterhook.history(1000).await.unwrap();
     let numbers: Vec<i64> = history.iter().rev().map(|event| serde_json::from_slice(&event.data).unwrap()).collect();
     assert_eq!(numbers, (0..=300).collect::<Vec<_>>(), "stored in the order of emitting");
@@ -126,7 +134,7 @@ async fn large_events_are_bounded_by_their_bytes() {
     let taken = (0..100).take_while(|_| tenterhook.emit(NewEvent::new("a").raw_data(megabyte.clone())).is_ok()).count();
     assert_eq!(taken, 64);
     tenterhook.shutdown().await.unwrap();
-    assert_eq!(tenterhook.stats(), EmitStats { stored: 64, full: 1, ..EmitStats::default() });
+    assert_eq!(counted(&tenterhook), (0, 64, 0, 0, 1));
 }
 
 #[tokio::test]
@@ -139,17 +147,17 @@ async fn subscribers_hear_what_is_emitted_and_what_is_published_over_http() {
     let mut all = tenterhook.subscribe("*").unwrap();
     let mut exact = tenterhook.subscribe("user.created").unwrap();
     tenterhook.emit(("order.created", json!({"n": 1}))).unwrap();
-    let event = heard(&mut orders).await;
+    let event = received(&mut orders).await;
     assert_eq!((event.kind.as_str(), &event.data[..]), ("order.created", &b"{\"n\":1}"[..]));
     let (status, answer) = http(&tenterhook).post("/v1/events", r#"{"type":"user.created"}"#).await;
     assert_eq!(status, 202, "{answer}");
-    assert_eq!(heard(&mut exact).await.id.as_str(), answer["id"].as_str().unwrap());
+    assert_eq!(received(&mut exact).await.id.as_str(), answer["id"].as_str().unwrap());
     tenterhook.emit(NewEvent::new("order.line.added")).unwrap();
     tenterhook.emit(NewEvent::new("order.paid")).unwrap();
-    assert_eq!(heard(&mut orders).await.kind.as_str(), "order.paid", "* is one segment");
+    assert_eq!(received(&mut orders).await.kind.as_str(), "order.paid", "* is one segment");
     let mut rest = Vec::new();
     for _ in 0..4 {
-        rest.push(heard(&mut all).await);
+        rest.push(received(&mut all).await);
     }
     assert_eq!(kinds(&rest), ["order.created", "user.created", "order.line.added", "order.paid"]);
     // By its id from elsewhere; there is none of it any more.
@@ -160,7 +168,7 @@ async fn subscribers_hear_what_is_emitted_and_what_is_published_over_http() {
     all.unsubscribe();
     // Others are not touched by it.
     tenterhook.emit(NewEvent::new("user.created")).unwrap();
-    heard(&mut exact).await;
+    received(&mut exact).await;
     let error = tenterhook.subscribe("order_*").unwrap_err();
     assert!(error.to_string().contains("write a whole segment (order.*)"), "{error}");
     tenterhook.shutdown().await.unwrap();
@@ -177,14 +185,14 @@ async fn a_slow_subscriber_is_told_how_many_it_missed_and_holds_up_nobody() {
         tenterhook.emit(("n.m", n.into())).unwrap();
     }
     tenterhook.emit(NewEvent::new("end")).unwrap();
-    heard(&mut last).await;
-    assert_eq!(slow.next().await, Some(Heard::Missed(92)));
+    received(&mut last).await;
+    assert_eq!(slow.next().await, Some(Received::Lagged(92)));
     for n in 92..100 {
-        assert_eq!(&heard(&mut slow).await.data[..], n.to_string().as_bytes());
+        assert_eq!(&received(&mut slow).await.data[..], n.to_string().as_bytes());
     }
     // It goes on.
     tenterhook.emit(NewEvent::new("n.next")).unwrap();
-    assert_eq!(heard(&mut slow).await.kind.as_str(), "n.next");
+    assert_eq!(received(&mut slow).await.kind.as_str(), "n.next");
     tenterhook.shutdown().await.unwrap();
 }
 
@@ -203,7 +211,7 @@ async fn a_subscription_made_after_a_pause_misses_nothing_and_hears_nothing_old(
             tenterhook.emit(("new.r", n.into())).unwrap();
         }
         for n in 0..150 {
-            let event = heard(&mut subscription).await;
+            let event = received(&mut subscription).await;
             assert_eq!((event.kind.as_str(), &event.data[..]), ("new.r", n.to_string().as_bytes()), "round {round}");
         }
     }
@@ -247,7 +255,7 @@ fn what_was_durable_is_delivered_after_an_end_without_shutdown() {
         receiver.wait_for("/a", 1).await;
         drop(tenterhook);
     });
-    // With an attempt under way, as a program that simply ends.
+    // With an attempt in flight, as in a program that simply exits.
     first.shutdown_background();
     receiver.answer_always("/a", Answer::Status(200));
     outer.block_on(async {
@@ -288,7 +296,7 @@ async fn a_dropped_handle_ends_in_order_and_gives_the_directory_back() {
     clone.emit(NewEvent::new("a.last")).unwrap();
     drop(clone);
     let mut count = 0;
-    while let Some(Heard::Event(_)) = tokio::time::timeout(PATIENCE, subscription.next()).await.expect("it ends") {
+    while let Some(Received::Event(_)) = tokio::time::timeout(PATIENCE, subscription.next()).await.expect("it ends") {
         count += 1;
     }
     assert_eq!(count, 101, "what was emitted is stored, although nobody waited for it");
@@ -327,7 +335,7 @@ async fn the_engine_alone_listens_nowhere_and_its_routes_can_be_mounted() {
     has_begun.await.unwrap();
     let mut heard_it = tenterhook.subscribe("*").unwrap();
     api.post("/v1/events", r#"{"type":"another"}"#).await;
-    heard(&mut heard_it).await;
+    received(&mut heard_it).await;
     tenterhook.shutdown().await.unwrap();
     let (status, _, body) = tokio::time::timeout(PATIENCE, streaming).await.expect("the stream ends").unwrap();
     assert!(status == 503 || String::from_utf8_lossy(&body).contains("event: end"), "{status}");
@@ -366,4 +374,78 @@ async fn a_start_that_cannot_be_says_why() {
     let second = builder(&directory).start().await.unwrap_err().to_string();
     assert!(second.contains("another tenterhook is running on the data directory"), "{second}");
     first.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_configuration_in_code_needs_no_file() {
+    let receiver = Receiver::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let text = format!("[storage]\npath = \"{}\"\n{}", directory.path().join("data").display(), head());
+    let tenterhook = Tenterhook::builder()
+        .config_str(text)
+        .webhook(Webhook::new("a", receiver.url("/a")).events(["order.*"]).secret(SECRET))
+        .webhook(Webhook::new("b", receiver.url("/b")).secret(SECRET).set("filter", json!({"data": {"n": {"$gt": 1}}})))
+        .http_listener(false)
+        .start()
+        .await
+        .unwrap();
+    let emitted = tenterhook.emit_durable(("order.created", json!({"n": 1}))).await.unwrap();
+    assert_eq!(emitted.deliveries, 1);
+    assert_eq!(tenterhook.emit_durable(("other", json!({"n": 2}))).await.unwrap().deliveries, 1);
+    receiver.wait_for("/a", 1).await;
+    receiver.wait_for("/b", 1).await;
+    tenterhook.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn webhooks_in_code_join_those_of_a_file_that_is_reloaded() {
+    let receiver = Receiver::start().await;
+    let config = head() + &webhook("of-file", &receiver.url("/file"), r#"["a.*"]"#, "");
+    let directory = written(&config);
+    let in_code = Webhook::new("in-code", receiver.url("/code")).events(["a.*"]).secret(SECRET);
+    let tenterhook = builder(&directory).webhook(in_code).start().await.unwrap();
+    assert_eq!(tenterhook.emit_durable(("a.b", json!(1))).await.unwrap().deliveries, 2);
+    let http = http(&tenterhook);
+    let before = http.get("/v1/config").await.1["generation"].as_u64().unwrap();
+    let more = webhook("more", &receiver.url("/more"), r#"["a.*"]"#, "");
+    std::fs::write(directory.path().join("config.toml"), config + &more).unwrap();
+    let reloaded = async {
+        while http.get("/v1/config").await.1["generation"].as_u64().unwrap() == before {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reloaded).await.expect("the file is watched");
+    assert_eq!(tenterhook.emit_durable(("a.b", json!(2))).await.unwrap().deliveries, 3);
+    tenterhook.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_bad_configuration_in_code_says_where() {
+    let text = "[server]\nlisen = \"127.0.0.1:0\"\n";
+    let started = Tenterhook::builder().config_str(text).webhook(Webhook::new("a", "nowhere")).start().await;
+    match started.unwrap_err() {
+        tenterhook::StartError::Config(problems) => {
+            let text = problems.render(false);
+            assert!(text.contains("<code>:2:1") && text.contains("did you mean `listen`") && text.contains("nowhere"), "{text}");
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_a_stream() {
+    use tokio_stream::{Stream, StreamExt};
+    fn takes_a_stream(stream: impl Stream<Item = Received>) -> impl Stream<Item = Received> {
+        stream
+    }
+    let directory = written(&head());
+    let tenterhook = builder(&directory).http_listener(false).start().await.unwrap();
+    let events = takes_a_stream(tenterhook.subscribe("a.*").unwrap());
+    next_millisecond().await;
+    for n in 0..3 {
+        tenterhook.emit_durable(("a.b", json!(n))).await.unwrap();
+    }
+    let received: Vec<Received> = tokio::time::timeout(PATIENCE, Box::pin(events.take(3)).collect()).await.unwrap();
+    assert!(received.iter().all(|one| matches!(one, Received::Event(event) if event.kind.as_str() == "a.b")), "{received:?}");
+    tenterhook.shutdown().await.unwrap();
 }

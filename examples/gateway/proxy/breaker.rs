@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Outcomes that are looked at, whatever the window: enough for a rate, and bounded.
+/// Outcomes that count, whatever the window: enough for a rate, and bounded.
 const OUTCOMES_MAX: usize = 1_000;
 
 #[derive(Debug, Clone)]
 pub struct BreakerOptions {
-    /// Requests of so long are looked at.
+    /// How far back requests count.
     pub window: Duration,
     /// Fewer say nothing.
     pub requests_min: usize,
@@ -29,7 +29,7 @@ enum State {
     Open {
         until: Instant,
     },
-    /// One request is under way.
+    /// One request is in flight.
     HalfOpen,
 }
 

@@ -1,4 +1,4 @@
-//! Health checks of the upstream: told when it turns bad, and when it is well again.
+//! Health checks of the upstream: an event when it turns unhealthy, and one when it recovers.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A rate limiter: so many requests of a client in a window.
+//! A rate limiter: at most N requests of a client in a window.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,7 +34,7 @@ pub enum Verdict {
     Approaching {
         used: u32,
     },
-    /// `is_first` of this window: the others need not be told of.
+    /// `is_first` of this window: only that one emits an event.
     Refused {
         retry_after: Duration,
         is_first: bool,

@@ -60,7 +60,7 @@ struct Shared {
     breaker: Breaker,
     limiter: Limiter,
     /// Events that found no room.
-    untold: AtomicU64,
+    dropped: AtomicU64,
 }
 
 impl Gateway {
@@ -74,7 +74,7 @@ impl Gateway {
             timeout: options.timeout,
             breaker: Breaker::new(options.breaker),
             limiter: Limiter::new(options.limit),
-            untold: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
         });
         let stop = CancellationToken::new();
         let router = Router::new().fallback(proxy).with_state(Arc::clone(&shared));
@@ -100,11 +100,11 @@ impl Gateway {
         self.address
     }
 
-    /// Lets requests under way finish; answers how many events found no room.
+    /// Lets requests in flight finish; returns how many events the queue had no room for.
     pub async fn stop(self) -> u64 {
         self.stop.cancel();
         self.tasks.join_all().await;
-        self.shared.untold.load(Ordering::Relaxed)
+        self.shared.dropped.load(Ordering::Relaxed)
     }
 }
 
@@ -118,10 +118,10 @@ impl Shared {
             Ok(_) => {}
             // Requests go before events.
             Err(EmitError::Full { .. }) => {
-                self.untold.fetch_add(1, Ordering::Relaxed);
+                self.dropped.fetch_add(1, Ordering::Relaxed);
             }
-            Err(EmitError::Closed) => tracing::debug!(kind, "not told: tenterhook has ended"),
-            Err(error @ EmitError::Invalid(_)) => tracing::error!(kind, %error, "not told"),
+            Err(EmitError::Closed) => tracing::debug!(kind, "event not emitted: tenterhook has ended"),
+            Err(error) => tracing::error!(kind, %error, "event not emitted"),
         }
     }
 
