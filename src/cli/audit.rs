@@ -14,10 +14,10 @@ use crate::model::Timestamp;
   tenterhook audit --by deployer --since 1d
   tenterhook audit --path /v1/webhooks/orders/secret --json")]
 pub(crate) struct Args {
-    /// Since then: RFC 3339, or so long ago (15m, 2h, 7d)
+    /// Since: RFC 3339, or a duration back from now (15m, 2h, 7d)
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<Timestamp>,
-    /// Before then
+    /// Before
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
     /// Of this token, by its name
@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// Of this path, such as /v1/webhooks/orders
     #[arg(long)]
     path: Option<String>,
-    /// How many at most
+    /// At most this many
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     limit: usize,
     #[command(flatten)]
@@ -58,7 +58,7 @@ fn table(rows: &[Value]) -> String {
             cell(output::cut(&text(&row["detail"]), 80)),
         ]);
     }
-    if table.is_empty() { "nothing in the audit log\n".to_owned() } else { table.render() }
+    if table.is_empty() { "no entries\n".to_owned() } else { table.render() }
 }
 
 #[derive(clap::Args)]
@@ -70,7 +70,7 @@ pub(crate) struct OpenApiArgs {
     server: Server,
 }
 
-/// The document of the server that is named; otherwise this program's own, which needs none.
+/// The document of the server that is named; otherwise this program's own, which needs no server.
 pub(crate) async fn openapi(global: &Global, args: OpenApiArgs) -> anyhow::Result<()> {
     let named = args.server.is_named();
     let document = if named { Client::new(global, &args.server)?.get("/openapi.json").await? } else { app::openapi().clone() };

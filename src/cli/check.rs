@@ -12,7 +12,7 @@ use crate::reload::ReloadError;
   tenterhook check
   tenterhook check staging.toml --json")]
 pub(crate) struct Args {
-    /// The file to check, instead of --config
+    /// The file to check, instead of that of --config
     file: Option<PathBuf>,
 }
 

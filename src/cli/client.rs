@@ -8,7 +8,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request};
 use serde_json::Value;
 
-use super::Global;
+use super::target::{Environment, GIVE_TOKEN, Target};
+use super::{Global, json};
 use crate::app;
 use crate::model::NetworkPolicy;
 use crate::outbound::{Client as HttpClient, ClientOptions, SendLimits};
@@ -26,24 +27,27 @@ const PAGE_ROWS_MAX: usize = 250;
 /// Where the server is, and who we are.
 #[derive(clap::Args, Clone, Default)]
 pub(crate) struct Server {
-    /// The server's URL [default: `[server] listen` of the configuration]
-    #[arg(long, visible_alias = "server", env = "TENTERHOOK_URL", value_name = "URL", help_heading = "Server")]
-    url: Option<String>,
-    /// A token [default: the local server's admin token]
-    #[arg(long, env = "TENTERHOOK_TOKEN", hide_env_values = true, value_name = "TOKEN", help_heading = "Server")]
-    token: Option<String>,
+    /// The server's URL [default: the local server's]
+    #[arg(long, visible_alias = "server", env = URL_VARIABLE, value_name = "URL", help_heading = "Server")]
+    pub(super) url: Option<String>,
+    /// The token for it [default: one of the local server's, which is sent to no other]
+    #[arg(long, env = TOKEN_VARIABLE, hide_env_values = true, value_name = "TOKEN", help_heading = "Server")]
+    pub(super) token: Option<String>,
 }
 
 /// As [`Server`], for commands whose `--url` is the endpoint's.
 #[derive(clap::Args, Clone, Default)]
 pub(crate) struct OtherServer {
-    /// The server's URL [default: `[server] listen` of the configuration]
-    #[arg(long, env = "TENTERHOOK_URL", value_name = "URL", help_heading = "Server")]
+    /// The server's URL [default: the local server's]
+    #[arg(long, env = URL_VARIABLE, value_name = "URL", help_heading = "Server")]
     server: Option<String>,
-    /// A token [default: the local server's admin token]
-    #[arg(long, env = "TENTERHOOK_TOKEN", hide_env_values = true, value_name = "TOKEN", help_heading = "Server")]
+    /// The token for it [default: one of the local server's, which is sent to no other]
+    #[arg(long, env = TOKEN_VARIABLE, hide_env_values = true, value_name = "TOKEN", help_heading = "Server")]
     token: Option<String>,
 }
+
+pub(super) const URL_VARIABLE: &str = "TENTERHOOK_URL";
+pub(super) const TOKEN_VARIABLE: &str = "TENTERHOOK_TOKEN";
 
 impl From<OtherServer> for Server {
     fn from(OtherServer { server, token }: OtherServer) -> Self {
@@ -62,28 +66,28 @@ pub(crate) struct Client {
     http: HttpClient,
     base: String,
     token: Option<Secret>,
+    /// What to do when the server does not know the token, or wants one.
+    token_help: String,
+    is_local: bool,
 }
 
 impl Client {
-    /// Finds the local server and its token by the configuration when nothing else is given.
+    /// Finds the local server and its token by the configuration when nothing else is given. A token of this machine goes
+    /// to the server of this machine and to no other.
     pub(crate) fn new(global: &Global, server: &Server) -> anyhow::Result<Self> {
-        let local = || app::local_server(&global.config);
-        let base = match &server.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => local().map(|local| local.url).context("which server? give --url, or run this beside its config.toml")?,
-        };
-        let token = match &server.token {
-            Some(token) => Some(Secret::parse(token).context("the token cannot be used")?),
-            None => local().ok().and_then(|local| local.token),
-        };
-        Self::with(base, token)
+        let Target { base, token, token_help, tenant, is_local } =
+            Target::choose(server, &Environment::read(), || app::local_server(&global.config))?;
+        if let Some(note) = tenant {
+            note!("{note}");
+        }
+        Ok(Self { token_help, is_local, ..Self::with(base, token)? })
     }
 
     pub(crate) fn with(base: String, token: Option<Secret>) -> anyhow::Result<Self> {
         // The user named this address: nothing to guard against.
         let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|range| range.parse().ok()).collect();
         let http = HttpClient::new(ClientOptions::new(NetworkPolicy { allow: everywhere, https_only: false }))?;
-        Ok(Self { http, base, token })
+        Ok(Self { http, base, token, token_help: GIVE_TOKEN.to_owned(), is_local: false })
     }
 
     pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -94,7 +98,12 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    /// For what is no single answer: where, and with which token.
+    /// Whether it is the server that runs on the configuration of this command.
+    pub(crate) fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// For a stream: the URL and the token.
     pub(crate) fn parts(&self) -> (&str, Option<&str>) {
         (&self.base, self.token.as_ref().map(Secret::expose))
     }
@@ -140,14 +149,20 @@ impl Client {
             connect_timeout: TIMEOUT,
             response_bytes_max: ANSWER_BYTES_MAX,
         };
-        let answer = self.http.send(request, limits).await.map_err(|e| {
-            anyhow::anyhow!("cannot reach the server at {}: {}: is it running? start it with `tenterhook`", self.base, e.detail)
-        })?;
-        let value: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let answer = self.http.send(request, limits).await.map_err(|error| self.unreachable(&error.detail))?;
         if !(200..300).contains(&answer.status) {
-            return Err(Refused::of(answer.status, &value, &answer.body, self.token.is_some()).into());
+            return Err(Refused::of(answer.status, &json::read(&answer.body), &answer.body, &self.token_help).into());
         }
-        Ok(value)
+        Ok(json::read(&answer.body))
+    }
+
+    /// The advice in `detail` is for the owner of an endpoint.
+    fn unreachable(&self, detail: &str) -> anyhow::Error {
+        let reason = detail.split(": is the endpoint").next().unwrap_or(detail);
+        anyhow::anyhow!(
+            "cannot reach the server at {}: {reason}; is it running? `tenterhook` starts it, --url names another",
+            self.base
+        )
     }
 }
 
@@ -160,33 +175,39 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    fn of(status: u16, problem: &Value, body: &[u8], with_token: bool) -> Self {
+    fn of(status: u16, problem: &Value, body: &[u8], token_help: &str) -> Self {
         let detail = problem["detail"].as_str().map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-        let several = ["errors", "problems"].iter().find_map(|key| problem[*key].as_array());
-        let errors = several.into_iter().flatten();
-        let errors: String = errors.filter_map(one_error).map(|error| format!("\n  {error}")).collect();
-        let help = match status {
-            401 if !with_token => {
-                "\n  give a token with --token or TENTERHOOK_TOKEN, or run this beside the server's config.toml"
-            }
-            401 => "\n  the token (--token, TENTERHOOK_TOKEN, or that of the local config.toml) is not one of this server's",
-            403 => "\n  the token lacks the scope: take another with --token or TENTERHOOK_TOKEN",
-            _ => "",
-        };
-        Self { status, detail: super::output::lines(&format!("{detail}{errors}{help}")) }
+        let several =
+            ["errors", "problems"].iter().find_map(|key| problem[*key].as_array()).map(Vec::as_slice).unwrap_or_default();
+        // A detail that only repeats what the list says is not said twice.
+        let repeated =
+            !several.is_empty() && several.iter().all(|error| error_text(error).is_some_and(|text| detail.contains(text)));
+        let mut lines: Vec<String> = if repeated { Vec::new() } else { vec![detail] };
+        lines.extend(several.iter().filter_map(one_error));
+        match status {
+            401 => lines.push(token_help.to_owned()),
+            403 => lines.push("the token lacks the scope: give another with --token or TENTERHOOK_TOKEN".to_owned()),
+            300..=399 => lines.push("redirects are not followed: give the server's own URL with --url".to_owned()),
+            _ => {}
+        }
+        Self { status, detail: super::output::lines(&lines.join("\n  ")) }
     }
+}
+
+fn error_text(error: &Value) -> Option<&str> {
+    error["detail"].as_str().or(error["message"].as_str())
 }
 
 /// One of several things that are wrong with a body or a file: `{detail}`, or `{field | file, line, column; message, help}`.
 fn one_error(error: &Value) -> Option<String> {
-    let text = error["detail"].as_str().or(error["message"].as_str())?;
-    let place = match (error["field"].as_str(), error["file"].as_str()) {
+    let text = error_text(error)?;
+    let location = match (error["field"].as_str(), error["file"].as_str()) {
         (Some(field), _) if !field.is_empty() => format!("{field}: "),
         (_, Some(file)) => format!("{file}:{}:{}: ", error["line"], error["column"]),
         _ => String::new(),
     };
     let help = error["help"].as_str().map_or_else(String::new, |help| format!(" ({help})"));
-    Some(format!("{place}{text}{help}"))
+    Some(format!("{location}{text}{help}"))
 }
 
 /// What follows the `?`.
@@ -208,7 +229,7 @@ impl Query {
     }
 }
 
-/// An id as a part of a path: whatever it is, it stays one part.
+/// An id as one segment of a path, with every other character escaped.
 pub(crate) fn segment(id: &str) -> String {
     let keep = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte);
     let dots = id.bytes().all(|byte| byte == b'.');
@@ -236,10 +257,26 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_how_to_mend_it() {
+    fn a_refusal_says_how_to_fix_it() {
+        let refused =
+            |status, problem: serde_json::Value| Refused::of(status, &problem, b"bad gateway", "give a token").to_string();
         let problem = serde_json::json!({"detail": "no", "errors": [{"detail": "`url` is missing"}]});
-        assert_eq!(Refused::of(422, &problem, b"", true).to_string(), "the server answered 422: no\n  `url` is missing");
-        assert!(Refused::of(401, &problem, b"", false).to_string().contains("TENTERHOOK_TOKEN"));
-        assert_eq!(Refused::of(502, &Value::Null, b"bad gateway", true).to_string(), "the server answered 502: bad gateway");
+        assert_eq!(refused(422, problem), "the server answered 422: no\n  `url` is missing");
+        assert_eq!(
+            refused(401, serde_json::json!({"detail": "who are you"})),
+            "the server answered 401: who are you\n  give a token"
+        );
+        assert_eq!(refused(502, Value::Null), "the server answered 502: bad gateway");
+        assert!(refused(302, Value::Null).contains("redirects are not followed"));
+    }
+
+    #[test]
+    fn what_the_detail_repeats_is_said_once() {
+        let errors = serde_json::json!([{"field": "/url", "message": "`url` is no URL", "help": "write it so"}, {"message": "no `events`"}]);
+        let problem = serde_json::json!({"detail": "`url` is no URL; no `events`", "errors": errors});
+        assert_eq!(
+            Refused::of(422, &problem, b"", "").to_string(),
+            "the server answered 422: /url: `url` is no URL (write it so)\n  no `events`"
+        );
     }
 }

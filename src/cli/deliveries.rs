@@ -1,12 +1,15 @@
 //! `tenterhook deliveries list|show|retry|cancel`.
 
+use anyhow::Context;
 use http::Method;
 use serde_json::Value;
 
+use super::attempts::show_attempts;
 use super::client::{Client, Query, Server, segment};
-use super::output::{self, BOLD, DIM, Table, cell, styled, text};
-use super::{Failed, Global, when};
+use super::output::{self, DIM, Table, cell, styled, text};
+use super::{Failed, Global, lists, when};
 use crate::model::{DeliveryState, Timestamp};
+use crate::routing::Pattern;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -16,20 +19,23 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Deliveries, newest first
+    /// List deliveries, newest first
     #[command(after_help = "Examples:
   tenterhook deliveries list
   tenterhook deliveries list --state failed --webhook ops-slack --since 1h
-  tenterhook deliveries list --type order.created --json | jq -r '.data[].id'")]
+  tenterhook deliveries list --type 'order.*' --json | jq -r '.data[].id'")]
     List(List),
-    /// One delivery with every attempt: what was sent, what came back, how long it took
+    /// Show one delivery with every attempt: request, response, timing
     #[command(after_help = "Examples:
+  tenterhook deliveries show --last
+  tenterhook deliveries show --last --webhook ops-slack
   tenterhook deliveries show dlv_0198f0c1a2b37c4d8e5f6a7b8c9d0e1f")]
-    Show(One),
+    Show(Show),
     /// Try again now; does not spend the automatic retries
     #[command(after_help = "Examples:
   tenterhook deliveries retry dlv_0198f0c1a2b37c4d8e5f6a7b8c9d0e1f
-  tenterhook deliveries list --state failed --json | jq -r '.data[].id' | xargs tenterhook deliveries retry")]
+  tenterhook deliveries list --state failed --json | jq -r '.data[].id' \\
+      | xargs tenterhook deliveries retry")]
     Retry(Several),
     /// Stop trying
     #[command(after_help = "Examples:
@@ -41,7 +47,7 @@ enum Command {
 struct List {
     #[command(flatten)]
     filter: Filter,
-    /// How many at most
+    /// At most this many
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     limit: usize,
     #[command(flatten)]
@@ -57,28 +63,29 @@ pub(super) struct Filter {
     /// In this state
     #[arg(short, long, value_parser = DeliveryState::ALL.map(DeliveryState::name))]
     pub(super) state: Option<String>,
-    /// Of this event type
-    #[arg(short, long = "type", value_name = "TYPE")]
-    pub(super) kind: Option<String>,
+    /// Of event types that match: order.created, order.*, order.**
+    #[arg(short, long = "type", value_name = "PATTERN", value_parser = lists::pattern)]
+    pub(super) kind: Option<Pattern>,
     /// Of this event
     #[arg(short, long, value_name = "ID")]
     pub(super) event: Option<String>,
+    /// Of this tenant
     #[arg(long)]
     pub(super) tenant: Option<String>,
-    /// Made since then: RFC 3339, or so long ago (15m, 2h, 7d)
+    /// Created since: RFC 3339, or a duration back from now (15m, 2h, 7d)
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(super) since: Option<Timestamp>,
-    /// Made before then
+    /// Created before
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     pub(super) until: Option<Timestamp>,
 }
 
 impl Filter {
+    /// All of it but the pattern, which [`lists::matching`] resolves.
     pub(super) fn query(&self) -> Query {
         let mut query = Query::default();
         query.add("webhook", self.webhook.as_ref());
         query.add("state", self.state.as_ref());
-        query.add("event_type", self.kind.as_ref());
         query.add("event_id", self.event.as_ref());
         query.add("tenant", self.tenant.as_ref());
         query.add("since", self.since);
@@ -88,8 +95,15 @@ impl Filter {
 }
 
 #[derive(clap::Args)]
-struct One {
-    id: String,
+struct Show {
+    #[arg(required_unless_present = "last")]
+    id: Option<String>,
+    /// The newest one
+    #[arg(long, conflicts_with = "id")]
+    last: bool,
+    /// The newest one of this webhook
+    #[arg(short, long, value_name = "ID", requires = "last")]
+    webhook: Option<String>,
     #[command(flatten)]
     server: Server,
 }
@@ -106,12 +120,20 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::List(list) => {
             let client = Client::new(global, &list.server)?;
-            let rows = client.list("/v1/deliveries", &list.filter.query(), list.limit).await?;
+            let (query, kind) = (list.filter.query(), list.filter.kind.as_ref());
+            let rows = lists::matching(&client, &lists::DELIVERIES, &query, kind, list.limit).await?;
+            if rows.is_empty() {
+                lists::check_names(&client, list.filter.webhook.as_deref(), kind).await?;
+            }
             output::answer(global, &serde_json::json!({"data": rows}), || table(&rows))
         }
         Command::Show(one) => {
             let client = Client::new(global, &one.server)?;
-            let delivery = client.get(&format!("/v1/deliveries/{}", segment(&one.id))).await?;
+            let id = match &one.id {
+                Some(id) => id.clone(),
+                None => last(&client, one.webhook.as_deref()).await?,
+            };
+            let delivery = client.get(&format!("/v1/deliveries/{}", segment(&id))).await?;
             output::answer(global, &delivery, || show(&delivery))
         }
         Command::Retry(several) => act(global, several, "retry").await,
@@ -119,7 +141,18 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// Each for itself: one that cannot does not stop the others.
+async fn last(client: &Client, webhook: Option<&str>) -> anyhow::Result<String> {
+    let mut query = Query::default();
+    query.add("webhook", webhook);
+    let rows = client.list("/v1/deliveries", &query, 1).await?;
+    if rows.is_empty() {
+        lists::check_names(client, webhook, None).await?;
+    }
+    let id = rows.first().and_then(|row| row["id"].as_str()).map(str::to_owned);
+    id.context("there is no delivery yet: publish an event with `tenterhook send`")
+}
+
+/// One that fails does not stop the others.
 async fn act(global: &Global, several: Several, verb: &str) -> anyhow::Result<()> {
     let client = Client::new(global, &several.server)?;
     let mut failed = false;
@@ -176,71 +209,7 @@ fn show(delivery: &Value) -> String {
     if !batch.is_empty() {
         out.push_str(&format!("{}         {}\n", styled(DIM, "batch"), batch.join(&format!("\n{:14}", ""))));
     }
-    for attempt in delivery["attempts"].as_array().into_iter().flatten() {
-        out.push('\n');
-        out.push_str(&show_attempt(attempt));
-    }
-    out
-}
-
-/// Request and response as they went over the wire.
-pub(super) fn show_attempt(attempt: &Value) -> String {
-    let outcome = text(&attempt["outcome"]);
-    let (outcome, style) = output::state(&outcome);
-    let mut out = format!(
-        "{} {}  {}  {}  {}\n",
-        styled(BOLD, "attempt"),
-        styled(BOLD, &text(&attempt["number"])),
-        styled(style, &outcome),
-        attempt["status"].as_u64().map_or_else(|| text(&attempt["error_class"]), |status| status.to_string()),
-        output::millis(&attempt["duration_ms"]),
-    );
-    out.push_str(&format!(
-        "  {}\n",
-        styled(DIM, &format!("{} {} {}", text(&attempt["at"]), text(&attempt["trigger"]), text(&attempt["id"])))
-    ));
-    if let Some(error) = attempt["error"].as_str() {
-        out.push_str(&format!("  {}\n", output::one_line(error)));
-    }
-    out.push_str(&timings(&attempt["timings"]));
-    let request = &attempt["request"];
-    if request.is_object() {
-        out.push_str(&format!("  > {} {}\n", text(&request["method"]), text(&request["url"])));
-        out.push_str(&message(request, ">"));
-    }
-    let response = &attempt["response"];
-    if response.is_object() {
-        out.push_str(&format!("  < {}\n", text(&attempt["status"])));
-        out.push_str(&message(response, "<"));
-        if response["truncated"] == true {
-            out.push_str(&format!("  < {}\n", styled(DIM, "(the rest was not kept)")));
-        }
-    }
-    for line in attempt["log"].as_array().into_iter().flatten() {
-        out.push_str(&format!("  {} {}\n", styled(DIM, &text(&line["level"])), text(&line["message"])));
-    }
-    out
-}
-
-/// Microseconds by phase.
-fn timings(timings: &Value) -> String {
-    let phases = timings.as_object().into_iter().flatten().filter_map(|(name, value)| Some((name, value.as_f64()?)));
-    let shown: Vec<String> =
-        phases.map(|(name, us)| format!("{} {}", name.trim_end_matches("_us"), output::millis(&(us / 1000.0).into()))).collect();
-    if shown.is_empty() { String::new() } else { format!("  {}\n", styled(DIM, &shown.join(", "))) }
-}
-
-fn message(message: &Value, mark: &str) -> String {
-    let mut out = String::new();
-    for (name, value) in message["headers"].as_object().into_iter().flatten() {
-        out.push_str(&format!("  {mark} {}: {}\n", output::one_line(name), text(value)));
-    }
-    if let Some(body) = message["body"].as_str().filter(|body| !body.is_empty()) {
-        out.push_str(&format!("  {mark}\n"));
-        for line in output::lines(body).lines() {
-            out.push_str(&format!("  {mark} {line}\n"));
-        }
-    }
+    out.push_str(&show_attempts(delivery["attempts"].as_array().map(Vec::as_slice).unwrap_or_default()));
     out
 }
 
@@ -272,10 +241,10 @@ mod tests {
             "attempt 1  failed  500  12ms\n",
             "  > POST https://a.example/…\n",
             "  > webhook-id: evt_1\n",
-            "  > {\"a\":1}\n",
+            "  > {\n  >   \"a\": 1\n  > }\n",
             "  < server: x\n",
             "  < oh·[2J\n  < no\n",
-            "(the rest was not kept)",
+            "(cut: the rest is not stored)",
             "connect 1.5ms",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");

@@ -17,17 +17,17 @@ use crate::signing::Secret;
 use crate::telemetry::logs;
 
 /// Between two sample events: slow enough to read along.
-const PACE: Duration = Duration::from_millis(400);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Between two looks whether all has arrived.
-const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// Between two requests for what still waits.
+const POLL_PAUSE: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  tenterhook demo           until Ctrl-C; look around with the API meanwhile
-  tenterhook demo --once    end when every sample event is delivered")]
+  tenterhook demo           # runs until Ctrl-C, with the web UI
+  tenterhook demo --once    # exits when every sample event is delivered")]
 pub(crate) struct Args {
-    /// End when every sample event is delivered
+    /// Exit when every sample event is delivered
     #[arg(long)]
     once: bool,
     /// Where the engine listens
@@ -59,6 +59,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     let options = ListenOptions {
         port: 0,
         secrets: vec![KnownSecret::new("demo", secret.clone())],
+        forward_to: None,
         status: http::StatusCode::OK,
         fail_first: 0,
         delay: Duration::ZERO,
@@ -66,10 +67,10 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     };
     let stopped = stop.clone();
     let receiver = async move {
-        let tell = |address| {
+        let ready = |address| {
             let _ = ready.send(address);
         };
-        listen::run(options, stopped.cancelled_owned(), tell).await
+        listen::run(options, stopped.cancelled_owned(), ready).await
     };
     let engine = async {
         let address = address.await.context("the receiver did not start")?;
@@ -81,23 +82,26 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         let token = app.admin_token().map(crate::app::AdminToken::secret);
         if let Some(token) = &token {
             note!("The engine listens on {base}; its admin token is {}", token.expose());
-            note!("Look on at {base}/#token={}\n", token.expose());
+            note!("Watch it at {base}/#token={}\n", token.expose());
         }
         let client = Client::with(base, token)?;
         let running = app.run(finished(&client, &args));
         running.await?;
-        stop.cancel();
-        Ok(())
+        anyhow::Ok(())
     };
-    let (received, ran): (anyhow::Result<()>, anyhow::Result<()>) = tokio::join!(receiver, async {
-        let ran = engine.await;
-        stop.cancel();
-        ran
-    });
-    ran.and(received)
+    tokio::pin!(receiver);
+    tokio::select! {
+        ran = engine => {
+            stop.cancel();
+            let received = receiver.await;
+            ran.and(received)
+        }
+        // Nobody reads the output any more, as in `tenterhook demo | head`: the engine would deliver to nobody.
+        received = &mut receiver => received,
+    }
 }
 
-/// Publishes the samples; resolves when it is time to end.
+/// Publishes the samples; resolves when the demo is to end.
 async fn finished(client: &Client, args: &Args) {
     let samples = async {
         for (kind, data) in SAMPLES {
@@ -105,7 +109,7 @@ async fn finished(client: &Client, args: &Args) {
             if let Err(e) = client.post("/v1/events", event.into_bytes()).await {
                 note!("{e:#}");
             }
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(SAMPLE_INTERVAL).await;
         }
         loop {
             let open = client.get("/v1/stats").await.ok().map(|stats| {
@@ -115,10 +119,10 @@ async fn finished(client: &Client, args: &Args) {
             if open == Some(0) {
                 break;
             }
-            tokio::time::sleep(LOOK_PAUSE).await;
+            tokio::time::sleep(POLL_PAUSE).await;
         }
         if !args.once {
-            note!("\nEvery sample is delivered. The engine goes on until Ctrl-C.");
+            note!("\nEvery sample is delivered. The engine runs until Ctrl-C.");
             std::future::pending::<()>().await;
         }
     };
@@ -146,7 +150,7 @@ fn configuration(receiver: SocketAddr, secret: &Secret) -> String {
     .concat()
 }
 
-/// Gone when dropped.
+/// Removed when dropped.
 struct TemporaryDirectory(PathBuf);
 
 impl TemporaryDirectory {
@@ -163,7 +167,7 @@ impl TemporaryDirectory {
 
 impl Drop for TemporaryDirectory {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system's own cleaning of its temporary directory.
+        // What cannot be removed is left to the system, which clears its temporary directory.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

@@ -1,11 +1,13 @@
 //! `tenterhook events list|show|types`: what was published, and what became of it.
 
+use anyhow::ensure;
 use serde_json::Value;
 
 use super::client::{Client, Query, Server, segment};
 use super::output::{self, BOLD, DIM, Table, cell, styled, text};
-use super::{Global, when};
+use super::{Global, lists, when};
 use crate::model::Timestamp;
+use crate::routing::Pattern;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -15,16 +17,16 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Published events, newest first
+    /// List published events, newest first
     #[command(after_help = "Examples:
   tenterhook events list
-  tenterhook events list --type order.created --since 1h")]
+  tenterhook events list --type 'order.*' --since 1h")]
     List(List),
-    /// One event: its data, its deliveries, and why the other webhooks did not match
+    /// Show one event: its data, its deliveries, and why the other webhooks did not match
     #[command(after_help = "Examples:
   tenterhook events show evt_0198f0c1a2b37c4d8e5f6a7b8c9d0e1f")]
     Show(One),
-    /// Event types, declared and seen, with counts
+    /// List event types, declared and seen, with counts
     #[command(after_help = "Examples:
   tenterhook events types")]
     Types(Types),
@@ -32,18 +34,19 @@ enum Command {
 
 #[derive(clap::Args)]
 struct List {
-    /// Of this type
-    #[arg(short, long = "type", value_name = "TYPE")]
-    kind: Option<String>,
+    /// Of types that match: order.created, order.*, order.**
+    #[arg(short, long = "type", value_name = "PATTERN", value_parser = lists::pattern)]
+    kind: Option<Pattern>,
+    /// Of this tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// Published since then: RFC 3339, or so long ago (15m, 2h, 7d)
+    /// Published since: RFC 3339, or a duration back from now (15m, 2h, 7d)
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Option<Timestamp>,
-    /// Published before then
+    /// Published before
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
-    /// How many at most
+    /// At most this many
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     limit: usize,
     #[command(flatten)]
@@ -68,16 +71,20 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
         Command::List(list) => {
             let client = Client::new(global, &list.server)?;
             let mut query = Query::default();
-            query.add("event_type", list.kind.as_ref());
             query.add("tenant", list.tenant.as_ref());
             query.add("since", list.since);
             query.add("until", list.until);
-            let rows = client.list("/v1/events", &query, list.limit).await?;
+            let kind = list.kind.as_ref();
+            let rows = lists::matching(&client, &lists::EVENTS, &query, kind, list.limit).await?;
+            if rows.is_empty() {
+                lists::check_names(&client, None, kind).await?;
+            }
             output::answer(global, &serde_json::json!({"data": rows}), || table(&rows))
         }
         Command::Show(one) => {
             let client = Client::new(global, &one.server)?;
             let event = client.get(&format!("/v1/events/{}", segment(&one.id))).await?;
+            ensure!(event["id"].is_string(), "the server's answer is no event");
             output::answer(global, &event, || show(&event))
         }
         Command::Types(types) => {
@@ -126,8 +133,7 @@ fn show(event: &Value) -> String {
         ("tenant", field("tenant")),
         ("metadata", field("metadata")),
     ]);
-    let data = serde_json::to_string_pretty(&event["data"]).unwrap_or_default();
-    out.push_str(&format!("{}\n{}\n", styled(DIM, "data"), output::lines(&data)));
+    out.push_str(&format!("{}\n{}\n", styled(DIM, "data"), output::laid_out(&event["data"], "")));
     let deliveries = event["deliveries"].as_array().map(Vec::as_slice).unwrap_or_default();
     out.push_str(&format!("\n{}\n", styled(BOLD, "Deliveries")));
     if deliveries.is_empty() {
@@ -140,7 +146,7 @@ fn show(event: &Value) -> String {
     }
     let unmatched = event["unmatched"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !unmatched.is_empty() {
-        out.push_str(&format!("\n{}\n", styled(BOLD, "Why the others did not get it")));
+        out.push_str(&format!("\n{}\n", styled(BOLD, "Webhooks that did not match")));
     }
     for webhook in unmatched {
         out.push_str(&format!("  {}  {}\n", text(&webhook["webhook"]), text(&webhook["reason"])));

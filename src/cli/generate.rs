@@ -12,8 +12,9 @@ use crate::config;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tenterhook schema > config.schema.json
-  then, as the first line of config.toml, for editors with Taplo or \"Even Better TOML\":
-  #:schema ./config.schema.json")]
+  sed -i '1i #:schema ./config.schema.json' config.toml
+
+The second line is for editors with Taplo or \"Even Better TOML\".")]
 pub(crate) struct SchemaArgs {}
 
 pub(crate) fn schema(_: &SchemaArgs) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! `tenterhook replay`, `erase` and `jobs`: long work that the server does by itself, and how far it is.
+//! `tenterhook replay`, `erase` and `jobs`: long-running work of the server, and its progress.
 
 use std::io::{BufRead, IsTerminal};
 use std::time::Duration;
@@ -13,35 +13,36 @@ use super::output::{self, DIM, Table, cell, styled, text};
 use super::{Failed, Global, when};
 use crate::model::Timestamp;
 
-/// Between two looks at a job.
-const LOOK_PAUSE: Duration = Duration::from_millis(200);
+/// Between two requests for a job's progress.
+const POLL_PAUSE: Duration = Duration::from_millis(200);
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tenterhook replay ops-slack --since 2h --dry-run
   tenterhook replay ops-slack --since 2h --state failed
-  tenterhook replay orders --since 2026-01-28T00:00:00Z --until 2026-01-28T12:00:00Z --type 'order.*' --yes
+  tenterhook replay orders --type 'order.*' --yes \\
+      --since 2026-01-28T00:00:00Z --until 2026-01-28T12:00:00Z
 
-Ctrl-C leaves the job to the server; `tenterhook jobs cancel ID` ends it.")]
+Ctrl-C does not stop the job; `tenterhook jobs cancel ID` does.")]
 pub(crate) struct ReplayArgs {
     #[arg(value_name = "WEBHOOK")]
     id: String,
-    /// Deliveries made since then: RFC 3339, or so long ago (15m, 2h, 7d)
+    /// Deliveries created since: RFC 3339, or a duration back from now (15m, 2h, 7d)
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     since: Timestamp,
-    /// Made before then [default: now]
+    /// Created before [default: now]
     #[arg(long, value_name = "TIME", value_parser = when::parse)]
     until: Option<Timestamp>,
-    /// Only those that ended so; several times [default: all]
+    /// Only those in this final state; may be given several times [default: all]
     #[arg(short, long, value_parser = ["succeeded", "failed", "cancelled", "dropped"])]
     state: Vec<String>,
-    /// Only these event types; several times
+    /// Only these event types; may be given several times
     #[arg(short, long = "type", value_name = "PATTERN")]
     kinds: Vec<String>,
-    /// Run the transformers again, instead of sending what they made
+    /// Run the transformers again instead of sending the stored requests
     #[arg(long)]
     retransform: bool,
-    /// Only say which it would be
+    /// Only show which deliveries it would be
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -55,8 +56,9 @@ pub(crate) struct ReplayArgs {
   tenterhook erase --tenant acme --dry-run
   tenterhook erase --metadata user_id=u-4711 --yes
 
-What is erased is gone: the events, their deliveries, and every attempt; of a tenant also the webhooks that were made
-for it over the API, with their secrets. What comes later stays.")]
+Erased are the events, their deliveries and every attempt; of a tenant also
+the webhooks that were made for it over the API, with their secrets. Events
+published later are not affected.")]
 pub(crate) struct EraseArgs {
     /// All events of this tenant
     #[arg(long, required_unless_present = "metadata", conflicts_with = "metadata")]
@@ -64,7 +66,7 @@ pub(crate) struct EraseArgs {
     /// All events whose metadata has this value
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Option<String>,
-    /// Only say how many it would be
+    /// Only show how many it would be
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -78,7 +80,7 @@ struct Begin {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-    /// Begin, and do not wait for the end
+    /// Start, and do not wait for the end
     #[arg(long)]
     detach: bool,
 }
@@ -91,20 +93,20 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Replays and erasures, newest first
+    /// List replays and erasures, newest first
     #[command(after_help = "Examples:
   tenterhook jobs list
   tenterhook jobs list --state running")]
     List(List),
-    /// How far one is, until it ends
+    /// Show the progress of one until it ends
     #[command(after_help = "Examples:
   tenterhook jobs watch job_3")]
     Watch(One),
-    /// How far one is now
+    /// Show the progress of one
     #[command(after_help = "Examples:
   tenterhook jobs show job_3")]
     Show(One),
-    /// End it; what it has done stays done
+    /// Stop one; what it has done stays
     #[command(after_help = "Examples:
   tenterhook jobs cancel job_3")]
     Cancel(One),
@@ -114,7 +116,7 @@ enum Command {
 struct List {
     #[arg(short, long, value_parser = ["running", "succeeded", "failed", "cancelled"])]
     state: Option<String>,
-    /// How many at most
+    /// At most this many
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     limit: usize,
     #[command(flatten)]
@@ -142,7 +144,7 @@ pub(crate) async fn replay(global: &Global, args: ReplayArgs) -> anyhow::Result<
     if args.retransform {
         body.insert("retransform".to_owned(), true.into());
     }
-    let what = format!("deliveries are sent to {} again", args.id);
+    let what = What { noun: "deliveries", done: format!("sent to {} again", output::one_line(&args.id)) };
     begin(global, &client, &path, body, &what, args.dry_run, &args.begin).await
 }
 
@@ -155,8 +157,8 @@ pub(crate) async fn erase(global: &Global, args: EraseArgs) -> anyhow::Result<()
     if let Some(pair) = &args.metadata {
         body.insert("metadata".to_owned(), metadata(pair)?);
     }
-    let what = "events are erased, with everything that was made of them";
-    begin(global, &client, "/v1/erase", body, what, args.dry_run, &args.begin).await
+    let what = What { noun: "events", done: "erased, with their deliveries and attempts".to_owned() };
+    begin(global, &client, "/v1/erase", body, &what, args.dry_run, &args.begin).await
 }
 
 /// `user_id=42` is the number; `user_id="42"` the text.
@@ -168,25 +170,33 @@ fn metadata(pair: &str) -> anyhow::Result<Value> {
     Ok(json!({key: value}))
 }
 
+/// What a job is about, in words.
+struct What {
+    noun: &'static str,
+    done: String,
+}
+
 /// A preview, a question, the job, and its progress.
 async fn begin(
     global: &Global,
     client: &Client,
     path: &str,
     body: Map<String, Value>,
-    what: &str,
+    what: &What,
     dry_run: bool,
     begin: &Begin,
 ) -> anyhow::Result<()> {
     let body = Value::Object(body);
     if dry_run || !begin.yes {
-        let mut look = body.clone();
-        look["dry_run"] = true.into();
-        let preview = client.send(Method::POST, path, Some(&look)).await?;
+        let mut question = body.clone();
+        question["dry_run"] = true.into();
+        let preview = client.send(Method::POST, path, Some(&question)).await?;
         if dry_run {
-            return output::answer(global, &preview, || show_preview(&preview, what));
+            return output::answer(global, &preview, || {
+                show_preview(&preview, what, "would be") + "Nothing was changed (--dry-run).\n"
+            });
         }
-        if !confirmed(&show_preview(&preview, what))? {
+        if !confirmed(&show_preview(&preview, what, "will be"))? {
             bail!("nothing was done");
         }
     }
@@ -197,11 +207,12 @@ async fn begin(
     watch(global, client, job).await
 }
 
-fn show_preview(preview: &Value, what: &str) -> String {
+/// `verb`: that it has not happened yet.
+fn show_preview(preview: &Value, what: &What, verb: &str) -> String {
     let more = if preview["complete"] == false { "more than " } else { "" };
-    let mut out = format!("{more}{} {what}\n", text(&preview["matching"]));
+    let mut out = format!("{more}{} {} {verb} {}\n", text(&preview["matching"]), what.noun, what.done);
     if let Some(webhooks) = preview["webhooks"].as_u64().filter(|webhooks| *webhooks > 0) {
-        out.push_str(&format!("{webhooks} webhooks made over the API are removed, with their secrets\n"));
+        out.push_str(&format!("{webhooks} webhooks made over the API {verb} removed, with their secrets\n"));
     }
     let sample = preview["sample"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !sample.is_empty() {
@@ -213,7 +224,7 @@ fn show_preview(preview: &Value, what: &str) -> String {
 /// Asks a person; a script has to say --yes.
 fn confirmed(preview: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        bail!("say --yes: there is nobody to ask. What it is about:\n{}", preview.trim_end());
+        bail!("standard input is no terminal, so nobody can confirm: give --yes\n{}", preview.trim_end());
     }
     note_part!("{preview}Go on? [y/N] ");
     let mut line = String::new();
@@ -221,15 +232,14 @@ fn confirmed(preview: &str) -> anyhow::Result<bool> {
     Ok(matches!(line.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
-/// A bar on a terminal until the job ends; its last state on standard output. Whoever stops watching leaves the job to
-/// the server.
+/// A bar on a terminal until the job ends; its last state on standard output. The job does not depend on being watched.
 async fn watch(global: &Global, client: &Client, mut job: Value) -> anyhow::Result<()> {
     let id = text(&job["id"]);
     let bar = bar(job["progress"]["total"].as_u64());
     let follow = async {
         while job["state"] == "running" {
             bar.set_position(job["progress"]["done"].as_u64().unwrap_or(0));
-            tokio::time::sleep(LOOK_PAUSE).await;
+            tokio::time::sleep(POLL_PAUSE).await;
             job = client.get(&format!("/v1/jobs/{}", segment(&id))).await?;
         }
         anyhow::Ok(())
@@ -238,7 +248,7 @@ async fn watch(global: &Global, client: &Client, mut job: Value) -> anyhow::Resu
         result = follow => result?,
         () = super::shutdown_signal() => {
             bar.abandon();
-            note!("{id} goes on without you: tenterhook jobs watch {id}, or tenterhook jobs cancel {id}");
+            note!("{id} goes on in the server: `tenterhook jobs watch {id}` shows it, `tenterhook jobs cancel {id}` stops it");
             return Ok(());
         }
     }
@@ -296,7 +306,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
 }
 
 fn table(rows: &[Value]) -> String {
-    let mut table = Table::new(&["ID", "KIND", "STATE", "DONE", "TOTAL", "BEGUN", "BY", "ABOUT"]);
+    let mut table = Table::new(&["ID", "KIND", "STATE", "DONE", "TOTAL", "STARTED", "BY", "SUBJECT"]);
     for row in rows {
         let about = if row["webhook"].is_null() { row["subject"].to_string() } else { text(&row["webhook"]) };
         table.row([
@@ -322,20 +332,25 @@ mod tests {
     }
 
     #[test]
-    fn a_job_says_how_far_it_is() {
+    fn a_job_shows_its_progress() {
         let job =
             json!({"id": "job_3", "kind": "replay", "state": "succeeded", "progress": {"done": 7, "total": 7}, "reason": null});
         assert_eq!(plain(&show(&job)), "replay succeeded  7 of 7  job_3\n");
-        let job = json!({"id": "job_4", "kind": "erase", "state": "cancelled", "progress": {"done": 2, "total": null}, "reason": "cancelled by hand"});
-        assert_eq!(plain(&show(&job)), "erase cancelled  2  cancelled by hand  job_4\n");
+        let job = json!({"id": "job_4", "kind": "erase", "state": "cancelled", "progress": {"done": 2, "total": null}, "reason": "cancelled by an operator"});
+        assert_eq!(plain(&show(&job)), "erase cancelled  2  cancelled by an operator  job_4\n");
     }
 
     #[test]
     fn a_preview_counts_and_shows_some() {
         let preview = json!({"matching": 3, "complete": true, "sample": [{"id": "dlv_1", "state": "failed"}]});
-        let text = plain(&show_preview(&preview, "deliveries are sent to w again"));
-        assert!(text.starts_with("3 deliveries are sent to w again\nCREATED") && text.contains("dlv_1"), "{text}");
-        assert!(show_preview(&json!({"matching": 9, "complete": false}), "events").starts_with("more than 9 events"));
+        let what = What { noun: "deliveries", done: "sent to w again".to_owned() };
+        let text = plain(&show_preview(&preview, &what, "would be"));
+        assert!(text.starts_with("3 deliveries would be sent to w again\nCREATED") && text.contains("dlv_1"), "{text}");
+        let preview = json!({"matching": 9, "complete": false, "webhooks": 2});
+        assert_eq!(
+            show_preview(&preview, &what, "will be"),
+            "more than 9 deliveries will be sent to w again\n2 webhooks made over the API will be removed, with their secrets\n"
+        );
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! `tenterhook listen`: a receiver on this machine that says of every delivery whether its signature holds, and shows
-//! it. Refuses to listen anywhere but on loopback, and to let bytes from the network drive the terminal.
+//! `tenterhook listen`: a receiver on this machine that verifies the signature of every delivery, shows it, and forwards it
+//! to an application if one is named. Refuses to listen anywhere but on loopback, and to let bytes from the network drive
+//! the terminal.
 
+mod forward;
 mod show;
-mod text;
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -24,10 +25,12 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use url::Url;
 
 use super::verify::parse_duration;
 use crate::clock::Clock;
-use crate::signing::{Secret, SignatureSpec, Verified, VerifyError, verify, verify_as};
+use crate::signing::{Secret, SignatureSpec, SignedRequest, Verified, VerifyError, verify, verify_as};
+use forward::{Forwarded, Forwarder};
 use show::{Received, Verdict};
 
 /// Ten times what Tenterhook itself takes in by default.
@@ -36,7 +39,7 @@ const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// More connections than a local sender opens; the rest wait to be accepted.
 const CONNECTIONS_MAX: usize = 1024;
 
-/// Shown deliveries that the terminal has not taken yet: then senders wait.
+/// Deliveries that the terminal has not taken yet; over it senders wait.
 const LINES_MAX: usize = 256;
 
 /// Ids remembered, to tell a repetition from a first attempt.
@@ -52,16 +55,20 @@ const FAIL_FIRST_STATUS: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 #[command(after_help = "Examples:
   tenterhook listen
   tenterhook listen --secret whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
-  tenterhook listen --fail-first 2                 two failures, to watch the retries
-  tenterhook listen --status 500 --delay 3s        an endpoint that is slow and broken
+  tenterhook listen --forward-to http://localhost:3000/webhooks
+  tenterhook listen --fail-first 2            # two failures, then success
+  tenterhook listen --status 500 --delay 3s   # a slow, broken endpoint
   tenterhook listen --json | jq .body")]
 pub(crate) struct Args {
     /// Port on 127.0.0.1; 0 takes a free one
     #[arg(short, long, default_value_t = 9400)]
     port: u16,
-    /// Secret to verify with; may be given several times [default: those in the configuration file]
+    /// Secret to verify with; may be given several times [default: those of the configuration]
     #[arg(short, long, value_name = "SECRET")]
     secret: Vec<String>,
+    /// Forward each request to this URL and answer as it does; a URL without a path takes the request's own
+    #[arg(long, value_name = "URL", value_parser = forward::parse_url, conflicts_with = "status")]
+    forward_to: Option<Url>,
     /// Status to answer with
     #[arg(long, default_value = "200", value_name = "STATUS", value_parser = parse_status)]
     status: StatusCode,
@@ -82,8 +89,8 @@ impl Args {
             secrets.push(KnownSecret::new("--secret", secret));
         }
         let secrets = if secrets.is_empty() { from_config } else { secrets };
-        let Self { port, status, fail_first, delay, .. } = self;
-        Ok(ListenOptions { port, secrets, status, fail_first, delay, json })
+        let Self { port, forward_to, status, fail_first, delay, .. } = self;
+        Ok(ListenOptions { port, secrets, forward_to, status, fail_first, delay, json })
     }
 }
 
@@ -92,13 +99,13 @@ fn parse_status(text: &str) -> Result<StatusCode, String> {
     status.ok_or_else(|| "give a status from 200 to 599".to_owned())
 }
 
-/// A secret and where it is from.
+/// A secret and its origin.
 #[derive(Debug, Clone)]
 pub struct KnownSecret {
     /// A webhook's id, or the option that gave it.
     pub name: String,
     pub secret: Secret,
-    /// Dialects of the user's own that it signs, which have no form by which they could be told.
+    /// Custom dialects that it signs: their form alone does not identify them.
     pub templates: Vec<SignatureSpec>,
 }
 
@@ -114,8 +121,10 @@ pub struct ListenOptions {
     pub port: u16,
     /// Any of them may have signed; none: signatures are not checked.
     pub secrets: Vec<KnownSecret>,
+    /// An application that gets every request and whose answer is passed back.
+    pub forward_to: Option<Url>,
     pub status: StatusCode,
-    /// So many requests are answered with 503 first.
+    /// The first N requests are answered with 503.
     pub fail_first: u64,
     /// Before the answer.
     pub delay: Duration,
@@ -123,7 +132,7 @@ pub struct ListenOptions {
     pub json: bool,
 }
 
-/// Receives until `shutdown`, or until standard output is closed; `ready` is told the address once it listens.
+/// Receives until `shutdown`, or until standard output is closed; `ready` gets the address once it listens.
 pub async fn run(
     options: ListenOptions,
     shutdown: impl Future<Output = ()>,
@@ -144,7 +153,7 @@ async fn serve(
         .with_context(|| format!("cannot listen on {wanted}: take another port with --port (0 takes a free one)"))?;
     ready(listener.local_addr()?);
     let (lines, printer) = start_printer(out);
-    let receiver = Arc::new(Receiver::new(options, lines));
+    let receiver = Arc::new(Receiver::new(options, lines)?);
     let closed = receiver.lines.clone();
     let mut connections = JoinSet::new();
     tokio::pin!(shutdown);
@@ -192,7 +201,7 @@ async fn serve_connection(receiver: Arc<Receiver>, stream: TcpStream) {
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new());
     server.http2().timer(TokioTimer::new());
-    // How a sender ends a connection is its own business.
+    // A sender may end its connection in any way.
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -202,12 +211,14 @@ struct Receiver {
     received: AtomicU64,
     seen: Mutex<Seen>,
     lines: mpsc::Sender<String>,
+    forwarder: Option<Forwarder>,
 }
 
 impl Receiver {
-    fn new(options: ListenOptions, lines: mpsc::Sender<String>) -> Self {
+    fn new(options: ListenOptions, lines: mpsc::Sender<String>) -> anyhow::Result<Self> {
         let secrets = options.secrets.iter().map(|known| known.secret.clone()).collect();
-        Self { options, secrets, received: AtomicU64::new(0), seen: Mutex::default(), lines }
+        let forwarder = options.forward_to.clone().map(Forwarder::new).transpose()?;
+        Ok(Self { options, secrets, received: AtomicU64::new(0), seen: Mutex::default(), lines, forwarder })
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -220,24 +231,42 @@ impl Receiver {
             Err(_) => return respond(StatusCode::BAD_REQUEST, r#"{"received":false,"detail":"the body broke off"}"#),
         };
         let number = self.received.fetch_add(1, Ordering::Relaxed);
-        let status = if number < self.options.fail_first { FAIL_FIRST_STATUS } else { self.options.status };
+        let fails = number < self.options.fail_first;
         let id = head.headers.get("webhook-id").or_else(|| head.headers.get("x-github-delivery"));
         // The same event goes to several webhooks under one id: a repetition is one on the same path.
         let key = id.map(|id| [head.uri.path().as_bytes(), b" ", id.as_bytes()].concat());
         let times = key.map_or(1, |key| self.seen.lock().unwrap_or_else(PoisonError::into_inner).count(&key));
         let at = Clock::System.now();
-        let verdict = self.judge(&head.headers, &body, at);
-        let received = Received { at, head: &head, body: &body, verdict, status, times };
+        let url = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let url = url.and_then(|host| format!("http://{host}{}", head.uri).parse::<http::Uri>().ok());
+        let request = SignedRequest::new(&head.headers, &body);
+        let request = url.as_ref().map_or(request, |url| request.sent_to(&head.method, url));
+        let verdict = self.judge(&request, at);
+        let forwarded = match &self.forwarder {
+            Some(forwarder) if !fails => Some(forwarder.forward(&head, body.clone()).await),
+            _ => None,
+        };
+        let status = match &forwarded {
+            Some(forwarded) => forwarded.status,
+            None if fails => FAIL_FIRST_STATUS,
+            None => self.options.status,
+        };
+        let received = Received { at, head: &head, body: &body, verdict, status, times, forwarded: forwarded.as_ref() };
         let text = if self.options.json { show::json_line(&received) } else { show::for_people(&received) };
         // The printer is gone only when the whole receiver is about to be.
         let _ = self.lines.send(text).await;
         tokio::time::sleep(self.options.delay).await;
+        if let Some(Forwarded { status, headers, body, .. }) = forwarded {
+            let mut response = Response::new(Full::new(body));
+            (*response.status_mut(), *response.headers_mut()) = (status, headers);
+            return response;
+        }
         respond(status, if status.is_success() { r#"{"received":true}"# } else { r#"{"received":false}"# })
     }
 
-    fn judge(&self, headers: &http::HeaderMap, body: &[u8], at: crate::model::Timestamp) -> Verdict {
-        let verdict = match verify(headers, body, &self.secrets, at, TOLERANCE) {
-            Err(VerifyError::NoSignature) => self.judge_templates(headers, body, at),
+    fn judge(&self, request: &SignedRequest<'_>, at: crate::model::Timestamp) -> Verdict {
+        let verdict = match verify(request, &self.secrets, at, TOLERANCE) {
+            Err(VerifyError::NoSignature) => self.judge_templates(request, at),
             verdict => verdict,
         };
         match verdict {
@@ -251,17 +280,13 @@ impl Receiver {
         }
     }
 
-    fn judge_templates(
-        &self,
-        headers: &http::HeaderMap,
-        body: &[u8],
-        at: crate::model::Timestamp,
-    ) -> Result<Verified, VerifyError> {
+    fn judge_templates(&self, request: &SignedRequest<'_>, at: crate::model::Timestamp) -> Result<Verified, VerifyError> {
         let mut verdict = Err(VerifyError::NoSignature);
         for (number, known) in self.options.secrets.iter().enumerate() {
-            for spec in known.templates.iter().filter(|spec| headers.contains_key(spec.signature_header())) {
-                match verify_as(spec, headers, body, &self.secrets[number..=number], at, TOLERANCE) {
+            for spec in &known.templates {
+                match verify_as(spec, request, &self.secrets[number..=number], at, TOLERANCE) {
                     Ok(verified) => return Ok(Verified { secret: number, ..verified }),
+                    Err(VerifyError::NoHeader { .. }) => {}
                     Err(error) => verdict = Err(error),
                 }
             }

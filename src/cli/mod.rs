@@ -3,6 +3,7 @@
 #[macro_use]
 mod note;
 
+mod attempts;
 mod audit;
 mod check;
 mod client;
@@ -11,8 +12,11 @@ mod demo;
 mod events;
 mod generate;
 mod import;
+mod init;
 mod jobs;
+mod json;
 mod listen;
+mod lists;
 mod output;
 mod plan;
 mod receive;
@@ -23,9 +27,12 @@ mod stats;
 mod store;
 mod stream;
 mod tail;
+mod target;
+mod terminal;
 mod test;
 mod transformer;
 mod verify;
+mod version;
 mod webhook;
 mod when;
 
@@ -40,13 +47,18 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "tenterhook",
     version,
+    long_version = version::long(),
     about = "A webhook delivery engine: events in, signed and transformed deliveries out, durable",
     after_help = "Examples:
-  tenterhook                                     run the server on ./config.toml
-  tenterhook check                               is config.toml right? (every problem, with its place)
-  tenterhook listen                              a local receiver that verifies and pretty-prints
-  tenterhook send order.created --data '{\"n\":1}'  publish an event to the running server
-  tenterhook demo                                engine, receiver and sample events, all in one"
+  tenterhook init      # write a first config.toml
+  tenterhook           # run the server on ./config.toml
+  tenterhook check     # validate config.toml: every problem, with its line
+  tenterhook listen    # a local receiver that verifies and pretty-prints
+  tenterhook send order.created --data '{\"n\":1}'    # publish an event
+  tenterhook demo      # engine, receiver and sample events in one
+
+Environment: TENTERHOOK_CONFIG, TENTERHOOK_URL, TENTERHOOK_TOKEN,
+TENTERHOOK_LOG (a level such as debug), TENTERHOOK_LOG_FORMAT (text or json)."
 )]
 struct Cli {
     #[command(flatten)]
@@ -55,7 +67,7 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// For every command.
+/// Flags of every command.
 #[derive(Args, Clone)]
 pub(crate) struct Global {
     /// The configuration file
@@ -70,61 +82,63 @@ pub(crate) struct Global {
 enum Command {
     /// Run the server (the default command)
     Serve(serve::Args),
+    /// Write a first config.toml
+    Init(init::Args),
     /// Validate a configuration without running it
     Check(check::Args),
-    /// What a configuration would change
+    /// Show what a configuration would change
     Plan(plan::Args),
     /// Publish an event to a running server
     Send(send::Args),
-    /// Send a sample event to one webhook, and see the whole attempt
+    /// Send a sample event to one webhook and show the whole attempt
     Test(test::Args),
-    /// Deliveries as they happen
+    /// Show deliveries as they happen
     Tail(tail::Args),
     /// Receive webhooks locally: verify and pretty-print them
     Listen(listen::Args),
     /// Check the signature of a request
     Verify(verify::Args),
-    /// Look after the data directory
+    /// Check and maintain the data directory
     Store(store::Args),
-    /// Make, look at, change, switch and remove webhooks
+    /// Create, show, change, enable, disable and delete webhooks
     Webhook(Box<webhook::Args>),
-    /// What becomes of events: list, show, retry, cancel
+    /// List, show, retry and cancel deliveries
     Deliveries(deliveries::Args),
-    /// Deliver again what was delivered, or not, before
+    /// Deliver the events of a period to a webhook again
     Replay(jobs::ReplayArgs),
     /// Erase the events of a tenant or a person
     Erase(jobs::EraseArgs),
-    /// Replays and erasures: list, show, watch, cancel
+    /// List, show, watch and cancel replays and erasures
     Jobs(jobs::Args),
-    /// Make the server read its files now
+    /// Make the server read its configuration files now
     Reload(reload::Args),
-    /// What was published: list, show, types
+    /// List and show published events and event types
     Events(events::Args),
-    /// Totals, rates and durations
+    /// Show totals, rates and durations
     Stats(stats::StatsArgs),
-    /// What needs a look: configuration, backlog, webhooks that fail
+    /// Show what needs attention: configuration, backlog, failing webhooks
     Status(stats::StatusArgs),
-    /// Who changed what
+    /// Show who changed what
     Audit(audit::Args),
-    /// The server's OpenAPI document
+    /// Print the server's OpenAPI document
     Openapi(audit::OpenApiArgs),
-    /// See, try, test, measure and begin transformers
+    /// List, create, run, test, inspect and measure transformers
     Transformer(transformer::Args),
-    /// Engine, local receiver and sample events in one, in a temporary directory
+    /// Run engine, local receiver and sample events in one, in a temporary directory
     Demo(demo::Args),
-    /// Webhooks of another system, as tables of config.toml
+    /// Convert webhooks of another system into tables of config.toml
     Import(import::ImportArgs),
-    /// Webhooks made over the API, as tables of config.toml
+    /// Print webhooks made over the API as tables of config.toml
     Export(import::ExportArgs),
-    /// The JSON Schema of config.toml, for editors
+    /// Print the JSON Schema of config.toml, for editors
     Schema(generate::SchemaArgs),
-    /// A completion script for your shell
+    /// Print a completion script for your shell
     Completions(generate::CompletionsArgs),
-    /// The manual page, or one for every command
+    /// Print the manual page, or write one for every command
     Man(generate::ManArgs),
 }
 
-/// What a command says when it could do its work but the answer is no: the text is printed already.
+/// A command did its work and the result is negative: its text is printed already.
 #[derive(Debug, thiserror::Error)]
 #[error("failed")]
 pub(crate) struct Failed;
@@ -151,12 +165,12 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     let global = cli.global;
     let command = cli.command.unwrap_or_else(|| Command::Serve(serve::Args::default()));
     let result = runtime.block_on(dispatch(&global, command));
-    // A look at a name server or a file that hangs must not keep the process.
+    // A name server or a file that hangs must not keep the process.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if e.is::<Failed>() => ExitCode::FAILURE,
-        // Whoever read the output has had enough: `tenterhook events list | head`.
+        // The reader of the output has gone: `tenterhook events list | head`.
         Err(e) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe) => {
             ExitCode::SUCCESS
         }
@@ -170,6 +184,7 @@ fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 async fn dispatch(global: &Global, command: Command) -> anyhow::Result<()> {
     match command {
         Command::Serve(args) => serve::run(global, args).await,
+        Command::Init(args) => init::run(global, &args),
         Command::Check(args) => check::run(global, args).await,
         Command::Plan(args) => plan::run(global, args).await,
         Command::Send(args) => send::run(global, args).await,
@@ -201,13 +216,13 @@ async fn dispatch(global: &Global, command: Command) -> anyhow::Result<()> {
 
 const ERROR: anstyle::Style = anstyle::AnsiColor::Red.on_default().bold();
 
-/// Ctrl-C or SIGTERM; a second one ends the process at once, which loses nothing.
+/// Ctrl-C or SIGTERM; a second one ends the process immediately, which loses nothing.
 pub(crate) async fn shutdown_signal() {
     Signals::install().first().await;
 }
 
-/// SIGINT and SIGTERM, caught from [`Signals::install`] on. The first process of a container has no other handlers:
-/// what it does not catch, the kernel drops.
+/// SIGINT and SIGTERM, caught from [`Signals::install`] on. For the first process of a container the kernel drops signals
+/// that have no handler.
 pub(crate) struct Signals {
     #[cfg(unix)]
     terminate: Option<tokio::signal::unix::Signal>,
@@ -227,13 +242,13 @@ impl Signals {
         Self {}
     }
 
-    /// Resolves with the first; a second one ends the process at once.
+    /// Resolves with the first; a second one ends the process immediately.
     #[expect(clippy::disallowed_methods, reason = "the second signal is waited for as long as the process lives")]
     pub(crate) async fn first(mut self) {
         self.next().await;
         tokio::spawn(async move {
             self.next().await;
-            tracing::warn!("second signal: ending at once");
+            tracing::warn!("second signal: exiting immediately");
             std::process::exit(130);
         });
     }
@@ -252,8 +267,8 @@ impl Signals {
     }
 }
 
-/// Signals that would end the process by themselves, and mean nothing to a server: logged, and that is all. SIGHUP is
-/// caught with them, so that one that comes before the configuration is first read ends nothing either.
+/// Signals that have no meaning for the server and would end the process by default: they are logged. SIGHUP is caught
+/// with them, so that one that comes before the configuration is first read does not end the process.
 pub(crate) struct Strays {
     #[cfg(unix)]
     signals: [Option<tokio::signal::unix::Signal>; 2],
@@ -264,7 +279,7 @@ impl Strays {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            // Once caught, it stays so.
+            // The handler stays installed.
             drop(signal(SignalKind::hangup()));
             Self { signals: [SignalKind::user_defined1(), SignalKind::user_defined2()].map(|kind| signal(kind).ok()) }
         }
@@ -272,8 +287,8 @@ impl Strays {
         Self {}
     }
 
-    /// Says so for each one that comes; never ends.
-    pub(crate) async fn told(&mut self) -> std::convert::Infallible {
+    /// Logs each one that comes; never ends.
+    pub(crate) async fn log(&mut self) -> std::convert::Infallible {
         #[cfg(unix)]
         {
             let [first, second] = &mut self.signals;
@@ -282,7 +297,7 @@ impl Strays {
                     () = received(first.as_mut()) => "SIGUSR1",
                     () = received(second.as_mut()) => "SIGUSR2",
                 };
-                tracing::info!("{name} means nothing here, and is ignored: SIGHUP reads the configuration again");
+                tracing::info!("{name} ignored: it has no meaning here; SIGHUP reads the configuration again");
             }
         }
         #[cfg(not(unix))]
@@ -307,7 +322,6 @@ mod tests {
         super::Cli::command().debug_assert();
     }
 
-    /// Every command that does something shows how.
     #[test]
     fn every_command_has_examples_and_a_summary() {
         fn walk(command: &clap::Command, path: &str, silent: &mut Vec<String>) {
@@ -324,6 +338,53 @@ mod tests {
         let mut silent = Vec::new();
         walk(&super::Cli::command(), "", &mut silent);
         assert!(silent.is_empty(), "without examples: {silent:?}");
+    }
+
+    /// An example that is pasted must be one command: clap wraps longer lines, and what follows a command is a comment.
+    #[test]
+    fn every_example_can_be_pasted() {
+        fn walk(command: &clap::Command, wrong: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples = help.split_once("Examples:\n").map(|(_, examples)| examples).unwrap_or_default();
+            wrong.extend(examples.lines().filter(|line| line.chars().count() > HELP_CHARS_MAX).map(str::to_owned));
+            let lines = examples.lines().take_while(|line| line.starts_with("  "));
+            let joined = lines.fold(String::new(), |all, line| all + line.trim_start() + "\n").replace("\\\n", " ");
+            for line in joined.lines().filter(|line| line.contains("tenterhook ") || *line == "tenterhook") {
+                let words = shell_words(line);
+                let from = words.iter().position(|word| word == "tenterhook").unwrap_or(words.len());
+                let command = words[from..].iter().take_while(|word| *word != "|" && *word != "&&" && *word != ">");
+                if let Err(error) = super::Cli::command().try_get_matches_from(command) {
+                    let shows_help = !error.use_stderr();
+                    wrong.extend((!shows_help).then(|| format!("{line}: {error}")));
+                }
+            }
+            command.get_subcommands().for_each(|inner| walk(inner, wrong));
+        }
+        let mut wrong = Vec::new();
+        walk(&super::Cli::command(), &mut wrong);
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    /// Terminals of 80 columns show them unbroken.
+    const HELP_CHARS_MAX: usize = 80;
+
+    /// As a shell splits a line: quotes, and a comment at its end.
+    fn shell_words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+        for c in line.chars() {
+            match (quote, c) {
+                (Some(open), c) if open == c => quote = None,
+                (None, '\'' | '"') => {
+                    quote = Some(c);
+                    word.get_or_insert_default();
+                }
+                (None, ' ') => words.extend(word.take()),
+                (None, '#') if word.is_none() => break,
+                (_, c) => word.get_or_insert_default().push(c),
+            }
+        }
+        words.extend(word);
+        words
     }
 
     /// `tests/it/transcripts.rs` plays them.

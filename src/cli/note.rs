@@ -1,6 +1,6 @@
-//! Words for people, without the panic of the standard macros where they cannot be written. Standard error may be a full
-//! disk or a closed pipe: what cannot be said there is not said. Standard output is what was asked for: whoever closed it
-//! has had enough, and any other failure is the command's.
+//! Output for people without the panic of the standard macros. Standard error may be a full disk or a closed pipe: what
+//! cannot be written there is dropped. Standard output is the command's result: when its reader has closed it the rest is
+//! dropped, and any other failure is the command's.
 
 /// A line on standard error.
 macro_rules! note {

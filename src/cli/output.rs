@@ -1,4 +1,4 @@
-//! What commands print: JSON for scripts, tables and colours for people. Owns the looks of states, times and numbers;
+//! What commands print: JSON for scripts, tables and colours for people. Owns the format of states, times and numbers;
 //! colours go to terminals only.
 
 use std::io::Write;
@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 use unicode_width::UnicodeWidthStr;
 
-use super::Global;
+use super::{Global, json};
 
 pub(super) const PLAIN: Style = Style::new();
 pub(super) const BOLD: Style = Style::new().bold();
@@ -25,7 +25,7 @@ pub(super) const NOTHING: &str = "-";
 
 /// The whole answer on one line, or what `human` makes of it.
 pub(super) fn answer(global: &Global, value: &Value, human: impl FnOnce() -> String) -> anyhow::Result<()> {
-    if global.json { line(&value.to_string()) } else { print(&human()) }
+    if global.json { line(&json::line(value)) } else { print(&human()) }
 }
 
 /// To standard output; a reader that has gone away is no reason to panic.
@@ -109,6 +109,9 @@ pub(super) fn state(name: &str) -> (String, Style) {
 
 /// A member as a cell's text: strings as they are, lists joined, nothing as `-`.
 pub(super) fn text(value: &Value) -> String {
+    if let Some(raw) = json::raw(value) {
+        return one_line(raw);
+    }
     match value {
         Value::Null => NOTHING.to_owned(),
         Value::String(text) if text.is_empty() => NOTHING.to_owned(),
@@ -117,8 +120,14 @@ pub(super) fn text(value: &Value) -> String {
         Value::Array(items) if items.iter().all(Value::is_string) => {
             items.iter().filter_map(Value::as_str).map(one_line).collect::<Vec<_>>().join(", ")
         }
-        other => other.to_string(),
+        other => json::line(other),
     }
+}
+
+/// JSON laid out for people, without touching a number, an escape or the order of its keys.
+pub(super) fn laid_out(value: &Value, margin: &str) -> String {
+    let text = json::raw(value).map_or_else(|| json::line(value), str::to_owned);
+    super::terminal::indented(&text, margin)
 }
 
 /// Text of others may hold anything, escape sequences too.
@@ -136,8 +145,8 @@ pub(super) fn cut(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(chars.saturating_sub(1)).collect();
-    format!("{kept}…")
+    let head: String = text.chars().take(chars.saturating_sub(1)).collect();
+    format!("{head}…")
 }
 
 /// `2026-01-28 10:30:45`: RFC 3339 in UTC without what a table has no room for.

@@ -7,14 +7,14 @@ use crate::reload;
 use crate::signing::{Scheme, Secret, SignatureSpec};
 
 pub(crate) async fn command(global: &Global, args: Args) -> anyhow::Result<()> {
-    // Before it says that it listens: who stops it then finds it ready for that.
+    // Before it says that it listens: a signal right after that must end it in order.
     let shutdown = super::Signals::install().first();
     let known = known_secrets(global).await;
     let options = args.options(known, global.json)?;
     let secrets = options.secrets.len();
     let ready = |address| {
         if secrets == 0 {
-            note!("listening on http://{address}; no secret known, signatures are not checked (give --secret)");
+            note!("listening on http://{address}; no secret known, signatures are not verified (give --secret)");
         } else {
             note!("listening on http://{address}; {secrets} secret(s) known");
         }
@@ -22,13 +22,16 @@ pub(crate) async fn command(global: &Global, args: Args) -> anyhow::Result<()> {
     listen::run(options, shutdown, ready).await
 }
 
-/// Those in the configuration, and those that the local server made for webhooks without one. None of it has to be
-/// there: a receiver is useful without.
+/// Those in the configuration, and those that the local server generated for webhooks without one. All of it is optional,
+/// and other problems of the configuration do not matter.
 async fn known_secrets(global: &Global) -> Vec<KnownSecret> {
-    let Ok(loaded) = reload::load(&global.config) else { return Vec::new() };
-    let client = Client::new(global, &Server::default()).ok();
+    let settings = match reload::load(&global.config) {
+        Ok(loaded) => loaded.settings,
+        Err(problems) => problems.draft.settings.clone(),
+    };
+    let client = if settings.webhooks.is_empty() { None } else { Client::new(global, &Server::default()).ok() };
     let mut known = Vec::new();
-    for webhook in loaded.settings.webhooks.values() {
+    for webhook in settings.webhooks.values() {
         let generated = webhook.secret.is_none() && !webhook.signature.is_empty();
         let secret = match (&webhook.secret, &client) {
             (Some(secret), _) => Some(secret.clone()),

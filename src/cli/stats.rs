@@ -1,4 +1,4 @@
-//! `tenterhook stats` and `tenterhook status`: how deliveries go, and what needs a look.
+//! `tenterhook stats` and `tenterhook status`: totals, rates and durations; what needs attention.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '
   tenterhook stats ops-slack
   tenterhook stats --json | jq .success_rate")]
 pub(crate) struct StatsArgs {
-    /// Of this webhook alone
+    /// Of this webhook only
     #[arg(value_name = "WEBHOOK")]
     webhook: Option<String>,
     #[command(flatten)]
@@ -48,7 +48,7 @@ fn show(stats: &Value) -> String {
             format!("{} ({})", text(&deliveries["total"]), if states.is_empty() { "none".to_owned() } else { states.join(", ") }),
         ),
         ("attempts", format!("{}, {} failed", text(&stats["attempts"]), text(&stats["attempts_failed"]))),
-        ("success rate", output::percent(&stats["success_rate"])),
+        ("success rate", success_rate(stats)),
         (
             "duration",
             format!(
@@ -64,6 +64,14 @@ fn show(stats: &Value) -> String {
     out
 }
 
+/// Attempts do not count here: one that a retry made good does not lower it.
+fn success_rate(stats: &Value) -> String {
+    match &stats["success_rate"] {
+        Value::Null => output::NOTHING.to_owned(),
+        rate => format!("{} of finished deliveries", output::percent(rate)),
+    }
+}
+
 /// The last 24 hours: attempts as bars, and how many failed.
 fn hours(hours: &Value) -> String {
     let counts: Vec<u64> = hours.as_array().into_iter().flatten().map(|hour| hour["attempts"].as_u64().unwrap_or(0)).collect();
@@ -73,13 +81,13 @@ fn hours(hours: &Value) -> String {
     }
     let top = BARS.len() - 1;
     let bar = |count: u64| {
-        // Anything at all is visible.
+        // One attempt is visible, too.
         let level = if count == 0 { 0 } else { (usize::try_from(count * top as u64 / most).unwrap_or(top)).max(1) };
         BARS[level.min(top)]
     };
     let bars: String = counts.iter().map(|count| bar(*count)).collect();
     let total: u64 = counts.iter().sum();
-    output::fields(&[("last 24 h", format!("{bars}  {total} attempts, at most {most} an hour"))])
+    output::fields(&[("last 24 h", format!("{bars}  {total} attempts, peak {most} an hour"))])
 }
 
 #[derive(clap::Args)]
@@ -121,20 +129,20 @@ fn show_status(all: &Value) -> String {
         ),
         ("backlog", format!("{} pending, {} retrying, {} held", count("pending"), count("retrying"), count("held"))),
         ("given up", count("failed").to_string()),
-        ("success rate", output::percent(&stats["success_rate"])),
+        ("success rate", success_rate(stats)),
         ("next due", output::time(&stats["next_due"])),
     ]);
     let error = &config["last_error"];
     if error.is_object() {
         out.push_str(&format!(
             "\n{} {} {}\n",
-            styled(RED, "the last reload was refused:"),
+            styled(RED, "the last reload was rejected:"),
             text(&error["message"]),
             styled(DIM, &text(&error["at"]))
         ));
         for problem in error["problems"].as_array().into_iter().flatten() {
-            let place = format!("{}:{}:{}", text(&problem["file"]), text(&problem["line"]), text(&problem["column"]));
-            out.push_str(&format!("  {place}  {}\n", text(&problem["message"])));
+            let location = format!("{}:{}:{}", text(&problem["file"]), text(&problem["line"]), text(&problem["column"]));
+            out.push_str(&format!("  {location}  {}\n", text(&problem["message"])));
         }
     }
     out.push_str(&webhook_status(webhooks));
@@ -194,7 +202,7 @@ mod tests {
         for part in [
             "deliveries    4 (1 failed, 3 succeeded)",
             "6, 3 failed",
-            "75.0%",
+            "75.0% of finished deliveries",
             "average 12ms, p50 10ms, p99 -",
             "last 24 h   ▁█  81 attempts",
         ] {
@@ -203,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn status_shows_why_a_reload_was_refused() {
+    fn status_shows_why_a_reload_was_rejected() {
         let all = json!({"config": {"generation": 2, "webhooks": 1, "fingerprint": "abc", "last_error": {"message": "1 problem", "at": "x",
             "problems": [{"file": "config.toml", "line": 3, "column": 1, "message": "unknown key"}]}},
             "stats": {"deliveries": {"pending": 5}}, "webhooks": {"data": [{"id": "w", "status": "enabled", "pending": 1, "failed": 2}]}});

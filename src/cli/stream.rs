@@ -1,4 +1,4 @@
-//! Following `GET /v1/stream`: server-sent events over a connection of its own, which lasts as long as it likes.
+//! Following `GET /v1/stream`: server-sent events over a connection of its own, without a time limit.
 
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::json;
+
 /// One event with its data; the server's own are at most some MiB.
 const EVENT_BYTES_MAX: usize = 64 << 20;
 
@@ -23,9 +25,9 @@ const PROBLEM_BYTES_MAX: usize = 64 << 10;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// What a stream tells.
+/// One event of the stream.
 #[derive(Debug, PartialEq)]
-pub(super) struct Told {
+pub(super) struct StreamEvent {
     pub(super) name: String,
     pub(super) data: Value,
 }
@@ -41,27 +43,27 @@ pub(super) enum Ended {
 /// How long to read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Until {
-    /// There is a place to go on from.
+    /// There is a position to go on from.
     FirstId,
     End,
 }
 
-/// The place of this moment, to follow from; with [`Ended::Unavailable`] when there is no stream.
-pub(super) async fn here(base: &str, path: &str, token: Option<&str>) -> anyhow::Result<Result<String, Ended>> {
+/// The stream's end, to follow from; with [`Ended::Unavailable`] when there is no stream.
+pub(super) async fn position(base: &str, path: &str, token: Option<&str>) -> anyhow::Result<Result<String, Ended>> {
     let mut id = None;
     let ended = read(base, path, token, &mut id, &mut |_| Ok(()), Until::FirstId).await?;
     Ok(id.ok_or(ended))
 }
 
-/// Calls `tell` with each event until the stream ends. `last_id` is kept up to date, to go on from.
+/// Calls `take` with each event until the stream ends. `last_id` is kept up to date, to go on from.
 pub(super) async fn follow(
     base: &str,
     path: &str,
     token: Option<&str>,
     last_id: &mut Option<String>,
-    tell: &mut impl FnMut(Told) -> anyhow::Result<()>,
+    take: &mut impl FnMut(StreamEvent) -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {
-    read(base, path, token, last_id, tell, Until::End).await
+    read(base, path, token, last_id, take, Until::End).await
 }
 
 async fn read(
@@ -69,7 +71,7 @@ async fn read(
     path: &str,
     token: Option<&str>,
     last_id: &mut Option<String>,
-    tell: &mut impl FnMut(Told) -> anyhow::Result<()>,
+    take: &mut impl FnMut(StreamEvent) -> anyhow::Result<()>,
     until: Until,
 ) -> anyhow::Result<Ended> {
     let url = Url::parse(base).with_context(|| format!("{base} is not a URL"))?;
@@ -91,9 +93,9 @@ async fn read(
         let config = rustls::ClientConfig::builder().with_platform_verifier().context("no TLS")?.with_no_client_auth();
         let name = dial.to_owned().try_into().with_context(|| format!("{dial} is no name for TLS"))?;
         let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.context("no TLS with the server")?;
-        exchange(tls, request, last_id, tell, until).await
+        exchange(tls, request, last_id, take, until).await
     } else {
-        exchange(tcp, request, last_id, tell, until).await
+        exchange(tcp, request, last_id, take, until).await
     }
 }
 
@@ -101,11 +103,11 @@ async fn exchange(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Empty<Bytes>>,
     last_id: &mut Option<String>,
-    tell: &mut impl FnMut(Told) -> anyhow::Result<()>,
+    take: &mut impl FnMut(StreamEvent) -> anyhow::Result<()>,
     until: Until,
 ) -> anyhow::Result<Ended> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await?;
-    let told = async {
+    let exchange = async {
         let response = sender.send_request(request).await?;
         let status = response.status();
         let mut body = response.into_body();
@@ -119,7 +121,7 @@ async fn exchange(
                 problem.extend_from_slice(&chunk[..chunk.len().min(PROBLEM_BYTES_MAX - problem.len())]);
                 continue;
             }
-            parser.feed(chunk, last_id, tell)?;
+            parser.feed(chunk, last_id, take)?;
             if until == Until::FirstId && last_id.is_some() {
                 return Ok(Ended::Over);
             }
@@ -130,11 +132,11 @@ async fn exchange(
         let problem: Value = serde_json::from_slice(&problem).unwrap_or(Value::Null);
         Ok(Ended::Unavailable(status, problem["detail"].as_str().unwrap_or_default().to_owned()))
     };
-    tokio::pin!(told);
+    tokio::pin!(exchange);
     tokio::select! {
-        result = &mut told => result,
+        result = &mut exchange => result,
         // The connection is driven here; what it has brought is read to its end.
-        _ = connection => told.await,
+        _ = connection => exchange.await,
     }
 }
 
@@ -149,7 +151,7 @@ impl Parser {
         &mut self,
         chunk: &[u8],
         last_id: &mut Option<String>,
-        tell: &mut impl FnMut(Told) -> anyhow::Result<()>,
+        take: &mut impl FnMut(StreamEvent) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         if self.buffer.len() + chunk.len() > EVENT_BYTES_MAX {
             bail!("the server's stream has an event of more than {EVENT_BYTES_MAX} bytes");
@@ -157,8 +159,8 @@ impl Parser {
         self.buffer.extend_from_slice(chunk);
         while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
             let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
-            if let Some(told) = event(&String::from_utf8_lossy(&block), last_id) {
-                tell(told)?;
+            if let Some(event) = parse_block(&String::from_utf8_lossy(&block), last_id) {
+                take(event)?;
             }
         }
         Ok(())
@@ -166,7 +168,7 @@ impl Parser {
 }
 
 /// One block of lines; an id alone is no event.
-fn event(block: &str, last_id: &mut Option<String>) -> Option<Told> {
+fn parse_block(block: &str, last_id: &mut Option<String>) -> Option<StreamEvent> {
     let (mut name, mut data) = (String::new(), Vec::new());
     for line in block.lines() {
         match line.split_once(':').map(|(field, value)| (field, value.strip_prefix(' ').unwrap_or(value))) {
@@ -176,8 +178,11 @@ fn event(block: &str, last_id: &mut Option<String>) -> Option<Told> {
             _ => {}
         }
     }
-    let data = serde_json::from_str(&data.join("\n")).ok()?;
-    Some(Told { name, data })
+    let data = json::read(data.join("\n").as_bytes());
+    if data.is_null() {
+        return None;
+    }
+    Some(StreamEvent { name, data })
 }
 
 #[cfg(test)]
@@ -191,15 +196,15 @@ mod tests {
     fn events_are_read_however_they_are_cut() {
         let text = "retry: 2000\nid: 1-1\n\n: still here\nid: 1-2\n\nid: 1-3\nevent: attempt\ndata: {\"a\":\ndata: 1}\n\n";
         for size in 1..text.len() {
-            let (mut parser, mut last_id, mut told) = (Parser::default(), None, Vec::new());
+            let (mut parser, mut last_id, mut seen) = (Parser::default(), None, Vec::new());
             for chunk in text.as_bytes().chunks(size) {
-                let mut tell = |event| {
-                    told.push(event);
+                let mut take = |event| {
+                    seen.push(event);
                     Ok(())
                 };
-                parser.feed(chunk, &mut last_id, &mut tell).unwrap();
+                parser.feed(chunk, &mut last_id, &mut take).unwrap();
             }
-            assert_eq!(told, [Told { name: "attempt".to_owned(), data: json!({"a": 1}) }]);
+            assert_eq!(seen, [StreamEvent { name: "attempt".to_owned(), data: json!({"a": 1}) }]);
             assert_eq!(last_id.as_deref(), Some("1-3"));
         }
     }
@@ -228,14 +233,14 @@ mod tests {
         let answer =
             "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\nid: 2-7\nevent: event\ndata: {\"id\":\"evt_1\"}\n\n";
         let (base, question) = answering(answer).await;
-        let (mut last_id, mut told) = (Some("2-6".to_owned()), Vec::new());
-        let mut tell = |event: Told| {
-            told.push(event.data["id"].clone());
+        let (mut last_id, mut seen) = (Some("2-6".to_owned()), Vec::new());
+        let mut take = |event: StreamEvent| {
+            seen.push(event.data["id"].clone());
             Ok(())
         };
-        let ended = follow(&base, "/v1/stream?webhook=w", Some("tok"), &mut last_id, &mut tell).await.unwrap();
+        let ended = follow(&base, "/v1/stream?webhook=w", Some("tok"), &mut last_id, &mut take).await.unwrap();
         assert!(matches!(ended, Ended::Over));
-        assert_eq!(told, [json!("evt_1")]);
+        assert_eq!(seen, [json!("evt_1")]);
         assert_eq!(last_id.as_deref(), Some("2-7"));
         let asked = question.await.unwrap();
         for part in [
@@ -249,7 +254,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_without_a_stream_is_told_apart() {
+    async fn a_server_without_a_stream_is_recognised() {
         let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 15\r\n\r\n{\"detail\":\"no\"}";
         let (base, _question) = answering(answer).await;
         let ended = follow(&base, "/v1/stream", None, &mut None, &mut |_| Ok(())).await.unwrap();

@@ -1,5 +1,5 @@
-//! `tenterhook tail`: deliveries as they happen, like `kubectl logs -f`: from the server's stream, or where there is none
-//! by asking the list of deliveries again and again.
+//! `tenterhook tail`: deliveries as they happen, like `kubectl logs -f`: from the server's stream, or, where it has none,
+//! by polling the list of deliveries.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use serde_json::Value;
 
-use super::Global;
 use super::client::{Client, Query, Server, segment};
 use super::deliveries::Filter;
 use super::output::{self, DIM, styled, text};
-use super::stream::{self, Ended, Told};
+use super::stream::{self, Ended, StreamEvent};
+use super::{Global, json, lists};
 use crate::model::{DeliveryState, EventType, Timestamp};
 use crate::routing::Pattern;
 
-/// Between two looks: soon enough for eyes, and nothing for the server.
-const LOOK_PAUSE: Duration = Duration::from_millis(500);
+/// Between two polls: soon enough for eyes, and next to no load.
+const POLL_PAUSE: Duration = Duration::from_millis(500);
 
-/// Deliveries looked at in one go. A server that makes more between two looks is not for reading along.
-const LOOK_ROWS: usize = 500;
+/// Deliveries of one poll. A server that makes more between two polls is too fast to read along.
+const POLL_ROWS: usize = 500;
 
 /// A server that restarts comes back within this.
-const LOOKS_FAILED_MAX: u32 = 60;
+const POLLS_FAILED_MAX: u32 = 60;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
@@ -37,18 +37,19 @@ pub(crate) struct Args {
     /// Only of this webhook
     #[arg(short, long, value_name = "ID")]
     webhook: Option<String>,
-    /// Only when they come to this state
+    /// Only when they reach this state
     #[arg(short, long, value_parser = DeliveryState::ALL.map(DeliveryState::name))]
     state: Option<String>,
+    /// Only of this tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// Begin with what was made since then: RFC 3339, or so long ago (15m, 2h)
+    /// Start with deliveries created since: RFC 3339, or a duration back from now (15m, 2h)
     #[arg(long, value_name = "TIME", value_parser = super::when::parse)]
     since: Option<Timestamp>,
-    /// Begin with the last so many
+    /// Start with the last N deliveries
     #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
     lines: usize,
-    /// End after what there is
+    /// Print what there is and exit
     #[arg(long)]
     no_follow: bool,
     #[command(flatten)]
@@ -64,34 +65,46 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     }
 }
 
-/// What there is, and then what comes.
+/// First the deliveries that exist, then those that come.
 async fn tail(global: &Global, client: &Client, args: &Args, kinds: &[Pattern]) -> anyhow::Result<()> {
     let mut query = Query::default();
     query.add("webhook", args.webhook.as_ref());
     query.add("state", args.state.as_ref());
     query.add("tenant", args.tenant.as_ref());
     let path = query.on("/v1/stream");
-    // The place first and the list then: nothing falls in between.
-    let place = if args.no_follow { None } else { place(client, &path).await? };
+    // The position first and the list then: nothing is missed in between.
+    let position = if args.no_follow { None } else { position(client, &path).await? };
     let mut tail = Tail { known: HashMap::new() };
-    let first = look(client, args).await?;
-    let mut begin = wanted(tail.news(&first), args, kinds);
+    let first = poll_once(client, args).await?;
+    check_names(client, args, kinds, first.is_empty()).await?;
+    let mut begin = wanted(tail.changed(&first), args, kinds);
     if args.since.is_none() {
         begin.drain(..begin.len().saturating_sub(args.lines));
     }
     show(global, client, begin).await?;
-    match place {
+    match position {
         _ if args.no_follow => Ok(()),
-        Some(place) => stream(global, client, args, kinds, &tail, (path, place)).await,
+        Some(position) => stream(global, client, args, kinds, &tail, (path, position)).await,
         None => poll(global, client, args, kinds, tail).await,
     }
 }
 
-/// Where the stream is; `None` of a server that has none, or none left: it is asked again and again.
-async fn place(client: &Client, path: &str) -> anyhow::Result<Option<String>> {
+/// A misspelt name would match nothing for ever.
+async fn check_names(client: &Client, args: &Args, kinds: &[Pattern], is_empty: bool) -> anyhow::Result<()> {
+    // A webhook that was removed may still have deliveries.
+    let webhook = args.webhook.as_deref().filter(|_| is_empty);
+    lists::check_names(client, webhook, None).await?;
+    for kind in kinds {
+        lists::check_names(client, None, Some(kind)).await?;
+    }
+    Ok(())
+}
+
+/// The stream's position; `None` of a server that has no stream, or none left: then the list is polled.
+async fn position(client: &Client, path: &str) -> anyhow::Result<Option<String>> {
     let (base, token) = client.parts();
-    match stream::here(base, path, token).await? {
-        Ok(place) => Ok(Some(place)),
+    match stream::position(base, path, token).await? {
+        Ok(position) => Ok(Some(position)),
         Err(Ended::Unavailable(status, detail)) if ![404, 503].contains(&status.as_u16()) => {
             bail!("the server answered {status}: {}", output::lines(&detail))
         }
@@ -99,21 +112,21 @@ async fn place(client: &Client, path: &str) -> anyhow::Result<Option<String>> {
     }
 }
 
-/// Attempts as the server tells them, from a place on.
+/// Attempts from the server's stream, from a position on.
 async fn stream(
     global: &Global,
     client: &Client,
     args: &Args,
     kinds: &[Pattern],
     shown: &Tail,
-    (path, place): (String, String),
+    (path, position): (String, String),
 ) -> anyhow::Result<()> {
-    let mut last_id = Some(place);
-    let mut tell = |told: Told| {
-        if told.name != "attempt" {
+    let mut last_id = Some(position);
+    let mut take = |event: StreamEvent| {
+        if event.name != "attempt" {
             return Ok(());
         }
-        let mut attempt = told.data;
+        let mut attempt = event.data;
         let row = attempt["delivery"].take();
         if shown.has(&row, &attempt) || !is_wanted(&row, args, kinds) {
             return Ok(());
@@ -123,15 +136,17 @@ async fn stream(
     let mut outage = Outage::default();
     loop {
         let (base, token) = client.parts();
-        match stream::follow(base, &path, token, &mut last_id, &mut tell).await {
+        match stream::follow(base, &path, token, &mut last_id, &mut take).await {
             Ok(Ended::Over) => outage.end(),
-            Ok(Ended::Unavailable(status, _)) if status.as_u16() == 503 => outage.goes_on(anyhow!("no stream is left"))?,
+            Ok(Ended::Unavailable(status, _)) if status.as_u16() == 503 => {
+                outage.add(anyhow!("the server has no stream left"))?
+            }
             Ok(Ended::Unavailable(status, detail)) => bail!("the server answered {status}: {}", output::lines(&detail)),
-            // Its reader is gone.
+            // The reader of standard output is gone.
             Err(error) if is_broken_pipe(&error) => return Err(error),
-            Err(error) => outage.goes_on(error)?,
+            Err(error) => outage.add(error)?,
         }
-        tokio::time::sleep(LOOK_PAUSE).await;
+        tokio::time::sleep(POLL_PAUSE).await;
     }
 }
 
@@ -146,12 +161,12 @@ struct Outage {
 }
 
 impl Outage {
-    fn goes_on(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
-        if self.failed >= LOOKS_FAILED_MAX {
+    fn add(&mut self, error: anyhow::Error) -> anyhow::Result<()> {
+        if self.failed >= POLLS_FAILED_MAX {
             return Err(error);
         }
         if self.failed == 0 {
-            note!("{}", styled(DIM, &format!("{error:#}: waiting for it")));
+            note!("{}", styled(DIM, &format!("{error:#}; waiting for it")));
         }
         self.failed += 1;
         Ok(())
@@ -168,23 +183,23 @@ impl Outage {
 async fn poll(global: &Global, client: &Client, args: &Args, kinds: &[Pattern], mut tail: Tail) -> anyhow::Result<()> {
     let mut outage = Outage::default();
     loop {
-        tokio::time::sleep(LOOK_PAUSE).await;
-        match look(client, args).await {
+        tokio::time::sleep(POLL_PAUSE).await;
+        match poll_once(client, args).await {
             Ok(rows) => {
                 outage.end();
-                show(global, client, wanted(tail.news(&rows), args, kinds)).await?;
+                show(global, client, wanted(tail.changed(&rows), args, kinds)).await?;
             }
             Err(error) if error.is::<super::client::Refused>() => return Err(error),
-            Err(error) => outage.goes_on(error)?,
+            Err(error) => outage.add(error)?,
         }
     }
 }
 
 /// The newest deliveries, newest first.
-async fn look(client: &Client, args: &Args) -> anyhow::Result<Vec<Value>> {
+async fn poll_once(client: &Client, args: &Args) -> anyhow::Result<Vec<Value>> {
     let filter = Filter {
         webhook: args.webhook.clone(),
-        // A state is what they come to: filtered after the changes are known.
+        // The state that they reach: filtered after the changes are known.
         state: None,
         kind: None,
         event: None,
@@ -192,7 +207,7 @@ async fn look(client: &Client, args: &Args) -> anyhow::Result<Vec<Value>> {
         since: args.since,
         until: None,
     };
-    client.list("/v1/deliveries", &filter.query(), LOOK_ROWS).await
+    client.list("/v1/deliveries", &filter.query(), POLL_ROWS).await
 }
 
 /// What was seen of each delivery: state and number of attempts.
@@ -207,26 +222,26 @@ impl Tail {
         known.is_some_and(|(_, attempts)| attempt["number"].as_u64().is_some_and(|number| number <= *attempts))
     }
 
-    /// Those that are new or have changed, oldest first; forgets what is no longer within sight.
-    fn news<'r>(&mut self, rows: &'r [Value]) -> Vec<&'r Value> {
+    /// Those that are new or have changed, oldest first; forgets those that are not in the list any more.
+    fn changed<'r>(&mut self, rows: &'r [Value]) -> Vec<&'r Value> {
         let mut seen = HashMap::with_capacity(rows.len());
-        let mut news = Vec::new();
+        let mut changed = Vec::new();
         for row in rows.iter().rev() {
             let Some(id) = row["id"].as_str() else { continue };
             let now = (text(&row["state"]), row["attempt_count"].as_u64().unwrap_or(0));
             if self.known.get(id) != Some(&now) {
-                news.push(row);
+                changed.push(row);
             }
             seen.insert(id.to_owned(), now);
         }
         self.known = seen;
-        news
+        changed
     }
 }
 
-/// Those that were asked for.
-fn wanted<'r>(news: Vec<&'r Value>, args: &Args, kinds: &[Pattern]) -> Vec<&'r Value> {
-    news.into_iter().filter(|row| is_wanted(row, args, kinds)).collect()
+/// Those that the flags select.
+fn wanted<'r>(rows: Vec<&'r Value>, args: &Args, kinds: &[Pattern]) -> Vec<&'r Value> {
+    rows.into_iter().filter(|row| is_wanted(row, args, kinds)).collect()
 }
 
 fn is_wanted(row: &Value, args: &Args, kinds: &[Pattern]) -> bool {
@@ -236,8 +251,8 @@ fn is_wanted(row: &Value, args: &Args, kinds: &[Pattern]) -> bool {
         && args.state.as_deref().is_none_or(|wanted| wanted == state)
 }
 
-async fn show(global: &Global, client: &Client, news: Vec<&Value>) -> anyhow::Result<()> {
-    for row in news {
+async fn show(global: &Global, client: &Client, rows: Vec<&Value>) -> anyhow::Result<()> {
+    for row in rows {
         let attempted = row["attempt_count"].as_u64().unwrap_or(0) > 0;
         // The list has no attempts: the last one says how it went.
         let detail = match attempted {
@@ -256,7 +271,7 @@ fn line(global: &Global, row: &Value, attempt: Value) -> anyhow::Result<()> {
     }
     let mut row = row.clone();
     row["last_attempt"] = attempt;
-    output::line(&row.to_string())
+    output::line(&json::line(&row))
 }
 
 fn render(row: &Value, attempt: &Value) -> String {
@@ -297,22 +312,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_or_changed_is_news_once_oldest_first() {
+    fn a_change_is_shown_once_oldest_first() {
         let mut tail = Tail { known: HashMap::new() };
-        let ids = |news: Vec<&Value>| news.iter().map(|row| text(&row["id"])).collect::<Vec<_>>();
+        let ids = |rows: Vec<&Value>| rows.iter().map(|row| text(&row["id"])).collect::<Vec<_>>();
         let first = [row("2", "pending", 0), row("1", "succeeded", 1)];
-        assert_eq!(ids(tail.news(&first)), ["1", "2"]);
-        assert!(tail.news(&first).is_empty());
+        assert_eq!(ids(tail.changed(&first)), ["1", "2"]);
+        assert!(tail.changed(&first).is_empty());
         let second = [row("3", "pending", 0), row("2", "retrying", 1), row("1", "succeeded", 1)];
-        assert_eq!(ids(tail.news(&second)), ["2", "3"]);
+        assert_eq!(ids(tail.changed(&second)), ["2", "3"]);
         let third = [row("3", "pending", 0), row("2", "retrying", 2), row("1", "succeeded", 1)];
-        assert_eq!(ids(tail.news(&third)), ["2"]);
+        assert_eq!(ids(tail.changed(&third)), ["2"]);
     }
 
     #[test]
-    fn what_the_list_has_shown_is_not_told_again() {
+    fn what_the_list_has_shown_is_not_shown_again() {
         let mut tail = Tail { known: HashMap::new() };
-        tail.news(&[row("1", "retrying", 2)]);
+        tail.changed(&[row("1", "retrying", 2)]);
         let has = |id: &str, number: u64| tail.has(&row(id, "retrying", number), &json!({"number": number}));
         assert!(has("1", 1) && has("1", 2) && !has("1", 3) && !has("2", 1));
     }

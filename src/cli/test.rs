@@ -1,24 +1,25 @@
-//! `tenterhook test`: a sample event to one webhook, and the whole attempt.
+//! `tenterhook test`: sends a sample event to one webhook and shows the whole attempt.
 
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::attempts::show_attempt;
 use super::client::{Client, Server, segment};
-use super::deliveries::show_attempt;
 use super::output::{self, DIM, YELLOW, styled, text};
 use super::{Failed, Global};
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   tenterhook test ops-slack
-  tenterhook test ops-slack --type circuit_breaker.opened --data '{\"routeId\":\"api\",\"errorRate\":0.75}'
+  tenterhook test ops-slack --type circuit_breaker.opened \\
+      --data '{\"routeId\":\"api\",\"errorRate\":0.75}'
   tenterhook test orders --data @order.json --json | jq .attempt.response
 
-Exits with 0 only when the endpoint took it.")]
+Exits with 0 only when the endpoint accepted it.")]
 pub(crate) struct Args {
     #[arg(value_name = "WEBHOOK")]
     id: String,
-    /// The sample's event type [default: one that the webhook's patterns match]
+    /// The sample's event type [default: a declared type that the webhook's patterns match]
     #[arg(short, long = "type", value_name = "TYPE")]
     kind: Option<String>,
     /// Its data: JSON, @file, or - for standard input
@@ -53,7 +54,7 @@ fn show(answer: &Value) -> String {
     ));
     if answer["would_match"] == false {
         let reason = text(&answer["unmatched_reason"]);
-        out.push_str(&styled(YELLOW, &format!("published, it would not have gone there: {reason}")));
+        out.push_str(&styled(YELLOW, &format!("published, it would not have matched: {reason}")));
         out.push('\n');
     }
     if let Some(detail) = answer["detail"].as_str() {
@@ -70,12 +71,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_test_shows_the_attempt_and_whether_the_event_would_have_come() {
+    fn a_test_shows_the_attempt_and_whether_the_event_would_match() {
         let answer = json!({"webhook": "w", "event_type": "a.b", "delivery_id": "dlv_1", "would_match": false,
             "unmatched_reason": "the filter", "attempt": {"number": 1, "outcome": "succeeded", "status": 200, "duration_ms": 3.0}});
         let text = anstream::adapter::strip_str(&show(&answer)).to_string();
         assert!(
-            text.starts_with("a.b to w  dlv_1\npublished, it would not have gone there: the filter\nattempt 1  succeeded  200"),
+            text.starts_with("a.b to w  dlv_1\npublished, it would not have matched: the filter\nattempt 1  succeeded  200"),
             "{text}"
         );
     }

@@ -1,6 +1,7 @@
-//! `tenterhook webhook …`: webhooks of the running server. Those of config.toml can be looked at, switched and tested;
-//! they are changed in the file.
+//! `tenterhook webhook …`: webhooks of the running server. Those of config.toml can be shown, enabled, disabled and
+//! tested; they are changed in the file.
 
+mod flags;
 mod keys;
 
 use anyhow::{Context, bail};
@@ -11,6 +12,7 @@ use self::keys::Keys;
 use super::Global;
 use super::client::{Client, OtherServer, Query, Server, segment};
 use super::output::{self, DIM, Table, YELLOW, cell, styled, text};
+use crate::signing::Secret;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -20,50 +22,56 @@ pub(crate) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
-    /// Make one; its secret is shown once
+    /// Create a webhook
     #[command(after_help = "Examples:
-  tenterhook webhook create --type route.error --url https://hooks.example.com/in --secret sk_live_9x8m2p --timeout 3s
-  tenterhook webhook create ops-slack --type 'circuit_breaker.*' --url \"$SLACK_URL\" --transform 'slack={\"channel\":\"#ops\"}'
-  tenterhook webhook create orders --type order.created --url https://shop.example.com/hook \\
-      --filter '{\"data\":{\"total\":{\"$gt\":100}}}' --header 'X-Api-Key: abc' --retry-schedule 15s,2m,10m,1h")]
+  tenterhook webhook create --type route.error --timeout 3s \\
+      --url https://hooks.example.com/in --secret sk_live_9x8m2p
+  tenterhook webhook create ops-slack --type 'circuit_breaker.*' \\
+      --url \"$SLACK_URL\" --transform 'slack={\"channel\":\"#ops\"}'
+  tenterhook webhook create orders --type order.created \\
+      --url https://shop.example.com/hook --header 'X-Api-Key: abc' \\
+      --filter '{\"data\":{\"total\":{\"$gt\":100}}}' \\
+      --retry-schedule 15s,2m,10m,1h")]
     Create(Create),
-    /// All of them, those of config.toml too
+    /// List all webhooks, those of config.toml included
     #[command(
         visible_alias = "ls",
         after_help = "Examples:
   tenterhook webhook list
-  tenterhook webhook list --json | jq -r '.data[] | select(.status != \"enabled\") | .id'"
+  tenterhook webhook list --json \\
+      | jq -r '.data[] | select(.status != \"enabled\") | .id'"
     )]
     List(List),
-    /// One of them, every key
+    /// Show one webhook with every key
     #[command(after_help = "Examples:
   tenterhook webhook show ops-slack")]
     Show(One),
-    /// Change what is given, keep the rest
+    /// Change the given keys of a webhook
     #[command(after_help = "Examples:
   tenterhook webhook edit orders --timeout 10s --type order.created,order.paid
   tenterhook webhook edit orders --unset filter --set retry.max_retries=5")]
     Edit(Edit),
-    /// Remove it: what waits for it is cancelled
+    /// Delete webhooks; their waiting deliveries are cancelled
     #[command(
         visible_alias = "rm",
         after_help = "Examples:
   tenterhook webhook delete orders"
     )]
     Delete(Several),
-    /// Switch on: what was held goes on
+    /// Enable webhooks; held deliveries go on
     #[command(after_help = "Examples:
   tenterhook webhook enable ops-slack")]
     Enable(Several),
-    /// Switch off: deliveries are held
+    /// Disable webhooks; their deliveries are held
     #[command(after_help = "Examples:
   tenterhook webhook disable ops-slack --reason 'maintenance until noon'")]
     Disable(Disable),
-    /// Show the secret; the audit log remembers it
+    /// Show the secret; the audit log records it
     #[command(after_help = "Examples:
-  tenterhook webhook secret orders")]
-    Secret(One),
-    /// A new secret; the old one signs too for a while
+  tenterhook webhook secret orders
+  tenterhook webhook secret orders --public    # of an Ed25519 secret")]
+    Secret(SecretArgs),
+    /// Replace the secret; the old one signs too for a while
     #[command(after_help = "Examples:
   tenterhook webhook rotate orders
   tenterhook webhook rotate orders --overlap 1h")]
@@ -72,11 +80,11 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Create {
-    /// Its id: letters, digits, _ and - [default: one is made]
+    /// Its id: letters, digits, _ and - [default: generated]
     id: Option<String>,
     #[command(flatten)]
     keys: Keys,
-    /// Disabled at first: it gets nothing
+    /// Create it disabled: it gets no events
     #[arg(long)]
     disabled: bool,
     #[command(flatten)]
@@ -85,7 +93,7 @@ struct Create {
 
 #[derive(clap::Args)]
 struct List {
-    /// How many at most
+    /// At most this many
     #[arg(short = 'n', long, default_value_t = 1000, value_name = "N")]
     limit: usize,
     #[command(flatten)]
@@ -112,7 +120,7 @@ struct Several {
 struct Disable {
     #[arg(value_name = "WEBHOOK", required = true)]
     ids: Vec<String>,
-    /// Why, for whoever looks next
+    /// The reason, shown with the webhook
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     #[command(flatten)]
@@ -125,11 +133,22 @@ struct Edit {
     id: String,
     #[command(flatten)]
     keys: Keys,
-    /// Back to the default; several times
+    /// Set a key back to its default; may be given several times
     #[arg(long, value_name = "KEY")]
     unset: Vec<String>,
     #[command(flatten)]
     server: OtherServer,
+}
+
+#[derive(clap::Args)]
+struct SecretArgs {
+    #[arg(value_name = "WEBHOOK")]
+    id: String,
+    /// The public key of an Ed25519 secret, for receivers to verify with
+    #[arg(long)]
+    public: bool,
+    #[command(flatten)]
+    server: Server,
 }
 
 #[derive(clap::Args)]
@@ -139,7 +158,7 @@ struct Rotate {
     /// How long the old secret signs too
     #[arg(long, value_name = "TIME")]
     overlap: Option<String>,
-    /// The new secret [default: one is made]
+    /// The new secret [default: generated]
     #[arg(long, value_name = "SECRET")]
     secret: Option<String>,
     #[command(flatten)]
@@ -161,11 +180,7 @@ pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
             let body = reason.map(|reason| json!({"reason": reason}));
             switch(global, &server, &ids, "disable", body.as_ref()).await
         }
-        Command::Secret(args) => {
-            let answer = Client::new(global, &args.server)?.get(&format!("{}/secret", path(&args.id))).await?;
-            // Alone on its line, for $(…).
-            output::answer(global, &answer, || format!("{}\n", text(&answer["secret"])))
-        }
+        Command::Secret(args) => secret(global, args).await,
         Command::Rotate(args) => rotate(global, args).await,
     }
 }
@@ -192,13 +207,40 @@ async fn create(global: &Global, args: Create) -> anyhow::Result<()> {
     output::answer(global, &webhook, || {
         let mut out = show(&webhook);
         if let Some(secret) = webhook["secret"].as_str() {
-            out.push_str(&format!(
-                "\n{} {secret}\n",
-                styled(YELLOW, "its secret, shown only now (later: tenterhook webhook secret ID):")
-            ));
+            out.push_str(&format!("\n{} {}\n", styled(YELLOW, "secret:"), output::one_line(secret)));
+            out.push_str(&public_key_line(&webhook));
+            let again = format!("`tenterhook webhook secret {}` shows it again\n", text(&webhook["id"]));
+            out.push_str(&styled(DIM, &again));
         }
         out
     })
+}
+
+/// Alone on its line, for $(…).
+async fn secret(global: &Global, args: SecretArgs) -> anyhow::Result<()> {
+    let answer = Client::new(global, &args.server)?.get(&format!("{}/secret", path(&args.id))).await?;
+    if !args.public {
+        return output::answer(global, &answer, || format!("{}\n", text(&answer["secret"])));
+    }
+    let Some(key) = public_key(&answer) else {
+        bail!(
+            "the secret of `{}` is symmetric and has no public key: receivers need the secret itself; a webhook with a \
+             public key has a `whsk_` secret",
+            output::one_line(&args.id)
+        );
+    };
+    output::answer(global, &json!({"id": args.id, "public_key": key}), || format!("{}\n", output::one_line(&key)))
+}
+
+/// What receivers of an Ed25519 signature verify with.
+fn public_key(answer: &Value) -> Option<String> {
+    let shown = answer["public_key"].as_str().map(str::to_owned);
+    shown.or_else(|| Secret::parse(answer["secret"].as_str()?).ok()?.public_key())
+}
+
+fn public_key_line(answer: &Value) -> String {
+    let key = public_key(answer);
+    key.map_or_else(String::new, |key| format!("public key for receivers: {}\n", output::one_line(&key)))
 }
 
 async fn list(global: &Global, args: List) -> anyhow::Result<()> {
@@ -247,8 +289,8 @@ async fn rotate(global: &Global, args: Rotate) -> anyhow::Result<()> {
     let answer = client.send(Method::POST, &format!("{}/rotate-secret", path(&args.id)), Some(&Value::Object(body))).await?;
     output::answer(global, &answer, || {
         let until = answer["previous_until"].as_str();
-        let note = until.map_or_else(String::new, |until| styled(DIM, &format!("the old one signs too until {until}\n")));
-        format!("{}\n{note}", text(&answer["secret"]))
+        let note = until.map_or_else(String::new, |until| styled(DIM, &format!("the old secret signs too until {until}\n")));
+        format!("{}\n{}{note}", text(&answer["secret"]), public_key_line(&answer))
     })
 }
 
@@ -289,17 +331,18 @@ fn stages(value: &Value) -> String {
     if names.is_empty() { output::NOTHING.to_owned() } else { names.join(" → ") }
 }
 
-/// Every key that says something; what matters most first.
+/// Every key with a value; the most important first.
 fn show(webhook: &Value) -> String {
     const FIRST: [&str; 7] = ["id", "status", "url", "events", "filter", "transform", "description"];
-    const HIDDEN: [&str; 3] = ["secret", "file", "line"];
+    const HIDDEN: [&str; 4] = ["secret", "public_key", "file", "line"];
     let Value::Object(keys) = webhook else { return String::new() };
     let rest = keys.keys().map(String::as_str).filter(|key| !FIRST.contains(key) && !HIDDEN.contains(key));
     let mut pairs = Vec::new();
     for key in FIRST.into_iter().filter(|key| keys.contains_key(*key)).chain(rest) {
         let value = &keys[key];
-        let dull = value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
-        if dull {
+        let is_empty =
+            value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(Map::is_empty);
+        if is_empty {
             continue;
         }
         let shown = match key {
@@ -335,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_says_where_each_comes_from() {
+    fn a_list_shows_where_each_was_declared() {
         let text = plain(&table(&[webhook(), json!({"id": "x", "origin": "api", "status": "disabled", "events": ["*"]})]));
         assert_eq!(
             text,
@@ -347,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn one_shows_every_key_that_says_something() {
+    fn one_shows_every_key_with_a_value() {
         let text = plain(&show(&webhook()));
         assert!(text.starts_with("id              w\nstatus          enabled\nurl "), "{text}");
         assert!(

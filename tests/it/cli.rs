@@ -87,7 +87,7 @@ async fn send_finds_the_local_server_and_its_token_and_waits_for_the_end() {
 async fn wrong_usage_exits_with_2_and_help_has_examples() {
     let directory = tempfile::tempdir().unwrap();
     assert_eq!(run(directory.path(), &["sned"]).await.0, 2);
-    for command in ["", "serve", "check", "send", "listen", "verify", "demo"] {
+    for command in ["", "serve", "init", "check", "send", "listen", "verify", "demo"] {
         let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
         let (code, out, _) = run(directory.path(), &args).await;
         assert_eq!(code, 0);
@@ -95,7 +95,7 @@ async fn wrong_usage_exits_with_2_and_help_has_examples() {
     }
     let (code, _, err) = run(directory.path(), &[]).await;
     assert_eq!(code, 1);
-    assert!(err.contains("there is no config.toml") && err.contains("tenterhook demo"), "{err}");
+    assert!(err.contains("there is no config.toml") && err.contains("tenterhook init"), "{err}");
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn the_demo_delivers_every_sample_and_ends() {
 }
 
 #[tokio::test]
-async fn transformers_are_listed_inspected_run_tested_and_measured_from_the_command_line() {
+async fn transformers_are_listed_inspected_run_tested_and_measured() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     std::fs::create_dir(at.join("transformers")).unwrap();

@@ -48,7 +48,7 @@ async fn webhooks_are_made_changed_switched_and_removed() {
     ];
     let (code, out, err) = at(&api, &args).await;
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("whsec_shown_once") && out.contains("shown only now"), "{out}");
+    assert!(out.contains("whsec_shown_once") && out.contains("`tenterhook webhook secret w` shows it again"), "{out}");
     let asked =
         json!({"id": "w", "events": ["route.error"], "url": "https://a.example/", "secret": "sk_live_9x8m2p", "timeout": "3s"});
     assert_eq!(last(&api, "/v1/webhooks"), (Method::POST, asked));
@@ -80,7 +80,7 @@ async fn webhooks_are_made_changed_switched_and_removed() {
         [answer(200, &json!({"id": "w", "secret": "whsec_new", "previous_until": "2026-01-29T00:00:00.000Z"}))],
     );
     let (code, out, _) = at(&api, &["webhook", "rotate", "w", "--overlap", "1h"]).await;
-    assert!(code == 0 && out == "whsec_new\nthe old one signs too until 2026-01-29T00:00:00.000Z\n", "{out}");
+    assert!(code == 0 && out == "whsec_new\nthe old secret signs too until 2026-01-29T00:00:00.000Z\n", "{out}");
     assert_eq!(last(&api, "/v1/webhooks/w/rotate-secret"), (Method::POST, json!({"overlap": "1h"})));
 
     api.answer_next("/v1/webhooks/w", [answer(204, &Value::Null)]);
@@ -119,14 +119,14 @@ async fn a_replay_is_looked_at_asked_about_and_followed_to_its_end() {
     api.answer_next(path, [answer(200, &preview)]);
     let args = ["replay", "w", "--since", "2026-01-28T00:00:00Z", "--state", "failed", "--type", "a.*"];
     let (code, out, _) = at(&api, &[&args[..], &["--dry-run"]].concat()).await;
-    assert!(code == 0 && out.starts_with("3 deliveries are sent to w again\n") && out.contains("dlv_1"), "{out}");
+    assert!(code == 0 && out.starts_with("3 deliveries would be sent to w again\n") && out.contains("dlv_1"), "{out}");
     let mut asked = json!({"since": "2026-01-28T00:00:00.000Z", "state": ["failed"], "event_types": ["a.*"], "dry_run": true});
     assert_eq!(last(&api, path), (Method::POST, asked.clone()));
 
     // Nobody is there to be asked.
     api.answer_next(path, [answer(200, &preview)]);
     let (code, _, err) = at(&api, &args).await;
-    assert!(code == 1 && err.contains("say --yes") && err.contains("3 deliveries"), "{err}");
+    assert!(code == 1 && err.contains("give --yes") && err.contains("3 deliveries will be sent"), "{err}");
 
     api.answer_next(path, [answer(202, &job("running", 0))]);
     api.answer_next("/v1/jobs/job_7", [answer(200, &job("running", 1)), answer(200, &job("succeeded", 3))]);
@@ -193,12 +193,12 @@ async fn what_was_made_over_the_api_is_exported_as_tables() {
     assert_eq!(code, 0);
     assert_eq!(
         out,
-        "# secret: set OF_API_SECRET (it is whsec_…3f2a)\n[webhooks.of-api]\nurl = \"https://a.example/\"\nevents = [\"a.*\"]\nsecret = \"${OF_API_SECRET}\"\n"
+        "# keys with Tenterhook's own default are left out: a `[defaults]` table in the file would change them\n\n# secret: set OF_API_SECRET (it is whsec_…3f2a)\n[webhooks.of-api]\nurl = \"https://a.example/\"\nevents = [\"a.*\"]\nsecret = \"${OF_API_SECRET}\"\n"
     );
     api.answer_next("/v1/webhooks/of-api/secret", [answer(200, &json!({"id": "of-api", "secret": "whsec_the-whole"}))]);
     api.answer_next("/v1/webhooks", [list]);
     let (_, out, _) = at(&api, &["export", "of-api", "--secrets", "inline"]).await;
-    assert!(out.starts_with("[webhooks.of-api]\n") && out.contains("secret = \"whsec_the-whole\""), "{out}");
+    assert!(out.contains("\n\n[webhooks.of-api]\n") && out.contains("secret = \"whsec_the-whole\""), "{out}");
     let (code, _, err) = at(&api, &["export", "nothing"]).await;
     assert!(code == 1 && err.contains("no webhook `nothing`"), "{err}");
 }
@@ -220,12 +220,12 @@ async fn an_import_writes_tables_that_only_their_owner_reads() {
         assert_eq!(mode & 0o777, 0o600);
     }
     let (code, _, err) = run(directory.path(), &args).await;
-    assert!(code == 1 && err.contains("must not be there yet"), "{err}");
+    assert!(code == 1 && err.contains("must not exist yet"), "{err}");
     let (_, out, _) = run(directory.path(), &["import", "--from", "flexgate", "export.json", "--secrets", "env"]).await;
     assert!(out.contains("secret = \"${WH_1_SECRET}\"") && !out.contains("s3cr3t"), "{out}");
-    // Plain http is not delivered to unless its range is opened: said at once.
+    // Plain http is not delivered to unless its range is opened: said immediately.
     std::fs::write(directory.path().join("http.json"), r#"[{"url": "http://10.0.0.1/", "events": ["*"]}]"#).unwrap();
     let (code, _, err) = run(directory.path(), &["import", "--from", "python", "http.json"]).await;
-    assert!(code == 0 && err.contains("problem(s) to mend") && err.contains("`url` is refused"), "{err}");
+    assert!(code == 0 && err.contains("problem(s) to fix") && err.contains("`url` is refused"), "{err}");
     assert_eq!(run(directory.path(), &["import", "--from", "zapier", "export.json"]).await.0, 2);
 }

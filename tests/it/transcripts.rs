@@ -38,7 +38,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Where a transcript is played: a directory named as trycmd looks for it, beside the transcript itself.
+/// Where a transcript is played: a directory with the name that trycmd expects, beside the transcript itself.
 struct Stage {
     around: tempfile::TempDir,
     /// `x.in`; with `x.md` beside it.

@@ -3,6 +3,8 @@
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
+use super::filter;
+use super::row::Row;
 use super::table::{Webhook, unique_id};
 use crate::routing::Pattern;
 use crate::signing::Secret;
@@ -13,7 +15,7 @@ const SVIX_SCHEDULE: [&str; 7] = ["5s", "5m", "30m", "2h", "5h", "10h", "10h"];
 /// Retries that a schedule can have.
 const RETRIES_MAX: u64 = 100;
 
-/// Every object in a list, wherever the list is: bare, or under one of these members.
+/// Every object in a list: the list may be bare, or under one of these members.
 pub(super) fn rows<'v>(document: &'v Value, members: &[&str]) -> anyhow::Result<Vec<&'v Map<String, Value>>> {
     let found = match document {
         Value::Array(items) => Some(items),
@@ -38,20 +40,23 @@ pub(super) fn rows<'v>(document: &'v Value, members: &[&str]) -> anyhow::Result<
     items.iter().enumerate().map(object).collect()
 }
 
-/// What all systems have, judged and noted.
+/// A webhook in the making: its keys, and what a person has to know.
 struct Draft {
     webhook: Webhook,
 }
 
 impl Draft {
-    fn new(row: &Map<String, Value>, ids: &[&str], taken: &[Webhook]) -> anyhow::Result<Self> {
-        let url = text(row, &["url", "target_url"]).context("there is a webhook without a `url`")?;
+    fn new(row: &mut Row<'_>, ids: &[&str], taken: &[Webhook]) -> anyhow::Result<Self> {
+        let url = row.text(&["url", "target_url"]).context("there is a webhook without a `url`")?;
         let host = url::Url::parse(&url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-        let wanted = text(row, ids).unwrap_or(host);
+        let wanted = row.text(ids).unwrap_or(host);
         let mut draft = Self { webhook: Webhook { id: unique_id(&wanted, taken), ..Webhook::default() } };
         draft.set("url", json!(url));
-        if let Some(description) = text(row, &["description"]) {
+        if let Some(description) = row.text(&["description"]) {
             draft.set("description", json!(description.chars().take(1000).collect::<String>()));
+        }
+        if row.text(&["deleted_at", "deletedAt"]).is_some() {
+            draft.disable("it was deleted there");
         }
         Ok(draft)
     }
@@ -62,6 +67,12 @@ impl Draft {
 
     fn note(&mut self, note: impl Into<String>) {
         self.webhook.notes.push(note.into());
+    }
+
+    /// Better nothing than what the receiver should not get.
+    fn disable(&mut self, why: &str) {
+        self.set("enabled", false.into());
+        self.note(format!("disabled: {why}"));
     }
 
     /// None, or an empty list: all of them.
@@ -76,17 +87,15 @@ impl Draft {
         let all = good.is_empty();
         self.set("events", if all { json!(["*"]) } else { json!(good) });
         if all && given.is_some_and(|given| !list(Some(given)).is_empty()) {
-            // Better nothing than everything.
-            self.set("enabled", false.into());
-            self.note("disabled: none of its event types could be taken");
+            self.disable("none of its event types could be taken");
         }
     }
 
     fn secret(&mut self, given: Option<String>) {
         match given.map(|text| (Secret::parse(&text).is_ok(), text)) {
             Some((true, text)) => self.set("secret", json!(text)),
-            Some((false, _)) => self.note("its secret cannot be used here: one will be made, give it to the receiver"),
-            None => self.note("the export has no secret: add secret = \"…\", or one will be made"),
+            Some((false, _)) => self.note("its secret cannot be used here: one is generated, give it to the receiver"),
+            None => self.note("the export has no secret: add secret = \"…\", or one is generated"),
         }
     }
 
@@ -108,7 +117,18 @@ impl Draft {
         self.set("transform", json!({"use": "envelope", "options": {"preset": preset}}));
     }
 
-    fn done(self, into: &mut Vec<Webhook>) {
+    /// Code of the receiver's shape that does not come along.
+    fn function(&mut self, name: &str, is_on: bool) {
+        let how = "write it as a transformer (docs/transformers.md, \"Coming from\") and put it into `transform`";
+        if is_on {
+            self.disable(&format!("its `{name}` is code that shapes the body, and was left out: {how}"));
+        } else {
+            self.note(format!("left out: its `{name}`, which was switched off there: {how}"));
+        }
+    }
+
+    fn done<'v>(mut self, rows: impl IntoIterator<Item = Row<'v>>, into: &mut Vec<Webhook>) {
+        self.webhook.notes.extend(rows.into_iter().flat_map(Row::finish));
         into.push(self.webhook);
     }
 }
@@ -116,101 +136,145 @@ impl Draft {
 /// `GET /api/v1/app/{app}/endpoint`: `{"data": [{id, uid, url, description, filterTypes, channels, disabled, rateLimit, metadata}]}`.
 pub(super) fn svix(document: &Value, into: &mut Vec<Webhook>) -> anyhow::Result<()> {
     for row in rows(document, &["data", "endpoints"])? {
-        let mut draft = Draft::new(row, &["uid", "id"], into)?;
-        draft.events(row.get("filterTypes").or(row.get("eventTypes")).filter(|types| !types.is_null()));
-        draft.secret(text(row, &["secret", "key"]));
+        let mut row = Row::new(row);
+        row.ignore(&["version"]);
+        let mut draft = Draft::new(&mut row, &["uid", "id"], into)?;
+        let types = [row.get("filterTypes"), row.get("eventTypes")];
+        draft.events(types.into_iter().flatten().next());
+        draft.secret(row.text(&["secret", "key"]));
         if row.get("disabled") == Some(&true.into()) {
             draft.set("enabled", false.into());
         }
-        if let Some(rate) = number(row, &["throttleRate", "rateLimit"]) {
+        if let Some(rate) = row.number(&["throttleRate", "rateLimit"]) {
             draft.set("rate_limit", json!(format!("{rate}/s")));
         }
         draft.headers(row.get("headers"));
         draft.metadata(row.get("metadata"));
         let channels = list(row.get("channels"));
         if !channels.is_empty() {
-            // Whoever publishes says the channel in the metadata.
+            // The publisher names the channel in the metadata.
             draft.set("filter", json!({"metadata": {"channel": {"$in": channels}}}));
             draft.note("channels became a filter on metadata.channel: publish events with it");
         }
+        if let Some(code) = row.get("transformation") {
+            let is_on = code.get("enabled").and_then(Value::as_bool).unwrap_or(true);
+            draft.function("transformation", is_on);
+        }
         draft.set("retry", json!({"schedule": SVIX_SCHEDULE}));
         draft.body_of("data");
-        draft.done(into);
+        draft.done([row], into);
     }
     Ok(())
 }
 
-/// Endpoints and subscriptions of a Convoy project, in one list or several.
-pub(super) fn convoy(documents: &[Value], into: &mut Vec<Webhook>) -> anyhow::Result<()> {
-    let (mut endpoints, mut subscriptions) = (Vec::new(), Vec::new());
+/// A list of a Convoy project.
+pub(super) struct ConvoyList<'v> {
+    pub(super) part: &'v Value,
+    pub(super) rows: Vec<&'v Map<String, Value>>,
+    pub(super) is_subscriptions: bool,
+}
+
+/// The lists of endpoints and of subscriptions, in one document or several.
+pub(super) fn convoy_lists(documents: &[Value]) -> anyhow::Result<Vec<ConvoyList<'_>>> {
+    let mut lists = Vec::new();
     for document in documents {
         let parts: Vec<&Value> = ["endpoints", "subscriptions"].iter().filter_map(|key| document.get(*key)).collect();
         for part in if parts.is_empty() { vec![document] } else { parts } {
-            for row in rows(part, &["data", "content"])? {
-                let is_subscription =
-                    ["filter_config", "endpoint_metadata", "endpoint_id"].iter().any(|key| row.contains_key(*key));
-                if is_subscription { subscriptions.push(row) } else { endpoints.push(row) }
-            }
+            let rows = rows(part, &["data", "content"])?;
+            let of_subscriptions = |row: &&Map<String, Value>| {
+                ["filter_config", "endpoint_metadata", "endpoint_id"].iter().any(|key| row.contains_key(*key))
+            };
+            let is_subscriptions = rows.iter().any(of_subscriptions);
+            lists.push(ConvoyList { part, rows, is_subscriptions });
         }
     }
-    let endpoint_of = |row: &Map<String, Value>| {
-        text(row, &["endpoint_id"]).or_else(|| text(row.get("endpoint_metadata")?.as_object()?, &["uid"]))
-    };
-    for endpoint in endpoints {
-        let uid = text(endpoint, &["uid"]);
-        let own: Vec<_> = subscriptions.iter().filter(|row| uid.is_some() && endpoint_of(row) == uid).collect();
-        if own.is_empty() {
-            let mut draft = convoy_endpoint(endpoint, &["name", "title", "uid"], into)?;
-            draft.events(None);
-            draft.note("there is no subscription for it in the export: it receives everything");
-            draft.done(into);
-        }
-        for subscription in own {
-            let named: Map<String, Value> = endpoint
-                .iter()
-                .chain(subscription.get_key_value("name"))
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect();
-            let mut draft = convoy_endpoint(&named, &["name", "title", "uid"], into)?;
-            convoy_subscription(&mut draft, subscription);
-            draft.done(into);
-        }
-    }
-    Ok(())
+    Ok(lists)
 }
 
-fn convoy_endpoint(row: &Map<String, Value>, ids: &[&str], taken: &[Webhook]) -> anyhow::Result<Draft> {
-    let mut draft = Draft::new(row, ids, taken)?;
+/// Endpoints and subscriptions of a Convoy project; answers how many subscriptions belong to no endpoint of the export.
+pub(super) fn convoy(lists: &[ConvoyList<'_>], into: &mut Vec<Webhook>) -> anyhow::Result<usize> {
+    let of = |subscriptions: bool| {
+        let lists = lists.iter().filter(move |list| list.is_subscriptions == subscriptions);
+        lists.flat_map(|list| list.rows.iter().copied()).collect::<Vec<_>>()
+    };
+    let (endpoints, subscriptions) = (of(false), of(true));
+    let text = |row: &Map<String, Value>, key: &str| {
+        row.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    let endpoint_of =
+        |row: &Map<String, Value>| text(row, "endpoint_id").or_else(|| text(row.get("endpoint_metadata")?.as_object()?, "uid"));
+    let mut joined = 0;
+    for endpoint in endpoints {
+        let uid = text(endpoint, "uid");
+        let own: Vec<_> = subscriptions.iter().filter(|row| uid.is_some() && endpoint_of(row) == uid).collect();
+        joined += own.len();
+        if own.is_empty() {
+            let mut row = Row::new(endpoint);
+            let mut draft = convoy_endpoint(&mut row, None, into)?;
+            draft.events(None);
+            draft.disable("there is no subscription for it in the export, so there it receives nothing");
+            draft.done([row], into);
+        }
+        for subscription in own {
+            let (mut row, mut of) = (Row::new(endpoint), Row::new(subscription));
+            let name = of.text(&["name"]);
+            let mut draft = convoy_endpoint(&mut row, name, into)?;
+            let rest = convoy_subscription(&mut draft, &mut of);
+            draft.done([row, of].into_iter().chain(rest), into);
+        }
+    }
+    Ok(subscriptions.len() - joined)
+}
+
+fn convoy_endpoint(row: &mut Row<'_>, name: Option<String>, taken: &[Webhook]) -> anyhow::Result<Draft> {
+    row.ignore(&["project_id", "group_id", "events", "is_encrypted"]);
+    let named = row.text(&["name", "title"]);
+    let mut draft = Draft::new(row, &["uid"], taken)?;
+    if let Some(wanted) = name.or(named) {
+        draft.webhook.id = unique_id(&wanted, taken);
+    }
     let secrets = row.get("secrets").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let live = secrets.iter().rev().filter_map(Value::as_object).find(|secret| text(secret, &["expires_at"]).is_none());
-    draft.secret(live.and_then(|secret| text(secret, &["value"])).or_else(|| text(row, &["secret"])));
-    if text(row, &["status"]).is_some_and(|status| status != "active") || row.get("is_disabled") == Some(&true.into()) {
+    let value =
+        |secret: &Value, key: &str| secret.get(key).and_then(Value::as_str).filter(|text| !text.is_empty()).map(str::to_owned);
+    let live = secrets.iter().rev().find(|secret| value(secret, "expires_at").is_none());
+    draft.secret(live.and_then(|secret| value(secret, "value")).or_else(|| row.text(&["secret"])));
+    if secrets.len() > 1 {
+        draft.note(format!("left out: {} older secrets", secrets.len() - 1));
+    }
+    let is_active = row.text(&["status"]).is_none_or(|status| status == "active");
+    if !is_active || row.get("is_disabled") == Some(&true.into()) {
         draft.set("enabled", false.into());
     }
     if let Some(timeout) = duration(row.get("http_timeout")) {
         draft.set("timeout", json!(timeout));
     }
+    let window = duration(row.get("rate_limit_duration")).unwrap_or_else(|| "1m".to_owned());
     // None at all is written as 0.
-    if let Some(count) = number(row, &["rate_limit"]).filter(|count| *count > 0) {
-        let window = duration(row.get("rate_limit_duration")).unwrap_or_else(|| "1m".to_owned());
-        draft.set(
-            "rate_limit",
-            json!(format!(
-                "{count}/{}",
-                if window == "1s" {
-                    "s"
-                } else if window == "1m" {
-                    "m"
-                } else {
-                    &window
-                }
-            )),
-        );
+    if let Some(count) = row.number(&["rate_limit"]).filter(|count| *count > 0) {
+        let per = match window.as_str() {
+            "1s" => "s",
+            "1m" => "m",
+            other => other,
+        };
+        draft.set("rate_limit", json!(format!("{count}/{per}")));
     }
-    if let Some(Value::Object(key)) = row.get("authentication").and_then(|auth| auth.get("api_key"))
-        && let (Some(name), Some(value)) = (text(key, &["header_name"]), text(key, &["header_value"]))
-    {
-        draft.set("headers", json!({name: value}));
+    let mut rest = Vec::new();
+    if let Some(mut auth) = row.inner("authentication") {
+        auth.ignore(&["type"]);
+        if let Some(mut key) = auth.inner("api_key") {
+            if let (Some(name), Some(value)) = (key.text(&["header_name"]), key.text(&["header_value"])) {
+                draft.set("headers", json!({name: value}));
+            }
+            rest.push(key);
+        }
+        rest.push(auth);
+    }
+    draft.webhook.notes.extend(rest.into_iter().flat_map(Row::finish));
+    if let Some(owner) = row.text(&["owner_id"]) {
+        draft.note(format!(
+            "left out: owner_id = {}: events that go to all endpoints of an owner there have that tenant here (`tenant`)",
+            json!(owner)
+        ));
     }
     let (template, content) = match row.get("advanced_signatures") == Some(&true.into()) {
         true => ("t={timestamp},v1={signature}", "{timestamp},{body}"),
@@ -221,41 +285,76 @@ fn convoy_endpoint(row: &Map<String, Value>, ids: &[&str], taken: &[Webhook]) ->
     Ok(draft)
 }
 
-fn convoy_subscription(draft: &mut Draft, row: &Map<String, Value>) {
-    let config = row.get("filter_config").unwrap_or(&Value::Null);
-    draft.events(config.get("event_types"));
-    let filter = config.get("filter").unwrap_or(&Value::Null);
-    if let Some(body) = filter.get("body").filter(|body| body.as_object().is_some_and(|body| !body.is_empty())) {
-        draft.set("filter", json!({"data": body}));
+/// The objects within it, with what nobody read there.
+fn convoy_subscription<'v>(draft: &mut Draft, row: &mut Row<'v>) -> Vec<Row<'v>> {
+    row.ignore(&["uid", "type", "project_id", "group_id", "endpoint_id", "endpoint_metadata"]);
+    let mut rest = Vec::new();
+    if row.text(&["status"]).is_some_and(|status| status != "active") {
+        draft.set("enabled", false.into());
     }
-    if filter.get("headers").and_then(Value::as_object).is_some_and(|headers| !headers.is_empty()) {
-        draft.note("its filter on headers was left out: events have none here, use metadata");
+    match row.inner("filter_config") {
+        None => draft.events(None),
+        Some(mut config) => {
+            draft.events(config.get("event_types"));
+            if let Some(mut scopes) = config.inner("filter") {
+                convoy_filter(draft, &mut scopes);
+                rest.push(scopes);
+            }
+            rest.push(config);
+        }
     }
-    let retry = row.get("retry_config").unwrap_or(&Value::Null);
-    let (count, delay) = (retry.get("retry_count").and_then(Value::as_u64), duration(retry.get("duration")));
-    if let (Some(count), Some(delay)) = (count, delay) {
-        let linear = retry.get("type").and_then(Value::as_str) != Some("exponential");
-        draft.set("retry", curve(count, &delay, if linear { 1.0 } else { 2.0 }));
+    if row.text(&["function"]).is_some() {
+        draft.function("function", true);
+    }
+    if let Some(mut retry) = row.inner("retry_config") {
+        let (count, delay) = (retry.number(&["retry_count"]), duration(retry.get("duration")));
+        let linear = retry.text(&["type"]).as_deref() != Some("exponential");
+        if let (Some(count), Some(delay)) = (count, delay) {
+            draft.set("retry", curve(count, &delay, if linear { 1.0 } else { 2.0 }));
+        }
+        rest.push(retry);
+    }
+    rest
+}
+
+/// Conditions on what events here do not have cannot be carried over; without them the receiver would get too much.
+fn convoy_filter(draft: &mut Draft, scopes: &mut Row<'_>) {
+    scopes.ignore(&["is_flattened"]);
+    if let Some(body) = scopes.get("body").filter(|body| body.as_object().is_some_and(|body| !body.is_empty())) {
+        let (conditions, dropped) = filter::nested(body);
+        draft.set("filter", json!({"data": conditions}));
+        if dropped {
+            draft.note("positions in lists (`$`, numbers) were dropped from its filter: a condition holds when some element satisfies it");
+        }
+    }
+    for scope in ["headers", "query", "path"] {
+        if scopes.get(scope).is_some_and(|conditions| conditions.as_object().is_none_or(|conditions| !conditions.is_empty())) {
+            draft.disable(&format!("its filter on {scope} was left out, and without it the receiver would get more: events have none here, use metadata"));
+        }
     }
 }
 
 /// `{id, url, events, enabled, description, secret, retryConfig: {maxRetries, initialDelay (ms), backoffMultiplier}}`.
 pub(super) fn flexgate(document: &Value, into: &mut Vec<Webhook>) -> anyhow::Result<()> {
     for row in rows(document, &["webhooks", "data"])? {
-        let mut draft = Draft::new(row, &["id"], into)?;
+        let mut row = Row::new(row);
+        let mut draft = Draft::new(&mut row, &["id"], into)?;
         draft.events(row.get("events"));
-        draft.secret(text(row, &["secret"]));
+        draft.secret(row.text(&["secret"]));
         if row.get("enabled") == Some(&false.into()) {
             draft.set("enabled", false.into());
         }
-        if let Some(Value::Object(config)) = row.get("retryConfig") {
-            let delay = number(config, &["initialDelay"]).map_or_else(|| "1s".to_owned(), millis);
+        let mut rest = Vec::new();
+        if let Some(mut config) = row.inner("retryConfig") {
+            let delay = config.number(&["initialDelay"]).map_or_else(|| "1s".to_owned(), millis);
             let multiplier = config.get("backoffMultiplier").and_then(Value::as_f64).unwrap_or(2.0);
-            draft.set("retry", curve(number(config, &["maxRetries"]).unwrap_or(3), &delay, multiplier));
+            draft.set("retry", curve(config.number(&["maxRetries"]).unwrap_or(3), &delay, multiplier));
+            rest.push(config);
         }
         draft.set("signature", json!("sha256"));
         draft.body_of("flexgate");
-        draft.done(into);
+        rest.push(row);
+        draft.done(rest, into);
     }
     Ok(())
 }
@@ -264,18 +363,19 @@ pub(super) fn flexgate(document: &Value, into: &mut Vec<Webhook>) -> anyhow::Res
 /// JSON as text, and booleans 0 and 1, as its database has them.
 pub(super) fn python(document: &Value, into: &mut Vec<Webhook>) -> anyhow::Result<()> {
     for row in rows(document, &["webhooks", "data"])? {
-        let mut draft = Draft::new(row, &["id"], into)?;
+        let mut row = Row::new(row);
+        let mut draft = Draft::new(&mut row, &["id"], into)?;
         let events = row.get("events").map(parsed);
         draft.events(events.as_ref());
-        draft.secret(text(row, &["secret"]));
+        draft.secret(row.text(&["secret"]));
         if matches!(row.get("active"), Some(active) if *active == json!(false) || *active == json!(0)) {
             draft.set("enabled", false.into());
         }
-        let (count, delay) = (number(row, &["retry_count"]), duration(row.get("retry_delay")));
-        match (count, row.get("retry_delay").and_then(Value::as_f64)) {
+        let (count, given) = (row.number(&["retry_count"]), row.get("retry_delay"));
+        match (count, given.and_then(Value::as_f64)) {
             (Some(0), _) => draft.set("retry", json!({"max_retries": 0})),
-            // The delay grows by itself each time: d, 2d, 3d.
-            (Some(count), Some(seconds)) if delay.is_some() && seconds > 0.0 => {
+            // The delay grows each time: d, 2d, 3d.
+            (Some(count), Some(seconds)) if duration(given).is_some() && seconds > 0.0 => {
                 let delays: Vec<String> =
                     (1..=count.min(RETRIES_MAX)).map(|n| whole_millis(seconds * n as f64 * 1000.0)).collect();
                 draft.set("retry", json!({"schedule": delays}));
@@ -290,7 +390,7 @@ pub(super) fn python(document: &Value, into: &mut Vec<Webhook>) -> anyhow::Resul
         draft.metadata(row.get("metadata"));
         draft.set("signature", json!("sha256"));
         draft.body_of("python");
-        draft.done(into);
+        draft.done([row], into);
     }
     Ok(())
 }
@@ -298,14 +398,6 @@ pub(super) fn python(document: &Value, into: &mut Vec<Webhook>) -> anyhow::Resul
 fn curve(count: u64, delay: &str, multiplier: f64) -> Value {
     let multiplier = if multiplier.fract() == 0.0 { json!(multiplier as i64) } else { json!(multiplier) };
     json!({"max_retries": count.min(RETRIES_MAX), "initial_delay": delay, "multiplier": multiplier})
-}
-
-fn text(row: &Map<String, Value>, keys: &[&str]) -> Option<String> {
-    keys.iter().filter_map(|key| row.get(*key)?.as_str()).find(|text| !text.trim().is_empty()).map(str::to_owned)
-}
-
-fn number(row: &Map<String, Value>, keys: &[&str]) -> Option<u64> {
-    keys.iter().find_map(|key| row.get(*key)?.as_u64())
 }
 
 fn list(value: Option<&Value>) -> Vec<String> {
@@ -316,7 +408,7 @@ fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// JSON that was kept as text.
+/// JSON that was stored as text.
 fn parsed(value: &Value) -> Value {
     match value {
         Value::String(text) if text.trim_start().starts_with(['[', '{']) => {

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::config::{VARIABLE, toml_key, toml_value};
+
 /// The order that people write; what is not in it follows.
 const ORDER: [&str; 21] = [
     "description",
@@ -27,7 +29,7 @@ const ORDER: [&str; 21] = [
     "metadata",
 ];
 
-/// One webhook. `raw` values are TOML strings that keep their `${…}`.
+/// One webhook as a table.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Webhook {
     pub(crate) id: String,
@@ -42,74 +44,20 @@ impl Webhook {
         for note in &self.notes {
             out.push_str(&format!("# {}\n", note.replace(['\n', '\r'], " ")));
         }
-        out.push_str(&format!("[webhooks.{}]\n", key(&self.id)));
+        out.push_str(&format!("[webhooks.{}]\n", toml_key(&self.id)));
         let rest = self.keys.keys().map(String::as_str).filter(|key| !ORDER.contains(key));
         for name in ORDER.into_iter().filter(|key| self.keys.contains_key(*key)).chain(rest) {
-            if let Some(text) = value(&self.keys[name]) {
-                out.push_str(&format!("{} = {text}\n", key(name)));
+            if let Some(text) = toml_value(&self.keys[name]) {
+                out.push_str(&format!("{} = {text}\n", toml_key(name)));
             }
         }
         out
     }
 }
 
-/// A marker for a text that is to be filled in: see [`filled_in`].
-const FILLED_IN: char = '\u{f0000}';
-
 /// The text `${NAME}`, to be filled in from the environment when the file is read.
 pub(crate) fn filled_in(name: &str) -> Value {
-    Value::String(format!("{FILLED_IN}{{{name}}}"))
-}
-
-/// Bare where that can be.
-fn key(name: &str) -> String {
-    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
-    if bare { name.to_owned() } else { quoted(name, false) }
-}
-
-/// `None` for null, which TOML does not have.
-fn value(value: &Value) -> Option<String> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Bool(yes) => yes.to_string(),
-        Value::Number(number) => number_text(number),
-        Value::String(text) => quoted(text, true),
-        Value::Array(items) => format!("[{}]", items.iter().filter_map(self::value).collect::<Vec<_>>().join(", ")),
-        Value::Object(fields) if fields.is_empty() => "{}".to_owned(),
-        Value::Object(fields) => {
-            let fields = fields.iter().filter_map(|(name, value)| Some(format!("{} = {}", key(name), self::value(value)?)));
-            format!("{{ {} }}", fields.collect::<Vec<_>>().join(", "))
-        }
-    })
-}
-
-/// TOML's integers have 64 bits with a sign; its floats need a point or an exponent.
-fn number_text(number: &serde_json::Number) -> String {
-    if number.is_i64() {
-        return number.to_string();
-    }
-    let text = number.as_f64().unwrap_or(0.0).to_string();
-    if text.contains(['.', 'e', 'E']) { text } else { format!("{text}.0") }
-}
-
-/// A basic string. In values `${` is escaped: nothing of another system's export is filled in from the environment.
-fn quoted(text: &str, is_value: bool) -> String {
-    let text = if is_value { text.replace("${", "$${").replace(FILLED_IN, "$") } else { text.to_owned() };
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
+    Value::String(format!("{VARIABLE}{{{name}}}"))
 }
 
 /// Letters, digits, `_` and `-`, at most 100, and none twice.
@@ -164,7 +112,7 @@ x_new = 3
     }
 
     #[test]
-    fn ids_and_variables_are_made_of_whatever_there_is() {
+    fn ids_and_variables_are_made_of_any_text() {
         let taken = [Webhook { id: "ops".to_owned(), ..Webhook::default() }];
         assert_eq!(unique_id("ops", &taken), "ops-2");
         assert_eq!(unique_id("Ünïcode name!", &taken), "n-code-name");
@@ -190,7 +138,7 @@ x_new = 3
     }
 
     proptest! {
-        /// Another reader of TOML finds what was written, `${` apart.
+        /// Another reader of TOML finds what was written; only `${` is escaped.
         #[test]
         fn what_is_written_reads_back(value in json_value()) {
             let text = webhook(json!({"metadata": {"v": value.clone()}})).render();

@@ -1,4 +1,4 @@
-//! What becomes of other systems' exports.
+//! Exports of other systems become tables, and nothing of them is lost without a note.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 
 fn imported(from: System, documents: &[Value]) -> String {
-    render(&convert(from, documents).unwrap())
+    let Imported { webhooks, notes } = convert(from, documents, false).unwrap();
+    render(&notes, &webhooks)
 }
 
 /// Those of the keys that this version of the parser knows are right.
@@ -39,16 +40,16 @@ fn flexgate_s_webhooks_keep_their_retries_secret_and_shape() {
 description = "Test webhook"
 url = "https://app.example.com/webhook"
 events = ["circuit_breaker.opened", "rate_limit.exceeded"]
-transform = { options = { preset = "flexgate" }, use = "envelope" }
+transform = { use = "envelope", options = { preset = "flexgate" } }
 secret = "s3cr3t-of-flexgate"
 signature = "sha256"
-retry = { initial_delay = "1500ms", max_retries = 5, multiplier = 2.5 }
+retry = { max_retries = 5, initial_delay = "1500ms", multiplier = 2.5 }
 
-# the export has no secret: add secret = "…", or one will be made
+# the export has no secret: add secret = "…", or one is generated
 [webhooks.wh_1-2]
 url = "https://b.example.com/"
 events = ["*"]
-transform = { options = { preset = "flexgate" }, use = "envelope" }
+transform = { use = "envelope", options = { preset = "flexgate" } }
 signature = "sha256"
 enabled = false
 "#
@@ -57,7 +58,7 @@ enabled = false
 }
 
 #[test]
-fn the_python_system_s_rows_are_read_as_its_api_and_as_its_database_have_them() {
+fn the_python_systems_rows_are_read_from_its_api_and_its_database() {
     let api = json!({"webhooks": [{
         "id": "a", "url": "https://api.example.com/webhook", "events": ["*"], "secret": "secret-key-of-it", "active": true, "retry_count": 3,
         "retry_delay": 5, "timeout": 30, "headers": {"X-API-Key": "key"}, "metadata": {"team": "sre"},
@@ -72,7 +73,7 @@ fn the_python_system_s_rows_are_read_as_its_api_and_as_its_database_have_them() 
         r#"[webhooks.a]
 url = "https://api.example.com/webhook"
 events = ["*"]
-transform = { options = { preset = "python" }, use = "envelope" }
+transform = { use = "envelope", options = { preset = "python" } }
 secret = "secret-key-of-it"
 signature = "sha256"
 headers = { X-API-Key = "key" }
@@ -80,11 +81,11 @@ retry = { schedule = ["5s", "10s", "15s"] }
 timeout = "30s"
 metadata = { team = "sre" }
 
-# the export has no secret: add secret = "…", or one will be made
+# the export has no secret: add secret = "…", or one is generated
 [webhooks.b]
 url = "https://db.example.com/"
 events = ["order.created"]
-transform = { options = { preset = "python" }, use = "envelope" }
+transform = { use = "envelope", options = { preset = "python" } }
 signature = "sha256"
 enabled = false
 retry = { max_retries = 0 }
@@ -107,8 +108,8 @@ fn svix_s_endpoints_keep_their_types_limits_and_channels() {
     }, {
         "id": "ep_3", "url": "https://three.example.com/", "description": "", "eventTypes": ["ä b"], "throttleRate": 7, "metadata": {},
     }], "iterator": "x", "done": true});
-    let webhooks = convert(System::Svix, &[export]).unwrap();
-    let text = render(&webhooks);
+    let webhooks = convert(System::Svix, &[export], false).unwrap().webhooks;
+    let text = render(&[], &webhooks);
     for part in [
         "[webhooks.orders]\n",
         "events = [\"user.signup\", \"user.deleted\"]\n",
@@ -159,9 +160,9 @@ fn convoy_s_endpoints_are_joined_with_their_subscriptions() {
         "rate_limit = \"100/m\"\n",
         "headers = { X-Key = \"abc\" }\n",
         "content = \"{timestamp},{body}\"",
-        "retry = { initial_delay = \"10s\", max_retries = 4, multiplier = 2 }\n",
+        "retry = { max_retries = 4, initial_delay = \"10s\", multiplier = 2 }\n",
         "[webhooks.shop-refunds]\n",
-        "retry = { initial_delay = \"20s\", max_retries = 2, multiplier = 1 }\n",
+        "retry = { max_retries = 2, initial_delay = \"20s\", multiplier = 1 }\n",
         "[webhooks.other]\n",
         "there is no subscription for it",
         "template = \"{signature}\"",
@@ -176,7 +177,7 @@ fn convoy_s_endpoints_are_joined_with_their_subscriptions() {
 
 #[test]
 fn what_is_no_export_is_refused_in_words() {
-    let refused = |document: Value| format!("{:#}", convert(System::Flexgate, &[document]).unwrap_err());
+    let refused = |document: Value| format!("{:#}", convert(System::Flexgate, &[document], false).err().unwrap());
     assert!(refused(json!("x")).contains("no list of webhooks"));
     assert!(refused(json!({"error": "unauthorized"})).contains("under webhooks, data"));
     assert!(refused(json!([1])).contains("entry 1 is no object"));
@@ -199,10 +200,11 @@ fn what_the_api_hides_is_left_to_be_filled_in() {
     let row = json!({
         "id": "ops-slack", "origin": "api", "created_at": "x", "status": "enabled", "url": "https://hooks.slack.com/services/…3f2a",
         "events": ["a.*"], "filter": null, "transform": [{"use": "pagerduty", "options": {"routing_key": "…CDEF", "class": "x"}}],
-        "headers": {"x-api-key": "…9b1c"}, "retry": {"max_retries": 3, "jitter": 0.2}, "disable_after": null, "batch": null, "metadata": {},
+        "headers": {"x-api-key": "…9b1c"}, "retry": {"max_retries": 5, "jitter": 0.2}, "disable_after": null, "batch": null, "metadata": {},
+        "timeout": "5s", "concurrency": 20,
         "secret_preview": "whsec_…3f2a", "description": "and so on…",
     });
-    let webhook = of_api(row.as_object().unwrap().clone());
+    let webhook = export::of_api(row.as_object().unwrap().clone(), &export::Defaults::own().unwrap());
     assert_eq!(
         webhook.render(),
         r#"# headers_x-api-key: set OPS_SLACK_HEADERS_X_API_KEY (it is …9b1c)
@@ -213,11 +215,69 @@ fn what_the_api_hides_is_left_to_be_filled_in() {
 description = "and so on…"
 url = "${OPS_SLACK_URL}"
 events = ["a.*"]
-transform = [{ options = { class = "x", routing_key = "${OPS_SLACK_TRANSFORM_1_OPTIONS_ROUTING_KEY}" }, use = "pagerduty" }]
+transform = [{ use = "pagerduty", options = { class = "x", routing_key = "${OPS_SLACK_TRANSFORM_1_OPTIONS_ROUTING_KEY}" } }]
 secret = "${OPS_SLACK_SECRET}"
 headers = { x-api-key = "${OPS_SLACK_HEADERS_X_API_KEY}" }
-retry = { jitter = 0.2, max_retries = 3 }
+retry = { max_retries = 5 }
+concurrency = 20
 disable_after = false
 "#
     );
+}
+
+#[test]
+fn a_page_without_the_others_is_refused_unless_it_is_wanted_so() {
+    let svix = |done: bool, id: &str| json!({"data": [{"id": id, "url": format!("https://{id}.example/")}], "iterator": "ep_9", "done": done});
+    let error = convert(System::Svix, &[svix(false, "ep_1")], false).err().unwrap().to_string();
+    assert!(error.contains("`done` is false (iterator: ep_9)") && error.contains("--partial"), "{error}");
+    let Imported { webhooks, notes } = convert(System::Svix, &[svix(false, "ep_1")], true).unwrap();
+    assert!(render(&notes, &webhooks).starts_with("# webhooks of the pages that were not given are missing: `done` is false"));
+    assert_eq!(convert(System::Svix, &[svix(false, "ep_1"), svix(true, "ep_2")], false).unwrap().webhooks.len(), 2);
+    let endpoints =
+        json!({"data": {"content": [{"uid": "1", "url": "https://a.example/"}], "pagination": {"has_next_page": true}}});
+    let subscriptions = json!({"data": {"content": [{"uid": "s", "endpoint_id": "1"}], "pagination": {"has_next_page": false}}});
+    let error = convert(System::Convoy, &[endpoints, subscriptions], false).err().unwrap().to_string();
+    assert!(error.starts_with("endpoints are missing, `has_next_page` is true"), "{error}");
+}
+
+#[test]
+fn nothing_of_an_export_is_dropped_without_a_note() {
+    let endpoint = json!({"uid": "1", "name": "shop", "url": "https://a.example/", "owner_id": "acme", "support_email": "a@a.example",
+        "slack_webhook_url": "https://hooks.example/T0/SECRET", "content_type": "application/x-www-form-urlencoded", "created_at": "2024",
+        "mtls_client_cert": {"client_key": "PEM"}});
+    let subscription = json!({"uid": "s", "name": "shop-orders", "endpoint_id": "1", "function": "function transform(p) { return p; }",
+        "source_metadata": {"uid": "src"}, "rate_limit_config": {"count": 3, "duration": 60},
+        "filter_config": {"event_types": ["*"], "filter": {"body": {"event.type": "created", "venues.$.lat": {"$gte": 9}}, "query": {"a": 1}}},
+        "retry_config": {"type": "linear", "duration": 20, "retry_count": 2, "interval_seconds": 7}});
+    let text = imported(System::Convoy, &[json!({"endpoints": [endpoint], "subscriptions": [subscription]})]);
+    for part in [
+        "# left out: owner_id = \"acme\"",
+        "# left out: support_email = \"a@a.example\"",
+        "# left out: slack_webhook_url has no counterpart",
+        "# left out: content_type = \"application/x-www-form-urlencoded\"",
+        "# left out: mtls_client_cert has",
+        "# left out: source_metadata has",
+        "# left out: rate_limit_config has",
+        "# left out: retry_config.interval_seconds = 7",
+        "# disabled: its `function` is code",
+        "# disabled: its filter on query was left out",
+        "# positions in lists",
+        "enabled = false\n",
+        "filter = { data = { event = { type = \"created\" }, venues = { lat = { \"$gte\" = 9 } } } }\n",
+    ] {
+        assert!(text.contains(part), "no {part:?} in\n{text}");
+    }
+    assert!(!text.contains("SECRET") && !text.contains("PEM") && !text.contains("2024"), "{text}");
+    loads(&text);
+    let row = json!([{"id": "a", "url": "https://a.example/", "events": ["*"], "batchSize": 10, "retryConfig": {"maxRetries": 3, "maxDelay": 9}}]);
+    let text = imported(System::Flexgate, &[row]);
+    assert!(text.contains("# left out: batchSize = 10") && text.contains("# left out: retryConfig.maxDelay = 9"), "{text}");
+}
+
+#[test]
+fn subscriptions_without_their_endpoint_are_counted() {
+    let lists = json!({"endpoints": [{"uid": "1", "url": "https://a.example/"}], "subscriptions": [{"endpoint_id": "2", "filter_config": {}}]});
+    let Imported { webhooks, notes } = convert(System::Convoy, &[lists], false).unwrap();
+    assert_eq!(notes, ["1 subscriptions were left out: their endpoints are not in the export"]);
+    assert_eq!(webhooks[0].keys["enabled"], false, "there it received nothing");
 }

@@ -8,7 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::text::{as_json, indented, one_line, push_escaped, sanitised};
+use super::forward::Forwarded;
+use crate::cli::terminal::{as_json, indented, one_line, push_escaped, sanitised};
 use crate::model::Timestamp;
 use crate::signing::Verified;
 
@@ -24,7 +25,7 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const DOUBT: Style = AnsiColor::Yellow.on_default();
 
-/// Say nothing about a delivery.
+/// Not shown: they say nothing about a delivery.
 const BORING: [HeaderName; 6] = [
     header::HOST,
     header::CONTENT_LENGTH,
@@ -34,10 +35,10 @@ const BORING: [HeaderName; 6] = [
     header::TRANSFER_ENCODING,
 ];
 
-/// Are credentials: shown by their first word alone.
+/// Credentials: only a scheme before them (`Bearer`) is shown. A cookie's first word is a credential itself.
 const CREDENTIALS: [HeaderName; 3] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
 
-/// What was found out about the signature.
+/// The result of verifying the signature.
 #[derive(Debug)]
 pub(super) enum Verdict {
     Holds {
@@ -60,6 +61,7 @@ pub(super) struct Received<'a> {
     pub(super) status: StatusCode,
     /// How often this `webhook-id` came, this time included.
     pub(super) times: u32,
+    pub(super) forwarded: Option<&'a Forwarded>,
 }
 
 /// Request line, verdict, headers of interest, body; ends with an empty line.
@@ -84,6 +86,13 @@ pub(super) fn for_people(received: &Received<'_>) -> String {
     out.push('\n');
     let (style, words) = verdict_words(&received.verdict);
     let _ = writeln!(out, "  {style}{words}{style:#}");
+    if let Some(forwarded) = received.forwarded {
+        let (style, words) = match &forwarded.error {
+            None => (colour, format!("forwarded to {}: {}", forwarded.to, forwarded.status.as_u16())),
+            Some(error) => (BAD, format!("NOT forwarded to {}: {error}", forwarded.to)),
+        };
+        let _ = writeln!(out, "  {style}{}{style:#}", clean(&words));
+    }
     for (name, value) in received.head.headers.iter().filter(|(name, _)| !BORING.contains(name)) {
         let _ = writeln!(out, "  {DIM}{name}:{DIM:#} {}", clean(&header_text(name, value)));
     }
@@ -133,7 +142,7 @@ fn push_body(out: &mut String, body: &[u8]) {
 fn as_text(bytes: &[u8]) -> Option<&str> {
     match std::str::from_utf8(bytes) {
         Ok(text) => Some(text),
-        // A cut through the last character is not the sender's.
+        // An incomplete last character comes from our cut at `SHOWN_BYTES_MAX`: it is still text.
         Err(error) if error.error_len().is_none() => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok(),
         Err(_) => None,
     }
@@ -142,13 +151,14 @@ fn as_text(bytes: &[u8]) -> Option<&str> {
 fn header_text(name: &HeaderName, value: &HeaderValue) -> String {
     let text = String::from_utf8_lossy(value.as_bytes());
     if CREDENTIALS.contains(name) {
-        let first = text.split_once(' ').map_or("", |(first, _)| first);
-        return format!("{first} …");
+        let scheme = text.split_once(' ').filter(|_| *name != header::COOKIE);
+        let first = scheme.map_or("", |(first, _)| first);
+        return format!("{first} …").trim_start().to_owned();
     }
     text.into_owned()
 }
 
-/// `{at, method, target, status, times, signature, headers, body | body_text | body_base64}` and a line feed.
+/// `{at, method, target, status, times, signature, forwarded, headers, body | body_text | body_base64}` and a line feed.
 pub(super) fn json_line(received: &Received<'_>) -> String {
     let target = received.head.uri.path_and_query().map_or("/", |path| path.as_str());
     let fields = json!({
@@ -158,6 +168,7 @@ pub(super) fn json_line(received: &Received<'_>) -> String {
         "status": received.status.as_u16(),
         "times": received.times,
         "signature": verdict_json(&received.verdict),
+        "forwarded": received.forwarded.map(|forwarded| json!({"to": forwarded.to, "error": forwarded.error})),
         "headers": headers_json(&received.head.headers),
     });
     let fields = fields.to_string();

@@ -28,7 +28,7 @@ fn options(json: bool) -> ListenOptions {
         KnownSecret::new("other", Secret::parse("something else").unwrap()),
         KnownSecret::new("ops-slack", Secret::parse(SECRET).unwrap()),
     ];
-    ListenOptions { port: 0, secrets, status: StatusCode::OK, fail_first: 0, delay: Duration::ZERO, json }
+    ListenOptions { port: 0, secrets, forward_to: None, status: StatusCode::OK, fail_first: 0, delay: Duration::ZERO, json }
 }
 
 /// Sends the requests one after the other; what was printed, and the statuses.
@@ -47,7 +47,7 @@ async fn play(options: ListenOptions, requests: Vec<Request<Full<Bytes>>>) -> (V
         let answer = client.request(request).await.unwrap();
         statuses.push(answer.status().as_u16());
         let body = answer.into_body().collect().await.unwrap().to_bytes();
-        assert!(body.starts_with(b"{\"received\":"));
+        assert!(body.starts_with(b"{\"received\":") || body.starts_with(b"application:"));
     }
     drop(stop);
     server.join_next().await.unwrap().unwrap().unwrap();
@@ -56,9 +56,11 @@ async fn play(options: ListenOptions, requests: Vec<Request<Full<Bytes>>>) -> (V
 
 fn signed(body: &str) -> Request<Full<Bytes>> {
     let secrets = vec![LiveSecret::lasting(Secret::parse(SECRET).unwrap())];
-    let signer = Signer::new([SignatureSpec::new(Scheme::Standard)].into(), secrets).unwrap();
+    let signer = Signer::new([SignatureSpec::new(Scheme::STANDARD)].into(), secrets).unwrap();
     let mut request = Request::post("/in?x=1").body(Full::new(Bytes::from(body.to_owned()))).unwrap();
-    let message = Message { id: "evt_1", timestamp: Clock::System.now(), event_type: "order.paid", body: body.as_bytes() };
+    let uri = request.uri().clone();
+    let (timestamp, method) = (Clock::System.now(), &http::Method::POST);
+    let message = Message { id: "evt_1", timestamp, event_type: "order.paid", method, uri: &uri, body: body.as_bytes() };
     signer.sign(&message, request.headers_mut());
     request.headers_mut().insert("authorization", "Bearer very-secret".parse().unwrap());
     request
@@ -103,7 +105,8 @@ async fn a_dialect_of_the_configuration_is_verified_where_no_other_is() {
     let signer = Signer::new([spec.clone()].into(), vec![LiveSecret::lasting(secret.clone())]).unwrap();
     let request = |body: &str| {
         let mut request = Request::post("/").body(Full::new(Bytes::from(body.to_owned()))).unwrap();
-        let message = Message { id: "evt_1", timestamp: Clock::System.now(), event_type: "a.b", body: b"{}" };
+        let (timestamp, method, uri) = (Clock::System.now(), &http::Method::POST, &http::Uri::from_static("/in"));
+        let message = Message { id: "evt_1", timestamp, event_type: "a.b", method, uri, body: b"{}" };
         signer.sign(&message, request.headers_mut());
         request
     };
@@ -147,7 +150,23 @@ async fn nothing_from_the_network_reaches_the_terminal_raw() {
     let shown = strip_str(&lines[0]).to_string();
     assert!(shown.contains("\\u{1b}]0;owned\\u{7}\n") && shown.contains("\\u{202e}gnp.exe"), "{shown}");
     assert!(shown.contains("x-evil: \\u{9b}31m"), "{shown}");
-    assert!(shown.chars().all(|c| c == '\n' || !text::is_dangerous(c)));
+    assert!(shown.chars().all(|c| c == '\n' || !crate::cli::terminal::is_dangerous(c)));
+}
+
+#[tokio::test]
+async fn credentials_are_not_shown_but_for_their_scheme() {
+    let request = || {
+        Request::post("/hook")
+            .header("authorization", "Bearer s3cret-token")
+            .header("cookie", "session=s3cret-session; theme=dark")
+            .body(Full::new(Bytes::from_static(b"{}")))
+            .unwrap()
+    };
+    for json in [false, true] {
+        let (lines, _) = play(options(json), vec![request()]).await;
+        let shown = lines.join("\n");
+        assert!(shown.contains("Bearer …") && !shown.contains("s3cret"), "{shown}");
+    }
 }
 
 #[tokio::test]
@@ -175,4 +194,57 @@ fn old_ids_are_forgotten_and_repeated_ones_counted() {
         seen.count(number.to_string().as_bytes());
     }
     assert_eq!((seen.times.len(), seen.count(b"a")), (SEEN_MAX, 1));
+}
+
+/// An application behind the receiver: answers 201 with what it got, and says what came.
+async fn application() -> (String, tokio::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let (tell, came) = mpsc::channel(8);
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tell = tell.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let tell = tell.clone();
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body.collect().await.unwrap().to_bytes();
+                    let signature = head.headers.get("webhook-signature").map(|value| value.to_str().unwrap().to_owned());
+                    let target = head.uri.path_and_query().unwrap().to_string();
+                    tell.send(format!("{} {target} {} {signature:?}", head.method, String::from_utf8_lossy(&body)))
+                        .await
+                        .unwrap();
+                    let answer =
+                        Response::builder().status(201).header("x-own", "1").body(Full::new(Bytes::from("application: ok")));
+                    Ok::<_, Infallible>(answer.unwrap())
+                }
+            });
+            let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+        }
+    });
+    (base, came)
+}
+
+#[tokio::test]
+async fn a_request_is_forwarded_and_answered_as_the_application_does() {
+    let (base, mut came) = application().await;
+    let options = ListenOptions { forward_to: Some(base.parse().unwrap()), fail_first: 1, ..options(false) };
+    let body = "{\"n\": 1.00}";
+    let (printed, statuses) = play(options, vec![signed(body), signed(body)]).await;
+    assert_eq!(statuses, [503, 201], "a failure that was asked for is not forwarded");
+    let got = came.recv().await.unwrap();
+    assert!(got.starts_with(&format!("POST /in?x=1 {body} Some(\"v1,")), "{got}");
+    assert!(came.try_recv().is_err());
+    let shown = strip_str(&printed[1]).to_string();
+    assert!(shown.contains("signature ok") && shown.contains(&format!("forwarded to {base}/in?x=1: 201")), "{shown}");
+}
+
+#[tokio::test]
+async fn an_application_that_is_away_is_a_502_with_the_reason() {
+    let options = ListenOptions { forward_to: Some("http://127.0.0.1:1/hooks".parse().unwrap()), ..options(false) };
+    let (printed, statuses) = play(options, vec![signed("{}")]).await;
+    assert_eq!(statuses, [502]);
+    let shown = strip_str(&printed[0]).to_string();
+    assert!(shown.contains("NOT forwarded to http://127.0.0.1:1/hooks: no connection to 127.0.0.1:1"), "{shown}");
 }

@@ -1,46 +1,27 @@
-//! From flags to the keys of a webhook, as config.toml and the API have them. Pure but for files that flags name.
+//! From flags to the keys of a webhook, as config.toml and the API have them. Pure except for files that flags name.
 
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
-/// What a webhook can say; every other key by --set.
+use super::flags::Flags;
+
+/// The keys of a webhook: those with a form of their own on the command line, and [`Flags`] for the others.
 #[derive(clap::Args, Default, Debug)]
 pub(super) struct Keys {
-    /// Event types; * is one part of a dotted name, ** any number, a bare * everything; several times or with commas
+    /// Event types; * is one part of a dotted name, ** any number, a bare * all; repeated or with commas
     #[arg(short, long = "type", visible_alias = "event", value_name = "PATTERN", value_delimiter = ',')]
     types: Vec<String>,
-    /// The endpoint
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// What signs the requests: whsec_ and base64, or any text [default: one is made]
-    #[arg(long, value_name = "SECRET")]
-    secret: Option<String>,
-    /// Of a whole attempt: 500ms, 3s, 1m
-    #[arg(long, value_name = "TIME")]
-    timeout: Option<String>,
-    /// Until connected
-    #[arg(long, value_name = "TIME")]
-    connect_timeout: Option<String>,
-    /// Only events that are so: JSON or @FILE, such as '{"data":{"errorRate":{"$gt":0.5}}}'
+    #[command(flatten)]
+    flags: Flags,
+    /// Only events that match: JSON or @FILE, such as '{"data":{"errorRate":{"$gt":0.5}}}'
     #[arg(long, value_name = "JSON|@FILE")]
     filter: Option<String>,
-    /// A transformer: a name, name=JSON with options, or JSON; several times for a pipeline
+    /// A transformer: a name, name=JSON with options, or JSON; repeated for a pipeline
     #[arg(long, value_name = "NAME[=OPTIONS]")]
     transform: Vec<String>,
-    /// Sent with every request; several times
+    /// A header of every request; may be repeated
     #[arg(short = 'H', long, value_name = "NAME: VALUE")]
     header: Vec<String>,
-    /// standard, sha256, timestamped, github, none, …, or JSON
-    #[arg(long, value_name = "NAME|JSON")]
-    signature: Option<String>,
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
-    /// Receives only this tenant's events
-    #[arg(long)]
-    tenant: Option<String>,
-    /// Attempts in flight
-    #[arg(long, value_name = "N")]
-    concurrency: Option<u32>,
     /// Retries after the first attempt
     #[arg(long, value_name = "N", conflicts_with = "retry_schedule")]
     max_retries: Option<u32>,
@@ -50,13 +31,10 @@ pub(super) struct Keys {
     /// One retry after each of these delays: 15s,2m,10m,1h
     #[arg(long, value_name = "TIMES", value_delimiter = ',')]
     retry_schedule: Vec<String>,
-    /// At most so fast: 50/s, 600/m
-    #[arg(long, value_name = "RATE")]
-    rate_limit: Option<String>,
-    /// Shown, never sent; several times
+    /// Shown, never sent; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Vec<String>,
-    /// Any other key of config.toml, its value as JSON or text: --set 'batch={"max_events":100}' --set disable_after=2d
+    /// Any key of config.toml, also within a table, its value as JSON or text: --set retry.jitter=0.1 --set batch.max_events=100
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -64,21 +42,7 @@ pub(super) struct Keys {
 impl Keys {
     /// The keys that are given.
     pub(super) fn to_json(&self) -> anyhow::Result<Map<String, Value>> {
-        let mut keys = Map::new();
-        let texts = [
-            ("url", &self.url),
-            ("secret", &self.secret),
-            ("timeout", &self.timeout),
-            ("connect_timeout", &self.connect_timeout),
-            ("description", &self.description),
-            ("tenant", &self.tenant),
-            ("rate_limit", &self.rate_limit),
-        ];
-        for (key, text) in texts {
-            if let Some(text) = text {
-                keys.insert(key.to_owned(), json!(text));
-            }
-        }
+        let mut keys = self.flags.0.clone();
         if !self.types.is_empty() {
             keys.insert("events".to_owned(), json!(self.types));
         }
@@ -92,12 +56,6 @@ impl Keys {
         if !self.header.is_empty() {
             let headers = self.header.iter().map(|text| header(text)).collect::<anyhow::Result<Map<_, _>>>()?;
             keys.insert("headers".to_owned(), headers.into());
-        }
-        if let Some(text) = &self.signature {
-            keys.insert("signature".to_owned(), json_or_text(text));
-        }
-        if let Some(number) = self.concurrency {
-            keys.insert("concurrency".to_owned(), number.into());
         }
         if let Some(retry) = self.retry() {
             keys.insert("retry".to_owned(), retry);
@@ -153,8 +111,8 @@ fn json_or_file(text: &str) -> anyhow::Result<Value> {
     serde_json::from_str(text).context("this is not JSON")
 }
 
-/// What begins as an object, a list or a quoted string is JSON, and so are numbers, true, false and null.
-fn json_or_text(text: &str) -> Value {
+/// Objects, lists, quoted strings, numbers, true, false and null are JSON; everything else is text.
+pub(super) fn json_or_text(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }
 
@@ -235,8 +193,14 @@ mod tests {
             r#"batch={"max_events":100}"#,
             "--set",
             "retry.jitter=0.1",
-            "--set",
-            "disable_after=2d",
+            "--disable-after",
+            "2d",
+            "--expire-after",
+            "false",
+            "--success",
+            "2xx, 304",
+            "--tenant",
+            "17",
         ];
         assert_eq!(
             keys(&args).unwrap(),
@@ -245,7 +209,7 @@ mod tests {
                 "filter": {"data": {"n": {"$gt": 1}}}, "transform": ["redact", {"use": "slack", "options": {"channel": "#ops"}}],
                 "headers": {"X-Api-Key": "abc: d"}, "signature": "sha256", "concurrency": 5,
                 "retry": {"max_retries": 7, "initial_delay": "2s", "jitter": 0.1}, "metadata": {"team": "sre", "tier": 1},
-                "batch": {"max_events": 100}, "disable_after": "2d",
+                "batch": {"max_events": 100}, "disable_after": "2d", "expire_after": false, "success": ["2xx", "304"], "tenant": "17",
             })
         );
         assert_eq!(keys(&["--retry-schedule", "15s,2m"]).unwrap(), json!({"retry": {"schedule": ["15s", "2m"]}}));
@@ -253,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_says_which_flag_it_was() {
+    fn an_unreadable_flag_is_named() {
         for (args, words) in [
             (["--filter", "{"], "--filter"),
             (["--header", "s3cr3t"], "takes 'NAME: VALUE'"),

@@ -109,7 +109,7 @@ fn push_styled(out: &mut String, text: &str, style: Style) {
     let _ = write!(out, "{style:#}");
 }
 
-/// Inside a JSON string these may stand as they are; written `\u001b` they mean the same and do nothing.
+/// JSON strings may hold these characters; escaped (`\u001b`) they mean the same and have no effect on a terminal.
 pub(super) fn push_escaped(out: &mut String, text: &str) {
     for c in text.chars() {
         if is_dangerous(c) {
