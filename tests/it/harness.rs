@@ -222,7 +222,16 @@ impl Server {
 
     /// As [`Server::start_in`], by a clock of the test's own.
     pub async fn start_by(directory: Arc<tempfile::TempDir>, clock: Clock) -> Self {
-        let config = directory.path().join("config.toml");
+        Self::start_with(directory, "config.toml", clock).await
+    }
+
+    /// As [`Server::start_in`], with the configuration at this path in the directory.
+    pub async fn start_at(directory: Arc<tempfile::TempDir>, config: &str) -> Self {
+        Self::start_with(directory, config, Clock::System).await
+    }
+
+    async fn start_with(directory: Arc<tempfile::TempDir>, config: &str, clock: Clock) -> Self {
+        let config = directory.path().join(config);
         let app = App::start(AppOptions { config, listen: None, clock }).await.unwrap_or_else(|error| match error {
             tenterhook::app::StartError::Config(problems) => panic!("{}", problems.render(false)),
             other => panic!("{other}"),

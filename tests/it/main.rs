@@ -1,12 +1,15 @@
 //! One integration binary: everything that needs more than one module, over real files and sockets.
+#![recursion_limit = "256"]
 #![expect(clippy::disallowed_methods, reason = "a test's tasks end with its runtime")]
 
 mod access;
+mod attempt_reports;
 mod audit;
 mod batches;
 mod cli;
 mod cli_manage;
 mod cli_operate;
+mod cli_target;
 mod client;
 mod crash;
 mod disk;
@@ -21,37 +24,47 @@ mod guests;
 mod harness;
 mod health;
 mod hostile;
+mod idempotency;
 mod judges;
 mod lanes;
 mod library;
 mod manage;
 mod messages;
-mod once;
+mod metrics;
 mod openapi;
 mod order;
 mod platform;
 mod publish;
+mod publish_cloudevents;
+mod publish_json;
 mod refused;
 mod reload;
+mod reload_unfinished;
+mod reload_unseen;
+mod removed;
 mod replay;
 mod schema;
 mod sealed;
+mod shortage;
 mod shutdown;
 mod signing;
 mod stderr;
 mod store_contract;
 mod store_erase;
+mod store_files;
 mod store_jobs;
 mod store_lists;
 mod store_memory;
+mod store_removed;
 mod store_retention;
 mod store_rules;
 mod stream;
 mod tc7;
 mod tc7_api;
+mod test_webhook;
 mod toolchains;
 mod traces;
 mod transcripts;
 mod transform;
-mod trial;
+
 mod ui;
