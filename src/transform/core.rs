@@ -25,7 +25,7 @@ pub(super) fn componentize(name: &str, module: &[u8]) -> Result<Vec<u8>, LoadErr
     let fail = |cause: String| LoadError::CoreModule { module: name.to_owned(), cause };
     let mut module = Cow::Borrowed(module);
     if !contains(&module, WORLD_SECTION) {
-        embed_world(module.to_mut()).map_err(|error| fail(format!("{error:#}")))?;
+        embed_world(module.to_mut()).map_err(fail)?;
     }
     let adapter = wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER;
     let encoded = ComponentEncoder::default()
@@ -37,13 +37,13 @@ pub(super) fn componentize(name: &str, module: &[u8]) -> Result<Vec<u8>, LoadErr
 }
 
 /// Says in the module that it was built for the world `transformer`, in the version whose `host` it imports.
-fn embed_world(module: &mut Vec<u8>) -> anyhow::Result<()> {
+fn embed_world(module: &mut Vec<u8>) -> Result<(), String> {
     let [.., (_, newest)] = VERSIONS;
     let text = VERSIONS.iter().find(|(import, _)| contains(module, import)).map_or(newest, |(_, text)| text);
     let mut resolve = Resolve::default();
-    let package = resolve.push_source("transformer.wit", text)?;
-    let world = resolve.select_world(&[package], Some("transformer"))?;
-    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+    let package = resolve.push_source("transformer.wit", text).map_err(|error| format!("{error:#}"))?;
+    let world = resolve.select_world(&[package], Some("transformer")).map_err(|error| format!("{error:#}"))?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8).map_err(|error| format!("{error:#}"))
 }
 
 fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
