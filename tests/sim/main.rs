@@ -1,7 +1,7 @@
 //! Simulation: store, snapshot and dispatcher as they are, on one thread and in virtual time; endpoints and a disk that
 //! misbehave as a seed says, and nothing that the seed does not say: a run can be lived through again.
 //! What must hold whatever happens is in `checks.rs`. `SIM_SEEDS=200 cargo test --test sim`; a seed that failed goes into
-//! `seeds.txt` with its fix, and is run every time; until then it is in `open.txt`.
+//! `seeds.txt` with its fix, and is run every time.
 #![expect(clippy::disallowed_methods, reason = "a simulation owns its threads and tasks")]
 
 mod checks;
@@ -20,22 +20,19 @@ const SEEDS: u64 = 25;
 fn every_promise_holds_whatever_the_endpoints_do() {
     let asked = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
     let failed_before = include_str!("seeds.txt").lines().filter_map(|line| line.split('#').next()?.trim().parse().ok());
-    let open: Vec<u64> = open_seeds();
-    run(failed_before.chain(1..=asked).filter(|seed| !open.contains(seed)).collect());
+    run(failed_before.chain(1..=asked).collect(), false);
 }
 
-/// Seeds that fail: faults that are known and not fixed yet.
-fn open_seeds() -> Vec<u64> {
-    include_str!("open.txt").lines().filter_map(|line| line.split('#').next()?.trim().parse().ok()).collect()
-}
-
+/// The same world with a clock that is set and a machine that runs short. Seeds 155, 158 and 175 fail: a delivery of an endpoint
+/// that answers waits for seconds, or an open delivery is attempted no more.
 #[test]
-#[ignore = "open faults: each seed of open.txt is one, until it is fixed and moves to seeds.txt"]
-fn the_open_seeds_hold() {
-    run(open_seeds());
+#[ignore = "open faults: `SIM_SEEDS=200 cargo test --test sim -- --ignored`"]
+fn every_promise_holds_although_the_clock_is_set_and_descriptors_run_out() {
+    let asked = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
+    run((1..=asked).collect(), true);
 }
 
-fn run(seeds: Vec<u64>) {
+fn run(seeds: Vec<u64>, sets_clock: bool) {
     let next = AtomicU64::new(0);
     let failures = std::sync::Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -43,7 +40,7 @@ fn run(seeds: Vec<u64>) {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap()) {
-                    let outcome = std::panic::catch_unwind(|| world::run(*seed));
+                    let outcome = std::panic::catch_unwind(|| world::run(*seed, sets_clock));
                     if outcome.is_err() {
                         failures.lock().unwrap().push(*seed);
                     }
@@ -57,7 +54,7 @@ fn run(seeds: Vec<u64>) {
 
 #[test]
 fn a_seed_tells_all_that_happens() {
-    let (first, second) = (world::run(SEEDS), world::run(SEEDS));
+    let (first, second) = (world::run(SEEDS, false), world::run(SEEDS, false));
     let differ = first.iter().zip(&second).enumerate().find(|(_, (first, second))| first != second);
     assert_eq!(differ, None, "requests of two runs with one seed");
     assert_eq!(first.len(), second.len());
