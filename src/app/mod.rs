@@ -145,7 +145,7 @@ impl App {
             Serving::Listener if settings.tokens.is_empty() && !address.ip().to_canonical().is_loopback() => {
                 return Err(StartError::Open { address });
             }
-            Serving::Listener => Some(TcpListener::bind(address).await.map_err(|reason| StartError::Listen { address, reason })?),
+            Serving::Listener => Some(http::listen(address).map_err(|reason| StartError::Listen { address, reason })?),
             Serving::Routes => None,
         };
         let listening = listener.as_ref().map(TcpListener::local_addr).transpose();

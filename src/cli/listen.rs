@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use url::Url;
@@ -148,8 +148,7 @@ async fn serve(
     out: impl Write + Send + 'static,
 ) -> anyhow::Result<()> {
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let listener = TcpListener::bind(wanted)
-        .await
+    let listener = crate::http::listen(wanted)
         .with_context(|| format!("cannot listen on {wanted}: take another port with --port (0 takes a free one)"))?;
     ready(listener.local_addr()?);
     let (lines, printer) = start_printer(out);

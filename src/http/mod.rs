@@ -40,7 +40,7 @@ use problem::{Kind, Problem};
 use routes::health;
 use routes::v1::stream;
 use serve::Closing;
-pub use serve::{CurrentTls, Peer, finish, serve};
+pub use serve::{CurrentTls, Peer, finish, listen, serve};
 
 /// What the API needs of the rest.
 #[derive(Clone)]

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,10 @@ use crate::outbound::descriptors;
 /// Connections at once: some 100 KiB each when all are busy, 400 MiB together. More wait in the kernel's queue. A low limit
 /// on open files means fewer.
 const CONNECTIONS_MAX: usize = 4096;
+
+/// Connections that the kernel holds until they are accepted; it may allow fewer (`net.core.somaxconn`). A burst that does
+/// not fit is dropped, and with SYN cookies partly reset. The default of 128 is that of a machine with one client.
+const QUEUE_MAX: u32 = 4096;
 
 /// From the connection to the first request's last header: ends connections that send nothing, or a byte now and then.
 const FIRST_REQUEST_TIME_MAX: Duration = Duration::from_secs(10);
@@ -61,6 +66,16 @@ pub(crate) struct Closing(pub(crate) CancellationToken);
 /// The listener's current TLS configuration; `None`: no TLS. Called for every connection, so that a renewed certificate takes
 /// effect with the next one.
 pub type CurrentTls = Arc<dyn Fn() -> Option<Arc<rustls::ServerConfig>> + Send + Sync>;
+
+/// Listens at `address`, with a queue of [`QUEUE_MAX`] connections. To be called within a Tokio runtime.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restart need not wait for the closed connections of the process before. On Windows it would share the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE_MAX)
+}
 
 /// Serves until `shutdown`, then lets requests in flight finish, for [`DRAIN_TIME_MAX`] at most.
 pub async fn serve(listener: TcpListener, router: Router, tls: CurrentTls, shutdown: CancellationToken) {
@@ -244,6 +259,21 @@ mod tests {
         assert_eq!(&head, b"HTTP/1.1 200");
         shutdown.cancel();
         server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_burst_waits_in_the_kernel_until_it_is_accepted() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut waiting = Vec::new();
+        for n in 0..500 {
+            // Over the queue's length, the kernel would drop what asks for a connection, and the client ask again.
+            let connected = tokio::time::timeout(Duration::from_millis(900), TcpStream::connect(address)).await;
+            waiting.push(connected.unwrap_or_else(|_| panic!("connection {n} found no room")).unwrap());
+        }
+        for _ in &waiting {
+            listener.accept().await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::signing::{Encoding, LiveSecret, Message, Scheme, SignatureSpec, Signer, Template};
 use anstream::adapter::strip_str;
 use hyper_util::client::legacy::Client;
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
