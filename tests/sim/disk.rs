@@ -58,8 +58,12 @@ impl Disk {
 
     /// Whether it was in trouble between these, or shortly before.
     pub fn was_in_trouble(&self, from: Instant, until: Instant) -> bool {
-        let troubles = self.troubles.lock().unwrap();
-        troubles.iter().filter_map(|trouble| trouble.from).any(|began| began <= until && began + TROUBLE * 2 >= from)
+        self.troubles().into_iter().any(|began| began <= until && began + TROUBLE * 2 >= from)
+    }
+
+    /// When it began to fail, each time for [`TROUBLE`].
+    pub fn troubles(&self) -> Vec<Instant> {
+        self.troubles.lock().unwrap().iter().filter_map(|trouble| trouble.from).collect()
     }
 
     fn serve(&self, access: Access) -> Served {

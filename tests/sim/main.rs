@@ -18,18 +18,20 @@ const SEEDS: u64 = 25;
 
 #[test]
 fn every_promise_holds_whatever_the_endpoints_do() {
-    let asked = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
     let failed_before = include_str!("seeds.txt").lines().filter_map(|line| line.split('#').next()?.trim().parse().ok());
-    run(failed_before.chain(1..=asked).collect(), false);
+    run(failed_before.chain(1..=asked()).collect(), false);
 }
 
-/// The same world with a clock that is set and a machine that runs short. Seeds 155, 158 and 175 fail: a delivery of an endpoint
-/// that answers waits for seconds, or an open delivery is attempted no more.
+fn asked() -> u64 {
+    std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+}
+
+/// The same world with a clock that is set and a machine that runs short: half as many seeds, and those that failed before.
 #[test]
-#[ignore = "open faults: `SIM_SEEDS=200 cargo test --test sim -- --ignored`"]
 fn every_promise_holds_although_the_clock_is_set_and_descriptors_run_out() {
-    let asked = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
-    run((1..=asked).collect(), true);
+    // 155: a shortage after another, and a disk in trouble. 158, 175: what was in memory before a restart was due when its
+    // event had been received, by a clock that has been set back since.
+    run([155, 158, 175].into_iter().chain(1..=asked() / 2).collect(), true);
 }
 
 fn run(seeds: Vec<u64>, sets_clock: bool) {

@@ -114,17 +114,15 @@ impl Writer {
             Some(Intake::Ordered { .. }) | None => {}
         }
         // A delivery that is handed over in memory is not entered into the index of due ones: a recovery finds it by the watermark.
-        let slot = self.handover.reserve(webhook, event.size());
-        let due: Option<i64> = match slot {
-            Some(_) => None,
-            None => Some(event.received.as_millis()),
-        };
-        self.insert_row(number, seq, webhook, due, event.received)?;
-        if slot.is_none() {
+        let Some(slot) = self.handover.reserve(webhook, event.size()) else {
+            // At once: the clock may have been set back since the event was received.
+            let due = event.received.min(self.clock.now());
+            self.insert_row(number, seq, webhook, Some(due.as_millis()), event.received)?;
             self.handover.spill(webhook);
-            self.effects.due.push((webhook, event.received));
+            self.effects.due.push((webhook, due));
             return Ok(id);
-        }
+        };
+        self.insert_row(number, seq, webhook, None, event.received)?;
         self.effects.fresh.push(Lease {
             delivery: id,
             webhook,
@@ -136,7 +134,7 @@ impl Writer {
             retry_requests: 0,
             edition: 0,
             made: None,
-            slot,
+            slot: Some(slot),
         });
         Ok(id)
     }

@@ -87,9 +87,10 @@ impl Writer {
     }
 
     fn make_handed_over_due(&self) -> Result<usize, rusqlite::Error> {
-        let sql = "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
+        // They were due at once. When the event was received is in the future if the clock was set back since.
+        let sql = "UPDATE deliveries SET due = min((SELECT received FROM events WHERE seq = deliveries.event), ?2)
              WHERE d >= ?1 AND state = :pending AND due IS NULL";
-        self.connection.execute(&with_states(sql), [self.watermark])
+        self.connection.execute(&with_states(sql), params![self.watermark, self.clock.now().as_millis()])
     }
 
     /// As they were handed over before the end. What finds no room in memory waits for the first commit that goes through.

@@ -11,8 +11,9 @@ const LAG_MAX: i64 = 16_384;
 /// In one commit: a millisecond's work.
 const WRITTEN_MAX: usize = 256;
 
-/// Makes one delivery that was handed over in memory due on disk, if it still waits there.
-const MAKE_DUE: &str = "UPDATE deliveries SET due = (SELECT received FROM events WHERE seq = deliveries.event)
+/// Makes one delivery that was handed over in memory due on disk, if it still waits there: since its event was received, but
+/// not later than now (`?2`), whatever the clock showed then.
+const MAKE_DUE: &str = "UPDATE deliveries SET due = min((SELECT received FROM events WHERE seq = deliveries.event), ?2)
      WHERE d = ?1 AND state = :pending AND due IS NULL";
 
 impl Writer {
@@ -22,14 +23,15 @@ impl Writer {
             return Ok(());
         }
         let late: Vec<i64> = self.outstanding.range(..oldest).take(WRITTEN_MAX).copied().collect();
+        let now = self.clock.now();
         let mut statement = self.connection.prepare_cached(&with_states(MAKE_DUE))?;
         for number in &late {
-            statement.execute([number])?;
+            statement.execute([*number, now.as_millis()])?;
         }
         for (number, lease) in self.unrecovered.iter().take(WRITTEN_MAX) {
-            statement.execute([number])?;
+            statement.execute([*number, now.as_millis()])?;
             self.handover.spill(lease.webhook);
-            self.effects.due.push((lease.webhook, lease.received));
+            self.effects.due.push((lease.webhook, lease.received.min(now)));
             self.effects.settled.push(*number);
         }
         drop(statement);
