@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use tenterhook::clock::Clock;
-use tenterhook::model::{Event, EventId, Settlement, Timestamp, WebhookKey};
-use tenterhook::store::{JobSpec, JobStep, NewEvent, Store, Subject};
+use tenterhook::model::{Event, EventId, Settlement, Timestamp, WebhookId, WebhookKey};
+use tenterhook::store::{DeliveryFilter, JobSpec, JobStep, NewEvent, Store, Subject};
 
 use crate::store_contract::{NOW, attempt, event, new_event, open, settle, webhook};
 
@@ -72,6 +72,25 @@ async fn rows_beside_events_go_also_while_a_dead_letter_waits_for_its_time() {
     assert_eq!(count("SELECT count(*) FROM hours"), 1, "the one of the dead letter");
     assert_eq!(count("SELECT count(*) FROM deliveries WHERE event = 0"), 0, "what was left of the erased one");
     assert_eq!(count("SELECT count(*) FROM deliveries"), 1);
+}
+
+#[tokio::test]
+async fn an_open_delivery_stays_listed_and_sound_when_all_newer_ones_went() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Clock::stopped_at(Timestamp::parse(NOW).unwrap());
+    let store = open(directory.path(), &clock).await;
+    let hook = webhook(&store, "a").await;
+    store.append(vec![new_event("evt_open", &[hook])]).await.unwrap();
+    let open_lease = store.ready().await.fresh.remove(0);
+    ended(&store, hook, clock.now(), (0..3).map(|n| format!("evt_{n}")), Settlement::Succeed).await;
+    clock.advance(8 * DAY);
+    assert_eq!(prune(&store, &clock).await, 3);
+    let of_it = DeliveryFilter { webhook: Some(WebhookId::parse("a").unwrap()), ..DeliveryFilter::default() };
+    let listed = store.deliveries(of_it, None, 10).await.unwrap().rows;
+    assert_eq!(listed.iter().map(|row| row.id.number).collect::<Vec<_>>(), [open_lease.delivery.number]);
+    store.close().await;
+    let checked = Store::check(directory.path().to_owned(), clock.now()).await.unwrap();
+    assert_eq!(checked.problems, Vec::<String>::new());
 }
 
 #[tokio::test]
