@@ -290,6 +290,22 @@ pub async fn check_store(directory: PathBuf) -> Result<StoreCheck, StoreError> {
     Store::check(directory, Clock::System.now()).await
 }
 
+/// Writes a copy of the store in a data directory as the file `to`, also while a server runs on it.
+///
+/// # Errors
+/// There is no store, `to` is there already, or it cannot be written.
+pub async fn backup_store(directory: PathBuf, to: PathBuf) -> Result<StoreCheck, StoreError> {
+    Store::backup(directory, to, Clock::System.now()).await
+}
+
+/// Puts the backup `from` into a data directory that has no store.
+///
+/// # Errors
+/// `from` is no store, there is one in the directory, or it cannot be written.
+pub async fn restore_store(from: PathBuf, directory: PathBuf) -> Result<StoreCheck, StoreError> {
+    Store::restore(from, directory, Clock::System.now()).await
+}
+
 /// Rewrites the store in a data directory without its free space.
 ///
 /// # Errors

@@ -19,6 +19,10 @@ pub(crate) struct Args {
 enum Command {
     /// Prove that the store is whole: nothing lost, nothing stuck, counts equal
     Check(CheckArgs),
+    /// Write a copy of the store as one file, also while a server runs on it
+    Backup(BackupArgs),
+    /// Put a backup into a data directory that has no store
+    Restore(RestoreArgs),
     /// Rewrite the store without its free space, while no server runs on it
     Vacuum(VacuumArgs),
 }
@@ -32,6 +36,38 @@ Examples:
   tenterhook store check
   tenterhook store check --data /var/lib/tenterhook --json")]
 struct CheckArgs {
+    /// The data directory, instead of the one that --config names
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+#[command(after_help = "The copy is of one moment and complete up to then, and is checked as `store check` would. It is readable
+by its owner alone. Keep the storage key, config.toml and the transformers as well: they are not in it.
+
+Examples:
+  tenterhook store backup /backup/tenterhook.db
+  tenterhook store backup /backup/tenterhook.db --data /var/lib/tenterhook --json")]
+struct BackupArgs {
+    /// The file to write; it must not be there yet
+    file: PathBuf,
+    /// The data directory, instead of the one that --config names
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+#[command(
+    after_help = "Overwrites nothing: move an old store away first. The next start attempts again what was delivered after the
+backup, with the same ids. What is sealed in it needs the same storage key.
+
+Examples:
+  tenterhook store restore /backup/tenterhook.db
+  tenterhook store restore /backup/tenterhook.db --data /var/lib/tenterhook"
+)]
+struct RestoreArgs {
+    /// The backup
+    file: PathBuf,
     /// The data directory, instead of the one that --config names
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -54,6 +90,16 @@ struct VacuumArgs {
 pub(crate) async fn run(global: &Global, args: Args) -> anyhow::Result<()> {
     match args.command {
         Command::Check(args) => check(global, args).await,
+        Command::Backup(BackupArgs { file, data }) => {
+            let directory = directory(global, data)?;
+            let checked = app::backup_store(directory, file.clone()).await?;
+            report(global, &file.display().to_string(), &checked)
+        }
+        Command::Restore(RestoreArgs { file, data }) => {
+            let directory = directory(global, data)?;
+            let checked = app::restore_store(file, directory.clone()).await?;
+            report(global, &directory.display().to_string(), &checked)
+        }
         Command::Vacuum(args) => vacuum(global, args).await,
     }
 }
@@ -84,12 +130,17 @@ async fn check(global: &Global, args: CheckArgs) -> anyhow::Result<()> {
         Err(error) if global.json => StoreCheck { problems: vec![error.to_string()], ..StoreCheck::default() },
         Err(error) => return Err(error.into()),
     };
+    report(global, &directory.display().to_string(), &checked)
+}
+
+/// What was found at `place`.
+fn report(global: &Global, place: &str, checked: &StoreCheck) -> anyhow::Result<()> {
     let whole = checked.problems.is_empty();
     if global.json {
-        writeln!(std::io::stdout(), "{}", shape(&checked))?;
+        writeln!(std::io::stdout(), "{}", shape(checked))?;
     } else {
         if let Some(counts) = &checked.counts {
-            say!("{}: {}", directory.display(), show(counts));
+            say!("{place}: {}", show(counts));
         }
         for problem in &checked.problems {
             note!("problem: {problem}");

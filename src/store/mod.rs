@@ -103,6 +103,16 @@ impl Store {
         Embedded::vacuum(directory).await
     }
 
+    /// Writes a copy of the store as one file, also while a server runs on it, and proves its invariants.
+    pub async fn backup(directory: PathBuf, to: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        Embedded::backup(directory, to, now).await
+    }
+
+    /// Puts a backup into a data directory without a store, and proves its invariants.
+    pub async fn restore(from: PathBuf, directory: PathBuf, now: Timestamp) -> Result<StoreCheck, StoreError> {
+        Embedded::restore(from, directory, now).await
+    }
+
     /// The stored key of each of these webhooks; an id that is new gets one.
     pub async fn intern(&self, ids: Vec<WebhookId>) -> Result<Vec<WebhookKey>, StoreError> {
         forward!(self, intern(ids))

@@ -172,3 +172,35 @@ async fn a_database_replaced_under_the_server_takes_no_more_events() {
     assert!(error.contains("tenterhook.db was removed or replaced"), "{error}");
     assert_eq!(store.failed().await.to_string(), error);
 }
+
+#[tokio::test]
+async fn a_backup_beside_a_writer_is_whole_and_goes_on_where_it_was() {
+    let root = tempfile::tempdir().unwrap();
+    let (source, backup, target) = (root.path().join("source"), root.path().join("backup.db"), root.path().join("target"));
+    let store = opened(&source).await.unwrap();
+    let hook = webhook(&store, "a").await;
+    let ids: Vec<String> = (0..40).map(|n| format!("evt_{n}")).collect();
+    delivered(&store, hook, &ids, "\"x\"").await;
+    store.append(vec![new_event("evt_waits", &[hook])]).await.unwrap();
+    // Events go on coming while it is written.
+    let writer = store.clone();
+    let writing = tokio::spawn(async move {
+        for n in 0..200 {
+            writer.append(vec![new_event(&format!("evt_later_{n}"), &[hook])]).await.unwrap();
+        }
+    });
+    let checked = Store::backup(source.clone(), backup.clone(), clock().now()).await.unwrap();
+    writing.await.unwrap();
+    assert_eq!(checked.problems, Vec::<String>::new());
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&backup.metadata().unwrap().permissions()) & 0o077, 0);
+
+    let restored = Store::restore(backup, target.clone(), clock().now()).await.unwrap();
+    assert_eq!(restored.counts.unwrap().events, checked.counts.unwrap().events);
+    let restored = opened(&target).await.unwrap();
+    let claimed = restored.claim(hook, 1, vec![]).await.unwrap().leases;
+    assert_eq!(claimed[0].event.id.as_str(), "evt_waits", "what was handed over in memory is in it");
+    drop(claimed);
+    let error = Store::restore(root.path().join("backup.db"), target, clock().now()).await.unwrap_err();
+    assert!(error.to_string().contains("another tenterhook is running"), "{error}");
+}

@@ -134,8 +134,9 @@ async fn numbers_never_come_back_after_an_erasure_retention_and_a_restart() {
     store.append(vec![new_event("evt_new", &[hook])]).await.unwrap();
     let lease = store.ready().await.fresh.remove(0);
     assert!(lease.delivery.number > given, "{} after {given}", lease.delivery.number);
-    // As after kill -9: what is on disk at this moment, opened elsewhere. A crash stops the writer and the files together, a copy
-    // beside a writer that checkpoints and truncates the WAL may be torn. After the next answer it is done with that.
+    // As after kill -9: what is on disk at this moment, opened elsewhere. A crash stops the writer and the files together. A copy
+    // is taken of one after the other: a WAL that is truncated during it may end after an older commit, whose pages then
+    // replace newer ones of the file. After its first commit the writer truncates once; the next answer comes after that.
     store.probe().await.unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     for name in ["tenterhook.db-wal", "tenterhook.db"] {

@@ -3,6 +3,7 @@
 mod api_webhooks;
 mod append;
 mod audit;
+mod backup;
 mod batches;
 mod check;
 mod claim;
