@@ -34,7 +34,7 @@ use crate::telemetry::Metrics;
 use crate::transform::{Host, HostError, HostOptions};
 
 pub use crate::http::document as openapi;
-pub use crate::http::{Change, Diff, EffectiveConfig, needs_restart};
+pub use crate::http::{Change, Diff, EffectiveConfig, listen, needs_restart};
 pub use crate::store::{StoreCheck, StoreCounts, Vacuumed};
 pub use check::{CheckReport, check};
 #[cfg(feature = "cli")]

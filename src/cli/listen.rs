@@ -148,7 +148,7 @@ async fn serve(
     out: impl Write + Send + 'static,
 ) -> anyhow::Result<()> {
     let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, options.port));
-    let listener = crate::http::listen(wanted)
+    let listener = crate::app::listen(wanted)
         .with_context(|| format!("cannot listen on {wanted}: take another port with --port (0 takes a free one)"))?;
     ready(listener.local_addr()?);
     let (lines, printer) = start_printer(out);
