@@ -47,7 +47,7 @@ by its owner alone. Keep the storage key, config.toml and the transformers as we
 
 Examples:
   tenterhook store backup /backup/tenterhook.db
-  tenterhook store backup /backup/tenterhook.db --data /var/lib/tenterhook --json")]
+  tenterhook store backup /backup/tenterhook.db --data /var/lib/tenterhook")]
 struct BackupArgs {
     /// The file to write; it must not be there yet
     file: PathBuf,
