@@ -113,8 +113,11 @@ async fn the_backlog_is_told_by_state_and_by_webhook() {
     let server = Server::start(&config).await;
     server.publish("a.b", "{}").await;
     server
-        .eventually("the breaker is open", async || {
-            value(&scrape(&server).await, r#"tenterhook_webhook_breaker_open{webhook="down"}"#) == Some(1.0)
+        // The breaker opens when the answer is there, the attempt is recorded after that.
+        .eventually("the breaker is open and its delivery waits", async || {
+            let text = scrape(&server).await;
+            value(&text, r#"tenterhook_webhook_breaker_open{webhook="down"}"#) == Some(1.0)
+                && value(&text, r#"tenterhook_backlog{state="retrying"}"#) == Some(1.0)
         })
         .await;
     let text = scrape(&server).await;
