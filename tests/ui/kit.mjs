@@ -16,7 +16,8 @@ export const receiver = await startReceiver();
 const { context, close } = await openBrowser();
 await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: BASE });
 export const page = await context.newPage();
-page.setDefaultTimeout(12000);
+// A hang, not slowness: a debug build that compiles a module on a busy machine takes more than ten seconds.
+page.setDefaultTimeout(40000);
 listen(page, complaints);
 
 export async function api(method, path, body, token = TOKEN) {
