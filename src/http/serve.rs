@@ -29,7 +29,7 @@ use crate::outbound::descriptors;
 const CONNECTIONS_MAX: usize = 4096;
 
 /// Connections that the kernel holds until they are accepted; it may allow fewer (`net.core.somaxconn`). A burst that does
-/// not fit is dropped, and with SYN cookies partly reset. The default of 128 is that of a machine with one client.
+/// not fit is dropped, and with SYN cookies partly reset. The standard library's is 128.
 const QUEUE_MAX: u32 = 4096;
 
 /// From the connection to the first request's last header: ends connections that send nothing, or a byte now and then.

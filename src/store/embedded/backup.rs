@@ -64,9 +64,8 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
         let _ = std::fs::remove_file(&new);
         return Err(failed(&e));
     }
-    if let Some(parent) = to.parent() {
-        files::sync_directory(parent);
-    }
+    let parent = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+    files::sync_directory(parent.unwrap_or(Path::new(".")));
     Ok(())
 }
 
